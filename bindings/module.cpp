@@ -1,0 +1,135 @@
+// The Python module karusel._engine: arrays in, arrays out, the lock released; nothing else.
+// src/karusel/program/native.py is its only user and checks everything before it comes here.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
+
+#include "karusel/executor.h"
+
+namespace nb = nanobind;
+using namespace karusel;
+
+namespace {
+
+using Numbers = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using ReadNumbers = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using ReadIndices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Values = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Outputs = nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+using BufferTuple = std::tuple<int, int64_t, bool>;
+using InputTuple = std::tuple<int64_t, Values, ReadIndices, int64_t>;
+using OutputTuple = std::tuple<int64_t, Outputs, ReadIndices, int64_t>;
+
+Program make_program(const std::vector<BufferTuple>& buffers, int64_t n_weights, const std::vector<Program::CallTuple>& calls,
+                     std::vector<int64_t> offsets, int64_t arena_size) {
+  std::vector<Buffer> list;
+  for (const auto& [extent, width, state] : buffers) list.push_back({static_cast<Extent>(extent), width, state});
+  Program program(std::move(list), n_weights, calls, kernels().panel);
+  program.place(std::move(offsets), arena_size);
+  return program;
+}
+
+// The arrays stay alive as long as the caller's lists do, which is as long as the call.
+Examples make_examples(const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
+                       const std::vector<OutputTuple>& outputs) {
+  Examples examples;
+  examples.lengths = lengths.data();
+  for (const auto& [buffer, values, starts, stride] : inputs)
+    examples.inputs.push_back({buffer, const_cast<void*>(static_cast<const void*>(values.data())), starts.data(), stride});
+  for (const auto& [buffer, values, starts, stride] : outputs)
+    examples.outputs.push_back({buffer, values.data(), starts.data(), stride});
+  return examples;
+}
+
+Selection make_selection(const ReadIndices& order) { return {order.data(), static_cast<int64_t>(order.shape(0))}; }
+
+}  // namespace
+
+NB_MODULE(_engine, m) {
+  nb::class_<Executor>(m, "Executor")
+      .def("__init__",
+           [](Executor* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
+              const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
+              int64_t slice_rows, int64_t max_steps, int threads) {
+             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size), slice_rows,
+                                 max_steps, threads);
+           })
+      .def("evaluate",
+           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
+              const std::vector<OutputTuple>& outputs, const ReadIndices& order, int64_t batch) {
+             const Examples examples = make_examples(lengths, inputs, outputs);
+             Total total;
+             {
+               const nb::gil_scoped_release unlocked;
+               total = self.evaluate(weights.data(), examples, make_selection(order), batch);
+             }
+             return nb::make_tuple(total.loss, total.weight);
+           })
+      .def("gradient",
+           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
+              const ReadIndices& order, uint64_t seed, Numbers gradient) {
+             const Examples examples = make_examples(lengths, inputs, {});
+             Total total;
+             {
+               const nb::gil_scoped_release unlocked;
+               total = self.gradient(weights.data(), examples, make_selection(order), seed, gradient.data());
+             }
+             return nb::make_tuple(total.loss, total.weight);
+           })
+      .def("train",
+           [](Executor& self, Numbers w, Numbers m, Numbers v, std::optional<Numbers> average,
+              std::tuple<float, float, float, float, float, float> settings, int64_t step, const ReadIndices& lengths,
+              const std::vector<InputTuple>& inputs, const ReadIndices& order, int64_t batch, int64_t first_batch,
+              const ReadNumbers& rates, uint64_t seed, double seconds) {
+             const Examples examples = make_examples(lengths, inputs, {});
+             const auto [beta1, beta2, epsilon, decay, ema, clip_norm] = settings;
+             Optimizer optimizer = {w.data(), m.data(), v.data(), average ? average->data() : nullptr, beta1,    beta2,
+                                    epsilon,  decay,    ema,      clip_norm,                          step};
+             Progress progress;
+             {
+               const nb::gil_scoped_release unlocked;
+               progress = self.train(optimizer, examples, make_selection(order), batch, first_batch, rates.data(), seed,
+                                     seconds);
+             }
+             return nb::make_tuple(progress.total.loss, progress.total.weight, progress.batches, progress.finite,
+                                   optimizer.step);
+           },
+           nb::arg("w"), nb::arg("m"), nb::arg("v"), nb::arg("average").none(), nb::arg("settings"), nb::arg("step"),
+           nb::arg("lengths"), nb::arg("inputs"), nb::arg("order"), nb::arg("batch"), nb::arg("first_batch"),
+           nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"))
+      .def_prop_ro("allocations", &Executor::allocations);
+
+  nb::class_<Stepper>(m, "Stepper")
+      .def("__init__",
+           [](Stepper* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
+              const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
+              const ReadNumbers& weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
+              int64_t output) {
+             new (self) Stepper(make_program(buffers, n_weights, calls, std::move(offsets), arena_size), weights.data(),
+                                rows, max_steps, state_size, input, output);
+           })
+      .def("run",
+           [](Stepper& self, const Values& x, int64_t steps, Numbers y) {
+             const nb::gil_scoped_release unlocked;
+             self.run(static_cast<const float*>(x.data()), steps, y.data());
+           })
+      // A view of the state; writing to it sets the state.
+      .def_prop_ro(
+          "state",
+          [](Stepper& self) {
+            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(self.state(), {static_cast<size_t>(self.state_size())},
+                                                              nb::handle());
+          },
+          nb::rv_policy::reference_internal);
+
+  m.def("level", [] { return std::string(kernels().level); });
+  m.def("supported_levels", [] {
+    std::vector<std::string> names;
+    for (const char* const* name = supported_levels(); *name; ++name) names.emplace_back(*name);
+    return names;
+  });
+}

@@ -1,0 +1,155 @@
+// Runs a program over examples: one batch, many batches, or a whole training.
+//
+// A batch is cut into slices of a fixed number of rows; each slice runs the whole program in an arena of
+// its own, and slices go to lanes, which collect gradients. The cut depends on the batch alone and lanes are
+// added in their order, so results are the same bits on any number of threads.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "karusel/program.h"
+
+namespace karusel {
+
+// One array that feeds a buffer or is filled from one. Example e's line for step t begins at
+// values[starts[e] + t · stride]; a buffer with one line per row uses t = 0.
+struct Stream {
+  int64_t buffer;
+  void* values;
+  const int64_t* starts;
+  int64_t stride;
+};
+
+struct Examples {
+  const int64_t* lengths = nullptr;  // of each example
+  std::vector<Stream> inputs;
+  std::vector<Stream> outputs;
+};
+
+// Some examples in some order.
+struct Selection {
+  const int64_t* order;
+  int64_t count;
+};
+
+struct Optimizer {
+  float* w;
+  float* m;
+  float* v;
+  float* average;  // optional
+  float beta1, beta2, epsilon, decay, ema;
+  float clip_norm;  // 0: no clipping
+  int64_t step;     // steps made before
+};
+
+// Sums over batches: loss / weight is the mean loss.
+struct Total {
+  double loss = 0;
+  double weight = 0;
+};
+
+struct Progress {
+  Total total;
+  int64_t batches = 0;
+  bool finite = true;  // false: the batch after these had a loss that is not finite, and changed nothing
+};
+
+// 64-byte aligned memory that only grows; readable a vector beyond its end.
+class Floats {
+ public:
+  float* resize(int64_t n);
+  float* data() const { return data_.get(); }
+  int64_t size() const { return size_; }
+
+ private:
+  struct Free {
+    void operator()(float* p) const;
+  };
+  std::unique_ptr<float[], Free> data_;
+  int64_t size_ = 0;
+};
+
+class Executor {
+ public:
+  // slice_rows and max_steps are what the program's arena was planned for.
+  Executor(Program program, int64_t slice_rows, int64_t max_steps, int threads);
+
+  // Runs forward over all selected examples in batches of `batch` rows and fills the outputs.
+  Total evaluate(const float* weights, const Examples&, Selection, int64_t batch);
+
+  // One batch of all selected examples; gradient [n_weights] is overwritten.
+  Total gradient(const float* weights, const Examples&, Selection, uint64_t seed, float* gradient);
+
+  // Batches first_batch, first_batch + 1, ... of the selection with the learning rates rates[batch], until the
+  // selection ends or `seconds` have passed.
+  Progress train(Optimizer&, const Examples&, Selection, int64_t batch, int64_t first_batch, const float* rates,
+                 uint64_t seed, double seconds);
+
+  // How often memory was taken since the beginning.
+  int64_t allocations() const { return allocations_; }
+
+ private:
+  struct Worker {
+    Floats arena;
+    std::vector<int64_t> active, offset, length, name, example;
+  };
+  struct Lane {
+    Floats gradient;
+    double loss = 0;
+  };
+
+  // Runs one batch; with a gradient, leaves the sum over lanes in the first lane.
+  Total run_batch(const float* weights, const Examples&, Selection batch, uint64_t seed, bool with_gradient);
+  double run_slice(Frame, const Examples&, Worker&, int64_t slice, int64_t slices) const;
+  void sort_rows(const Examples&, Selection batch);
+  double batch_weight(const Examples&, Selection batch) const;
+  const float* pack(const float* weights, int64_t rows);
+  void add_lanes(int64_t lanes);
+  double gradient_norm();
+  void update(Optimizer&, float rate);
+  float* reserve(Floats&, int64_t n);
+
+  Program program_;
+  const Kernels& kernels_;
+  int64_t slice_rows_, max_steps_;
+  int threads_;
+  std::vector<Worker> workers_;
+  std::vector<Lane> lanes_;
+  std::vector<int64_t> sorted_, place_;  // the batch's rows, longest first: the example, its place in the batch
+  std::vector<int64_t> count_;           // scratch of the counting sort
+  std::vector<double> norms_;            // per piece of the gradient
+  int64_t batch_rows_ = 0;
+  Floats panels_;
+  int64_t allocations_ = 0;
+};
+
+// What dropout draws from in a step of a training with a seed; src/karusel/randomness.py says the same.
+uint64_t step_seed(uint64_t seed, int64_t step);
+
+// Runs a forward program with state step by step, rows side by side.
+class Stepper {
+ public:
+  Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
+          int64_t output);
+
+  // x [rows, steps, I] -> y [rows, steps, O], or [rows, O] when the output has one line per row.
+  void run(const float* x, int64_t steps, float* y);
+
+  float* state() const { return state_.data(); }
+  int64_t state_size() const { return state_size_; }
+  int64_t rows() const { return rows_; }
+  int64_t max_steps() const { return max_steps_; }
+  const Program& program() const { return program_; }
+  int64_t input() const { return input_; }
+  int64_t output() const { return output_; }
+
+ private:
+  Program program_;
+  const Kernels& kernels_;
+  int64_t rows_, max_steps_, state_size_, input_, output_;
+  Floats weights_, panels_, arena_, state_;
+  std::vector<int64_t> active_, offset_, length_, name_;
+};
+
+}  // namespace karusel

@@ -1,0 +1,136 @@
+// A program: a flat list of kernel calls on named buffers, lowered in Python (src/karusel/program).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "karusel/kernels.h"
+
+namespace karusel {
+
+enum class Extent : int { steps = 0, rows = 1 };
+
+// A buffer has one line per step of each row (N), or one per row (B), of `width` 4-byte numbers.
+// A state buffer outlives a run; every other one lives in the arena at a planned offset.
+struct Buffer {
+  Extent extent;
+  int64_t width;
+  bool state;
+};
+
+enum class Space : int { none = 0, buffer = 1, weight = 2, gradient = 3 };
+
+// An argument of a call. buffer: columns [first, first + cols) of buffer `index`.
+// weight, gradient: `first` is the offset in the flat vector of a [rows, cols] array.
+struct Argument {
+  Space space = Space::none;
+  int64_t index = 0;
+  int64_t first = 0;
+  int64_t rows = 0;
+  int64_t cols = 0;
+  int64_t packed = -1;  // which PackedWeight holds this weight's panels
+};
+
+enum class Kernel : int {
+  lstm_forward,
+  lstm_backward,
+  dense_forward,
+  dense_backward,
+  embedding_forward,
+  embedding_backward,
+  layer_norm_forward,
+  layer_norm_backward,
+  dropout_forward,
+  dropout_backward,
+  activation_forward,
+  activation_backward,
+  softmax_forward,
+  add,
+  broadcast_forward,
+  broadcast_backward,
+  last_forward,
+  last_backward,
+  squared_loss,
+  absolute_loss,
+  huber_loss,
+  pinball_loss,
+  binary_cross_entropy,
+  softmax_cross_entropy,
+};
+
+struct Call {
+  Kernel kernel;
+  std::vector<Argument> arguments;  // in the order of kernels.h, which src/karusel/program/kernels.py repeats
+  std::vector<float> attributes;
+};
+
+// A weight that products read in panels: where it lies, where its panels begin (-1: not needed).
+struct PackedWeight {
+  int64_t first, rows, cols;
+  int64_t panels, panels_transposed;
+};
+
+// What a call needs to know besides itself.
+struct Frame {
+  const Kernels* kernels;
+  const Packing* packing;
+  float* arena;
+  float* state;
+  const float* weights;
+  float* gradient;
+  const float* panels;  // nullptr: products read the weights where they lie
+  uint64_t seed;        // dropout: of this step of this training
+  float loss_scale;
+};
+
+class Program {
+ public:
+  using ArgumentTuple = std::tuple<int, int64_t, int64_t, int64_t, int64_t>;
+  using CallTuple = std::tuple<std::string, std::vector<ArgumentTuple>, std::vector<float>>;
+
+  // Throws std::invalid_argument for a call that does not fit its kernel.
+  Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel);
+
+  // Where each buffer begins: in the arena of a slice, or in the state.
+  void place(std::vector<int64_t> offsets, int64_t arena_size);
+
+  // Lays packed()[at] out in panels.
+  void pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const;
+
+  // Runs all calls on one slice; returns the sum of the losses met.
+  double run(const Frame& frame) const;
+
+  const std::vector<Buffer>& buffers() const { return buffers_; }
+  const std::vector<PackedWeight>& packed() const { return packed_; }
+  int64_t offset(size_t buffer) const { return offsets_[buffer]; }
+  int64_t arena_size() const { return arena_size_; }
+  int64_t panels_size() const { return panels_size_; }
+  int64_t n_weights() const { return n_weights_; }
+
+  // The loss, if the program has one: lines of its predictions and how many targets each has.
+  struct LossShape {
+    Extent extent;
+    int64_t targets;
+    int64_t weight_buffer;  // -1: none
+  };
+  bool has_loss() const { return has_loss_; }
+  const LossShape& loss_shape() const { return loss_shape_; }
+
+ private:
+  double run(const Frame& frame, const Call& call) const;
+
+  std::vector<Buffer> buffers_;
+  std::vector<Call> calls_;
+  std::vector<PackedWeight> packed_;
+  std::vector<int64_t> offsets_;
+  int64_t arena_size_ = 0;
+  int64_t n_weights_ = 0;
+  int64_t panels_size_ = 0;
+  bool has_loss_ = false;
+  LossShape loss_shape_ = {};
+};
+
+}  // namespace karusel

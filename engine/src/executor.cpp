@@ -1,0 +1,386 @@
+#include "karusel/executor.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+
+#include "karusel/threads.h"
+
+namespace karusel {
+namespace {
+
+constexpr int64_t MOST_LANES = 16;
+constexpr int64_t PIECE = 1 << 14;      // weights that one task updates
+constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
+constexpr int64_t FEW_ROWS = 3;         // products of so few rows read weights where they lie
+
+uint64_t mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+// Copies between a caller's array and the packed lines of a slice.
+template <class Copy>
+void for_lines(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example, float* arena,
+               Copy copy) {
+  const size_t index = static_cast<size_t>(stream.buffer);
+  const Buffer& buffer = program.buffers()[index];
+  float* lines = arena + program.offset(index);
+  float* values = static_cast<float*>(stream.values);
+  const int64_t W = buffer.width;
+  for (int64_t r = 0; r < packing.rows; ++r) {
+    float* from = values + stream.starts[example[r]];
+    const int64_t steps = buffer.extent == Extent::steps ? packing.length[r] : 1;
+    for (int64_t t = 0; t < steps; ++t) {
+      const int64_t line = buffer.extent == Extent::steps ? packing.offset[t] + r : r;
+      copy(lines + line * W, from + t * stream.stride, W);
+    }
+  }
+}
+
+void copy_numbers(float* to, const float* from, int64_t n) {
+  if (n == 1)
+    std::memcpy(to, from, sizeof(float));
+  else
+    std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+}
+
+}  // namespace
+
+uint64_t step_seed(uint64_t seed, int64_t step) {
+  return mix(mix(seed) + static_cast<uint64_t>(step) * 0x9E3779B97F4A7C15u);
+}
+
+void Floats::Free::operator()(float* p) const { std::free(p); }
+
+float* Floats::resize(int64_t n) {
+  const size_t bytes = (static_cast<size_t>(n) * sizeof(float) + 64 + 63) / 64 * 64;
+  float* p = static_cast<float*>(std::aligned_alloc(64, bytes));
+  if (!p) throw std::bad_alloc();
+  std::memset(p, 0, bytes);
+  data_.reset(p);
+  size_ = n;
+  return p;
+}
+
+Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int threads)
+    : program_(std::move(program)),
+      kernels_(kernels()),
+      slice_rows_(slice_rows),
+      max_steps_(max_steps),
+      threads_(std::max(1, threads)) {
+  workers_.resize(static_cast<size_t>(threads_));
+  for (Worker& w : workers_) {
+    w.active.resize(static_cast<size_t>(max_steps));
+    w.offset.resize(static_cast<size_t>(max_steps) + 1);
+    for (auto* v : {&w.length, &w.name, &w.example}) v->resize(static_cast<size_t>(slice_rows));
+  }
+  count_.resize(static_cast<size_t>(max_steps) + 2);
+}
+
+float* Executor::reserve(Floats& floats, int64_t n) {
+  if (floats.size() >= n && floats.data()) return floats.data();
+  ++allocations_;
+  return floats.resize(n);
+}
+
+// The batch's rows, longest first, equal ones in the order given: a counting sort.
+void Executor::sort_rows(const Examples& examples, Selection batch) {
+  const size_t n = static_cast<size_t>(batch.count);
+  batch_rows_ = batch.count;
+  if (sorted_.size() < n) {
+    ++allocations_;
+    sorted_.resize(n);
+    place_.resize(n);
+  }
+  std::fill(count_.begin(), count_.end(), 0);
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t length = examples.lengths[batch.order[i]];
+    if (length < 1 || length > max_steps_) throw std::invalid_argument("a row's length is outside the plan");
+    ++count_[static_cast<size_t>(length)];
+  }
+  int64_t before = 0;
+  for (size_t length = count_.size(); length-- > 0;) {
+    const int64_t here = count_[length];
+    count_[length] = before;
+    before += here;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const size_t length = static_cast<size_t>(examples.lengths[batch.order[i]]);
+    const size_t to = static_cast<size_t>(count_[length]++);
+    sorted_[to] = batch.order[i];
+    place_[to] = static_cast<int64_t>(i);
+  }
+}
+
+double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker, int64_t slice, int64_t slices) const {
+  // Rows are dealt out like cards, so that the slices of a ragged batch are about equally long.
+  Packing packing;
+  for (int64_t i = slice; i < batch_rows_; i += slices, ++packing.rows) {
+    const size_t r = static_cast<size_t>(packing.rows);
+    worker.example[r] = sorted_[static_cast<size_t>(i)];
+    worker.name[r] = place_[static_cast<size_t>(i)];
+    worker.length[r] = examples.lengths[worker.example[r]];
+  }
+  packing.steps = worker.length[0];
+  packing.batch_steps = examples.lengths[sorted_[0]];
+  int64_t active = packing.rows;
+  for (int64_t t = 0; t < packing.steps; ++t) {
+    while (worker.length[static_cast<size_t>(active - 1)] <= t) --active;
+    worker.active[static_cast<size_t>(t)] = active;
+    worker.offset[static_cast<size_t>(t)] = packing.total;
+    packing.total += active;
+  }
+  worker.offset[static_cast<size_t>(packing.steps)] = packing.total;
+  packing.active = worker.active.data();
+  packing.offset = worker.offset.data();
+  packing.length = worker.length.data();
+  packing.name = worker.name.data();
+
+  frame.packing = &packing;
+  frame.arena = worker.arena.data();
+  for (const Stream& stream : examples.inputs)
+    for_lines(program_, stream, packing, worker.example.data(), frame.arena,
+              [](float* line, float* value, int64_t n) { copy_numbers(line, value, n); });
+  const double loss = program_.run(frame);
+  for (const Stream& stream : examples.outputs)
+    for_lines(program_, stream, packing, worker.example.data(), frame.arena,
+              [](float* line, float* value, int64_t n) { copy_numbers(value, line, n); });
+  return loss;
+}
+
+// The sum of the weights of all targets of the batch: what its loss is divided by.
+double Executor::batch_weight(const Examples& examples, Selection batch) const {
+  if (!program_.has_loss()) return 0;
+  const Program::LossShape& shape = program_.loss_shape();
+  const Stream* weights = nullptr;
+  for (const Stream& stream : examples.inputs)
+    if (stream.buffer == shape.weight_buffer) weights = &stream;
+  double total = 0;
+  for (int64_t i = 0; i < batch.count; ++i) {
+    const int64_t e = batch.order[i];
+    const int64_t lines = shape.extent == Extent::steps ? examples.lengths[e] : 1;
+    if (!weights) {
+      total += static_cast<double>(lines);
+      continue;
+    }
+    const float* w = static_cast<const float*>(weights->values) + weights->starts[e];
+    for (int64_t t = 0; t < lines; ++t) total += static_cast<double>(w[t * weights->stride]);
+  }
+  return total * static_cast<double>(shape.targets);
+}
+
+const float* Executor::pack(const float* weights, int64_t rows) {
+  if (rows <= FEW_ROWS || program_.packed().empty()) return nullptr;
+  float* panels = reserve(panels_, program_.panels_size());
+  const int workers = program_.n_weights() < FEW_WEIGHTS ? 1 : threads_;
+  parallel(workers, static_cast<int64_t>(program_.packed().size()),
+           [&](int64_t i, int) { program_.pack(kernels_, weights, panels, static_cast<size_t>(i)); });
+  return panels;
+}
+
+Total Executor::run_batch(const float* weights, const Examples& examples, Selection batch, uint64_t seed,
+                          bool with_gradient) {
+  if (batch.count <= 0) return {};
+  sort_rows(examples, batch);
+  const double weight = batch_weight(examples, batch);
+  const int64_t slices = (batch.count + slice_rows_ - 1) / slice_rows_;
+  const int64_t lanes = with_gradient ? std::min(slices, MOST_LANES) : slices;
+
+  if (static_cast<int64_t>(lanes_.size()) < lanes) {
+    ++allocations_;
+    lanes_.resize(static_cast<size_t>(lanes));
+  }
+  for (int64_t i = 0; with_gradient && i < lanes; ++i)
+    reserve(lanes_[static_cast<size_t>(i)].gradient, program_.n_weights());
+  const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
+  for (int i = 0; i < workers; ++i) reserve(workers_[static_cast<size_t>(i)].arena, program_.arena_size());
+
+  Frame frame = {};
+  frame.kernels = &kernels_;
+  frame.weights = weights;
+  frame.panels = pack(weights, (batch.count + slices - 1) / slices);
+  frame.seed = seed;
+  frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
+
+  parallel(workers, lanes, [&](int64_t i, int number) {
+    Lane& lane = lanes_[static_cast<size_t>(i)];
+    Frame own = frame;
+    own.gradient = lane.gradient.data();
+    if (with_gradient)
+      std::memset(own.gradient, 0, static_cast<size_t>(program_.n_weights()) * sizeof(float));
+    lane.loss = 0;
+    for (int64_t slice = i; slice < slices; slice += lanes)
+      lane.loss += run_slice(own, examples, workers_[static_cast<size_t>(number)], slice, slices);
+  });
+
+  Total total;
+  total.weight = weight;
+  for (int64_t i = 0; i < lanes; ++i) total.loss += lanes_[static_cast<size_t>(i)].loss;
+  if (with_gradient) add_lanes(lanes);
+  return total;
+}
+
+// Work over the flat vectors is cut into pieces of a fixed length, whoever does them.
+template <class F>
+static void for_pieces(int64_t n, int threads, F f) {
+  const int64_t pieces = (n + PIECE - 1) / PIECE;
+  parallel(n < FEW_WEIGHTS ? 1 : threads, pieces,
+           [&](int64_t i, int) { f(i, i * PIECE, std::min(PIECE, n - i * PIECE)); });
+}
+
+void Executor::add_lanes(int64_t lanes) {
+  if (lanes < 2) return;
+  for_pieces(program_.n_weights(), threads_, [&](int64_t, int64_t first, int64_t n) {
+    for (int64_t i = 1; i < lanes; ++i)
+      kernels_.accumulate(n, lanes_[static_cast<size_t>(i)].gradient.data() + first, lanes_[0].gradient.data() + first);
+  });
+}
+
+double Executor::gradient_norm() {
+  const int64_t n = program_.n_weights();
+  const size_t pieces = static_cast<size_t>((n + PIECE - 1) / PIECE);
+  if (norms_.size() < pieces) {
+    ++allocations_;
+    norms_.resize(pieces);
+  }
+  for_pieces(n, threads_, [&](int64_t piece, int64_t first, int64_t count) {
+    norms_[static_cast<size_t>(piece)] = kernels_.squared_norm(count, lanes_[0].gradient.data() + first);
+  });
+  double total = 0;
+  for (size_t i = 0; i < pieces; ++i) total += norms_[i];
+  return std::sqrt(total);
+}
+
+void Executor::update(Optimizer& o, float rate) {
+  ++o.step;
+  AdamStep whole = {};
+  whole.rate = rate;
+  whole.beta1 = o.beta1;
+  whole.beta2 = o.beta2;
+  whole.epsilon = o.epsilon;
+  whole.decay = o.decay;
+  whole.ema = o.ema;
+  whole.correction1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(o.beta1), static_cast<double>(o.step))));
+  whole.correction2 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(o.beta2), static_cast<double>(o.step))));
+  if (o.clip_norm > 0) {
+    const double norm = gradient_norm();
+    if (norm > static_cast<double>(o.clip_norm)) whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
+  }
+  for_pieces(program_.n_weights(), threads_, [&](int64_t, int64_t first, int64_t n) {
+    AdamStep piece = whole;
+    piece.n = n;
+    piece.w = o.w + first;
+    piece.g = lanes_[0].gradient.data() + first;
+    piece.m = o.m + first;
+    piece.v = o.v + first;
+    piece.average = o.average ? o.average + first : nullptr;
+    kernels_.adam(piece);
+  });
+}
+
+Total Executor::evaluate(const float* weights, const Examples& examples, Selection selection, int64_t batch) {
+  const FlushDenormals flush;
+  Total total;
+  for (int64_t first = 0; first < selection.count; first += batch) {
+    const Total one =
+        run_batch(weights, examples, {selection.order + first, std::min(batch, selection.count - first)}, 0, false);
+    total.loss += one.loss;
+    total.weight += one.weight;
+  }
+  return total;
+}
+
+Total Executor::gradient(const float* weights, const Examples& examples, Selection selection, uint64_t seed,
+                         float* gradient) {
+  const FlushDenormals flush;
+  const Total total = run_batch(weights, examples, selection, seed, true);
+  std::memcpy(gradient, lanes_[0].gradient.data(), static_cast<size_t>(program_.n_weights()) * sizeof(float));
+  return total;
+}
+
+Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selection selection, int64_t batch,
+                         int64_t first_batch, const float* rates, uint64_t seed, double seconds) {
+  using Clock = std::chrono::steady_clock;
+  const FlushDenormals flush;
+  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  Progress progress;
+  for (int64_t i = first_batch; i * batch < selection.count; ++i) {
+    const Selection rows = {selection.order + i * batch, std::min(batch, selection.count - i * batch)};
+    const Total one = run_batch(optimizer.w, examples, rows, step_seed(seed, optimizer.step), true);
+    if (!std::isfinite(one.loss)) {
+      progress.finite = false;
+      return progress;
+    }
+    // A batch whose targets are all masked teaches nothing: no step, not even one of momentum.
+    if (one.weight > 0) update(optimizer, rates[i]);
+    progress.total.loss += one.loss;
+    progress.total.weight += one.weight;
+    ++progress.batches;
+    if (Clock::now() >= end) break;
+  }
+  return progress;
+}
+
+Stepper::Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size,
+                 int64_t input, int64_t output)
+    : program_(std::move(program)),
+      kernels_(kernels()),
+      rows_(rows),
+      max_steps_(max_steps),
+      state_size_(state_size),
+      input_(input),
+      output_(output),
+      active_(static_cast<size_t>(max_steps), rows),
+      offset_(static_cast<size_t>(max_steps) + 1),
+      length_(static_cast<size_t>(rows)),
+      name_(static_cast<size_t>(rows)) {
+  std::memcpy(weights_.resize(program_.n_weights()), weights,
+              static_cast<size_t>(program_.n_weights()) * sizeof(float));
+  if (rows > FEW_ROWS && !program_.packed().empty()) {
+    float* panels = panels_.resize(program_.panels_size());
+    for (size_t i = 0; i < program_.packed().size(); ++i) program_.pack(kernels_, weights_.data(), panels, i);
+  }
+  arena_.resize(program_.arena_size());
+  state_.resize(state_size);
+  for (int64_t t = 0; t <= max_steps; ++t) offset_[static_cast<size_t>(t)] = t * rows;
+}
+
+void Stepper::run(const float* x, int64_t steps, float* y) {
+  const FlushDenormals flush;
+  Packing packing;
+  packing.rows = rows_;
+  packing.steps = packing.batch_steps = steps;
+  packing.total = steps * rows_;
+  packing.active = active_.data();
+  packing.offset = offset_.data();
+  packing.length = length_.data();
+  packing.name = name_.data();
+  std::fill(length_.begin(), length_.end(), steps);
+
+  Frame frame = {};
+  frame.kernels = &kernels_;
+  frame.packing = &packing;
+  frame.arena = arena_.data();
+  frame.state = state_.data();
+  frame.weights = weights_.data();
+  frame.panels = panels_.data();
+
+  const size_t in = static_cast<size_t>(input_), out = static_cast<size_t>(output_);
+  const int64_t I = program_.buffers()[in].width, O = program_.buffers()[out].width;
+  float* input = frame.arena + program_.offset(in);
+  float* output = frame.arena + program_.offset(out);
+  for (int64_t r = 0; r < rows_; ++r)
+    for (int64_t t = 0; t < steps; ++t) copy_numbers(input + (t * rows_ + r) * I, x + (r * steps + t) * I, I);
+  program_.run(frame);
+  const int64_t out_steps = program_.buffers()[out].extent == Extent::steps ? steps : 1;
+  for (int64_t r = 0; r < rows_; ++r)
+    for (int64_t t = 0; t < out_steps; ++t) copy_numbers(y + (r * out_steps + t) * O, output + (t * rows_ + r) * O, O);
+}
+
+}  // namespace karusel

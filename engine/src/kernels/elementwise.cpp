@@ -1,0 +1,121 @@
+// Activations, softmax, sums, broadcasts, the last step, dropout.
+#include "level.h"
+#include "simd.h"
+
+namespace karusel {
+namespace KARUSEL_LEVEL {
+namespace {
+
+// y = f(x) or y += f(x), element by element.
+template <class F>
+void map_lines(const Matrix& y, bool add, F f) {
+  for (int64_t r = 0; r < y.rows; ++r)
+    for_vectors(y.cols, [&](int64_t j, auto get, auto put) {
+      const Vec value = f(r, j, get);
+      put(y.row(r) + j, add ? get(y.row(r) + j) + value : value);
+    });
+}
+
+template <class F>
+void with_function(Function function, F f) {
+  switch (function) {
+    case Function::tanh: return f([](Vec x) { return tanh(x); }, [](Vec y) { return 1.0f - y * y; });
+    case Function::sigmoid: return f([](Vec x) { return sigmoid(x); }, [](Vec y) { return y * (1.0f - y); });
+    case Function::relu:
+      return f([](Vec x) { return maximum(x, Vec{}); }, [](Vec y) { return y > Vec{} ? spread(1.0f) : Vec{}; });
+  }
+}
+
+// Two rounds of xor-shift and multiply over a counter (the finalizer of SplitMix64, Steele et al. 2014).
+uint64_t mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+void activation_forward(const ActivationForward& call) {
+  with_function(call.function, [&](auto value, auto) {
+    map_lines(call.y, false, [&](int64_t r, int64_t j, auto get) { return value(get(call.x.row(r) + j)); });
+  });
+}
+
+void activation_backward(const ActivationBackward& call) {
+  with_function(call.function, [&](auto, auto slope) {
+    map_lines(call.dx, call.accumulate,
+              [&](int64_t r, int64_t j, auto get) { return get(call.dy.row(r) + j) * slope(get(call.y.row(r) + j)); });
+  });
+}
+
+void softmax(const Softmax& call) {
+  for (int64_t r = 0; r < call.x.rows; ++r) {
+    const float* x = call.x.row(r);
+    float* y = call.y.row(r);
+    float top = x[0];
+    for (int64_t j = 1; j < call.x.cols; ++j) top = x[j] > top ? x[j] : top;
+    float total = 0;
+    for (int64_t j = 0; j < call.x.cols; ++j) total += y[j] = std::exp(x[j] - top);
+    for (int64_t j = 0; j < call.x.cols; ++j) y[j] /= total;
+  }
+}
+
+void add(const Add& call) {
+  map_lines(call.y, false,
+            [&](int64_t r, int64_t j, auto get) { return get(call.a.row(r) + j) + get(call.b.row(r) + j); });
+}
+
+void broadcast_forward(const BroadcastForward& call) {
+  map_lines(call.y, false, [&](int64_t, int64_t j, auto get) { return get(call.p.data + j); });
+}
+
+void broadcast_backward(const BroadcastBackward& call) {
+  for (int64_t r = 0; r < call.dy.rows; ++r)
+    for_vectors(call.dy.cols, [&](int64_t j, auto get, auto put) {
+      put(call.dp.data + j, get(call.dp.data + j) + get(call.dy.row(r) + j));
+    });
+}
+
+void last_forward(const Packing& packing, const LastForward& call) {
+  for (int64_t r = 0; r < packing.rows; ++r) {
+    const int64_t t = call.reverse ? 0 : packing.length[r] - 1;
+    std::memcpy(call.y.row(r), call.x.row(packing.offset[t] + r), sizeof(float) * static_cast<size_t>(call.y.cols));
+  }
+}
+
+void last_backward(const Packing& packing, const LastBackward& call) {
+  if (!call.accumulate)
+    for (int64_t line = 0; line < packing.total; ++line)
+      std::memset(call.dx.row(line), 0, sizeof(float) * static_cast<size_t>(call.dx.cols));
+  for (int64_t r = 0; r < packing.rows; ++r) {
+    const int64_t t = call.reverse ? 0 : packing.length[r] - 1;
+    float* dx = call.dx.row(packing.offset[t] + r);
+    const float* dy = call.dy.row(r);
+    for_vectors(call.dx.cols, [&](int64_t j, auto get, auto put) { put(dx + j, get(dx + j) + get(dy + j)); });
+  }
+}
+
+void dropout(const Packing& packing, const Dropout& call) {
+  const int64_t W = call.x.cols;
+  const float scale = 1.0f / (1.0f - call.rate);
+  const auto line = [&](int64_t at, int64_t row, int64_t t) {
+    const uint64_t first = static_cast<uint64_t>((packing.name[row] * packing.batch_steps + t) * W);
+    const float* x = call.x.row(at);
+    float* y = call.y.row(at);
+    for (int64_t j = 0; j < W; ++j) {
+      const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(j)) * 0x9E3779B97F4A7C15u) >> 40;  // 24 bits
+      const bool keep = static_cast<float>(drawn) * 0x1p-24f >= call.rate;
+      const float value = keep ? x[j] * scale : 0.0f;
+      y[j] = call.accumulate ? y[j] + value : value;
+    }
+  };
+  if (call.x.rows == packing.total && packing.total != packing.rows) {
+    for (int64_t t = 0; t < packing.steps; ++t)
+      for (int64_t r = 0; r < packing.active[t]; ++r) line(packing.offset[t] + r, r, t);
+  } else {
+    for (int64_t r = 0; r < packing.rows; ++r) line(r, r, 0);
+  }
+}
+
+}  // namespace KARUSEL_LEVEL
+}  // namespace karusel

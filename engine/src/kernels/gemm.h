@@ -1,0 +1,207 @@
+// Matrix products: the register tile and the loops around it.
+//
+//   C[M, N] = start + sum over terms of A[M, K] B[K, N]
+//
+// A is reached by two strides, so the same tile serves A and its transpose. B is read in panels of P
+// columns, either where it lies (row-major) or laid out panel after panel (Kernels::pack).
+// B must be readable up to the next whole vector beyond its last column; C is never written there.
+#pragma once
+
+#include "karusel/shapes.h"
+#include "simd.h"
+
+namespace karusel {
+namespace KARUSEL_LEVEL {
+
+// The tile is TILE_ROWS x TILE_VECTORS vectors of C in registers.
+constexpr int64_t TILE_ROWS = 6;
+constexpr int64_t TILE_VECTORS = V == 16 ? 4 : 2;
+constexpr int64_t P = TILE_VECTORS * V;
+
+struct Term {
+  const float* a = nullptr;
+  int64_t a_row = 0;   // distance between A's rows
+  int64_t a_step = 0;  // distance between A's columns
+  const float* b = nullptr;
+  int64_t b_row = 0;    // distance between B's rows inside a panel
+  int64_t b_panel = 0;  // distance between panels
+  int64_t K = 0;
+};
+
+// What the sum starts from: zero, a bias in every row (row distance 0), or what C holds.
+struct Start {
+  const float* data = nullptr;
+  int64_t row = 0;
+
+  Start at(int64_t m, int64_t n) const { return data ? Start{data + m * row + n, row} : Start{}; }
+};
+
+inline int64_t panels_size(int64_t K, int64_t N) { return (N + P - 1) / P * P * K; }
+
+constexpr int64_t FEW_ROWS = 3;
+
+// M lines of a times a weight: from its panels, or where it lies when the lines are few.
+inline Term times(int64_t M, const float* a, int64_t a_row, const Weight& W) {
+  if (W.panels && M > FEW_ROWS) return {a, a_row, 1, W.panels, P, P * W.rows, W.rows};
+  return {a, a_row, 1, W.data, W.cols, P, W.rows};
+}
+
+// `valid` columns of C: all vectors but the last are whole.
+template <int MR, int NV>
+inline void tile(const Term* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t column, int64_t valid, Start start,
+                 float* C, int64_t ldc) {
+  const int64_t rest = valid - (NV - 1) * V;
+  const auto whole = [rest](int j) { return j < NV - 1 || rest == V; };
+
+  Vec acc[MR][NV];
+  for (int i = 0; i < MR; ++i)
+    for (int j = 0; j < NV; ++j) {
+      const float* from = start.data + i * start.row + j * V;
+      acc[i][j] = !start.data ? Vec{} : whole(j) ? load(from) : load(from, rest);
+    }
+  for (int64_t s = 0; s < n_terms; ++s) {
+    const Term& term = terms[s];
+    const float* a = term.a + m * term.a_row;
+    const float* b = term.b + panel * term.b_panel + column;
+    const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, K = term.K;
+    for (int64_t k = 0; k < K; ++k) {
+      Vec bv[NV];
+      for (int j = 0; j < NV; ++j) bv[j] = load(b + j * V);
+      for (int i = 0; i < MR; ++i) {
+        const Vec av = spread(a[i * a_row]);
+        for (int j = 0; j < NV; ++j) acc[i][j] += av * bv[j];
+      }
+      a += a_step;
+      b += b_row;
+    }
+  }
+  for (int i = 0; i < MR; ++i)
+    for (int j = 0; j < NV; ++j) {
+      if (whole(j))
+        store(C + i * ldc + j * V, acc[i][j]);
+      else
+        store(C + i * ldc + j * V, acc[i][j], rest);
+    }
+}
+
+template <int MR>
+inline void tile_columns(const Term* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
+                         float* C, int64_t ldc) {
+  const int64_t vectors = (valid + V - 1) / V;
+  if constexpr (TILE_VECTORS == 4) {
+    if (vectors == 4) return tile<MR, 4>(terms, n_terms, m, panel, 0, valid, start, C, ldc);
+    if (vectors == 3) return tile<MR, 3>(terms, n_terms, m, panel, 0, valid, start, C, ldc);
+  }
+  if (vectors == 2) return tile<MR, 2>(terms, n_terms, m, panel, 0, valid, start, C, ldc);
+  tile<MR, 1>(terms, n_terms, m, panel, 0, valid, start, C, ldc);
+}
+
+// One to three rows leave most of a tile's registers idle: wider tiles on B where it lies.
+template <int MR, int NV>
+inline void few_rows(int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc) {
+  int64_t n = 0;
+  for (; n + NV * V <= N; n += NV * V)
+    tile<MR, NV>(terms, n_terms, 0, 0, n, NV * V, start.at(0, n), C + n, ldc);
+  for (; n < N; n += V)
+    tile<MR, 1>(terms, n_terms, 0, 0, n, N - n < V ? N - n : V, start.at(0, n), C + n, ldc);
+}
+
+inline void multiply(int64_t M, int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc) {
+  if (M <= 0) return;
+  bool in_place = true;
+  for (int64_t s = 0; s < n_terms; ++s) in_place = in_place && terms[s].b_panel == P;
+  if (in_place && M <= FEW_ROWS) {
+    if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc);
+    if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc);
+    return few_rows<3, 3>(N, terms, n_terms, start, C, ldc);
+  }
+  const int64_t tiles = (M + TILE_ROWS - 1) / TILE_ROWS;
+  for (int64_t panel = 0, n = 0; n < N; ++panel, n += P) {
+    const int64_t valid = N - n < P ? N - n : P;
+    // Rows are shared out evenly: 6 + 1 would leave a slow tile of one row, 4 + 3 does not.
+    for (int64_t i = 0, m = 0; i < tiles; ++i) {
+      const int64_t rows = (M - m + tiles - i - 1) / (tiles - i);
+      float* c = C + m * ldc + n;
+      const Start from = start.at(m, n);
+      switch (rows) {
+        case 1: tile_columns<1>(terms, n_terms, m, panel, valid, from, c, ldc); break;
+        case 2: tile_columns<2>(terms, n_terms, m, panel, valid, from, c, ldc); break;
+        case 3: tile_columns<3>(terms, n_terms, m, panel, valid, from, c, ldc); break;
+        case 4: tile_columns<4>(terms, n_terms, m, panel, valid, from, c, ldc); break;
+        case 5: tile_columns<5>(terms, n_terms, m, panel, valid, from, c, ldc); break;
+        default: tile_columns<6>(terms, n_terms, m, panel, valid, from, c, ldc); break;
+      }
+      m += rows;
+    }
+  }
+}
+
+// C[M, R] (+)= A[M, K] W^T for W [R, K] where it lies: scalar products along contiguous rows.
+template <int NR>
+inline void dots(const float* a, const float* w, int64_t w_stride, int64_t K, bool add, float* c) {
+  Vec acc[NR] = {};
+  int64_t k = 0;
+  for (; k + V <= K; k += V) {
+    const Vec av = load(a + k);
+    for (int j = 0; j < NR; ++j) acc[j] += av * load(w + j * w_stride + k);
+  }
+  if (const int64_t rest = K - k; rest > 0) {
+    const Vec av = load(a + k, rest);
+    for (int j = 0; j < NR; ++j) acc[j] += av * load(w + j * w_stride + k, rest);
+  }
+  for (int j = 0; j < NR; ++j) c[j] = (add ? c[j] : 0.0f) + sum(acc[j]);
+}
+
+// C[M, W.rows] (+)= A[M, W.cols] W^T.
+inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const Weight& W, bool add, float* C, int64_t ldc) {
+  if (W.panels_transposed) {
+    const Term term = {A, lda, 1, W.panels_transposed, P, P * W.cols, W.cols};
+    return multiply(M, W.rows, &term, 1, add ? Start{C, ldc} : Start{}, C, ldc);
+  }
+  for (int64_t m = 0; m < M; ++m) {
+    int64_t r = 0;
+    for (; r + 8 <= W.rows; r += 8) dots<8>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
+    for (; r < W.rows; ++r) dots<1>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
+  }
+}
+
+// dW[A.cols, B.cols] += A^T B over `lines` lines: the gradient of a weight.
+// Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together.
+inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
+                                   int64_t ldb, float* dW, int64_t ldw) {
+  constexpr int64_t BLOCK_LINES = 128, BLOCK_ROWS = 16 * TILE_ROWS, NEAR = 256;
+  if (lines <= 8 || (lda <= NEAR && ldb <= NEAR)) {
+    const Term term = {A, 1, lda, B, ldb, P, lines};
+    return multiply(M, N, &term, 1, {dW, ldw}, dW, ldw);
+  }
+  alignas(64) float a_block[BLOCK_LINES * BLOCK_ROWS];
+  alignas(64) float b_block[BLOCK_LINES * P];
+  for (int64_t k = 0; k < lines; k += BLOCK_LINES) {
+    const int64_t K = lines - k < BLOCK_LINES ? lines - k : BLOCK_LINES;
+    for (int64_t m = 0; m < M; m += BLOCK_ROWS) {
+      const int64_t rows = M - m < BLOCK_ROWS ? M - m : BLOCK_ROWS;
+      for (int64_t i = 0; i < K; ++i)
+        std::memcpy(a_block + i * BLOCK_ROWS, A + (k + i) * lda + m, static_cast<size_t>(rows) * sizeof(float));
+      for (int64_t n = 0; n < N; n += P) {
+        const int64_t cols = N - n < P ? N - n : P;
+        for (int64_t i = 0; i < K; ++i)
+          std::memcpy(b_block + i * P, B + (k + i) * ldb + n, static_cast<size_t>(cols) * sizeof(float));
+        // Two panels' width between them tells multiply that B is laid out, not lying in place.
+        const Term term = {a_block, 1, BLOCK_ROWS, b_block, P, 2 * P, K};
+        multiply(rows, cols, &term, 1, {dW + m * ldw + n, ldw}, dW + m * ldw + n, ldw);
+      }
+    }
+  }
+}
+
+// db += the sum of all lines.
+inline void add_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, float* db) {
+  for_vectors(N, [&](int64_t j, auto get, auto put) {
+    Vec total = get(db + j);
+    for (int64_t i = 0; i < lines; ++i) total += get(B + i * ldb + j);
+    put(db + j, total);
+  });
+}
+
+}  // namespace KARUSEL_LEVEL
+}  // namespace karusel

@@ -1,0 +1,35 @@
+// The kernels of the level that is being compiled; table.cpp collects them.
+#pragma once
+
+#include "karusel/kernels.h"
+
+namespace karusel {
+namespace KARUSEL_LEVEL {
+
+void lstm_forward(const Packing&, const LstmForward&);
+void lstm_backward(const Packing&, const LstmBackward&);
+void dense_forward(const DenseForward&);
+void dense_backward(const DenseBackward&);
+void embedding_forward(const EmbeddingForward&);
+void embedding_backward(const EmbeddingBackward&);
+void layer_norm_forward(const LayerNormForward&);
+void layer_norm_backward(const LayerNormBackward&);
+void dropout(const Packing&, const Dropout&);
+void activation_forward(const ActivationForward&);
+void activation_backward(const ActivationBackward&);
+void softmax(const Softmax&);
+void add(const Add&);
+void broadcast_forward(const BroadcastForward&);
+void broadcast_backward(const BroadcastBackward&);
+void last_forward(const Packing&, const LastForward&);
+void last_backward(const Packing&, const LastBackward&);
+double loss(const Loss&);
+double softmax_loss(const SoftmaxLoss&);
+void pack(const Weight&, float*);
+void pack_transposed(const Weight&, float*);
+void adam(const AdamStep&);
+void accumulate(int64_t, const float*, float*);
+double squared_norm(int64_t, const float*);
+
+}  // namespace KARUSEL_LEVEL
+}  // namespace karusel

@@ -1,0 +1,206 @@
+// The LSTM over a ragged batch, one direction, and its gradient. Equations and contracts: kernels.h.
+//
+// At step t the first n = active[t] rows work. Of these the first `m` follow a step of their own; the
+// rest begin here and start from the initial state. Forward in time all begin together; reversed, a
+// row begins at its own last step, so that rows join as time runs back.
+#include "gemm.h"
+#include "karusel/kernels.h"
+#include "level.h"
+
+namespace karusel {
+namespace KARUSEL_LEVEL {
+namespace {
+
+struct Step {
+  int64_t t;       // the step
+  int64_t n;       // rows that work in it
+  int64_t line;    // its first line
+  int64_t m;       // rows that follow a step of their own
+  int64_t before;  // that step's first line
+  int64_t q;       // rows that a later step follows
+  int64_t after;   // that step's first line
+};
+
+Step step_at(const Packing& p, int64_t t, int64_t dilation, bool reverse) {
+  const int64_t earlier = reverse ? t + dilation : t - dilation;
+  const int64_t later = reverse ? t - dilation : t + dilation;
+  const auto shared = [&](int64_t other) {  // rows that have both steps
+    return other < 0 || other >= p.steps ? 0 : p.active[other > t ? other : t];
+  };
+  const auto line = [&](int64_t other) { return other < 0 || other >= p.steps ? 0 : p.offset[other]; };
+  return {t, p.active[t], p.offset[t], shared(earlier), line(earlier), shared(later), line(later)};
+}
+
+// A state that some rows start from: lines of an array, or nothing, which means zero.
+struct State {
+  const float* data;
+  int64_t stride;
+
+  const float* row(int64_t r) const { return data ? data + r * stride : nullptr; }
+};
+
+State slot(const Matrix& initial, int64_t H, int64_t t) {
+  if (!initial) return {nullptr, 0};
+  const int64_t slots = initial.cols / H;
+  return {initial.data + (t % slots) * H, initial.stride};
+}
+
+void gates_forward(int64_t H, float* a, const float* c_before, float* c, float* h) {
+  for_vectors(H, [&](int64_t j, auto get, auto put) {
+    const Vec i = sigmoid(get(a + j));
+    const Vec f = sigmoid(get(a + H + j));
+    const Vec g = tanh(get(a + 2 * H + j));
+    const Vec o = sigmoid(get(a + 3 * H + j));
+    const Vec state = i * g + (c_before ? f * get(c_before + j) : Vec{});
+    put(a + j, i);
+    put(a + H + j, f);
+    put(a + 2 * H + j, g);
+    put(a + 3 * H + j, o);
+    put(c + j, state);
+    put(h + j, o * tanh(state));
+  });
+}
+
+// a: gates in, their gradient out. carry: dc from the later step in (if follows), for the earlier step out.
+void gates_backward(int64_t H, float* a, const float* c_before, const float* c, const float* dh, const float* dc_end,
+                    bool follows, float* carry) {
+  for_vectors(H, [&](int64_t j, auto get, auto put) {
+    const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
+    const Vec tc = tanh(get(c + j));
+    const Vec dh_j = get(dh + j);
+    Vec dc = dh_j * o * (1.0f - tc * tc);
+    if (follows) dc += get(carry + j);
+    if (dc_end) dc += get(dc_end + j);
+    put(a + j, dc * g * i * (1.0f - i));
+    put(a + H + j, c_before ? dc * get(c_before + j) * f * (1.0f - f) : Vec{});
+    put(a + 2 * H + j, dc * i * (1.0f - g * g));
+    put(a + 3 * H + j, dh_j * tc * o * (1.0f - o));
+    put(carry + j, dc * f);
+  });
+}
+
+void copy_row(const float* from, float* to, int64_t n) {
+  std::memmove(to, from, static_cast<size_t>(n) * sizeof(float));
+}
+
+void clear_row(float* row, int64_t n) { std::memset(row, 0, static_cast<size_t>(n) * sizeof(float)); }
+
+}  // namespace
+
+void lstm_forward(const Packing& packing, const LstmForward& call) {
+  const int64_t H = call.c.cols, d = call.dilation;
+
+  for (int64_t k = 0; k < packing.steps; ++k) {
+    const Step s = step_at(packing, call.reverse ? packing.steps - 1 - k : k, d, call.reverse);
+    const int64_t gate_line = call.tape ? s.line : 0;
+
+    const auto rows = [&](int64_t first, int64_t count, State h_before, State c_before) {
+      if (count <= 0) return;
+      Term terms[2] = {times(count, call.x.row(s.line + first), call.x.stride, call.W), {}};
+      if (h_before.data) terms[1] = times(count, h_before.row(first), h_before.stride, call.U);
+      multiply(count, 4 * H, terms, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
+               call.gates.stride);
+      for (int64_t r = first; r < first + count; ++r)
+        gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r), call.h.row(s.line + r));
+    };
+    rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});
+    rows(s.m, s.n - s.m, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
+  }
+
+  if (!call.hn) return;
+  const int64_t slots = call.hn.cols / H;
+  for (int64_t r = 0; r < packing.rows; ++r) {
+    for (int64_t i = 0; i < slots; ++i) {
+      const int64_t t = call.reverse ? 0 : packing.length[r] - slots + i;
+      if (t >= 0) {
+        const int64_t line = packing.offset[t] + r;
+        copy_row(call.h.row(line), call.hn.row(r) + i * H, H);
+        if (call.cn) copy_row(call.c.row(line), call.cn.row(r) + i * H, H);
+      } else if (call.h0) {  // shorter than the dilation: older states move up
+        copy_row(slot(call.h0, H, t + slots).row(r), call.hn.row(r) + i * H, H);
+        if (call.cn) copy_row(slot(call.c0, H, t + slots).row(r), call.cn.row(r) + i * H, H);
+      } else {
+        clear_row(call.hn.row(r) + i * H, H);
+        if (call.cn) clear_row(call.cn.row(r) + i * H, H);
+      }
+    }
+  }
+}
+
+void lstm_backward(const Packing& packing, const LstmBackward& call) {
+  const int64_t H = call.c.cols, d = call.dilation;
+  const int64_t G = 4 * H;
+  const Matrix& gates = call.gates;
+
+  for (int64_t r = 0; call.dh0 && r < packing.rows; ++r) clear_row(call.dh0.row(r), H);
+  for (int64_t r = 0; call.dc0 && r < packing.rows; ++r) clear_row(call.dc0.row(r), H);
+
+  for (int64_t k = 0; k < packing.steps; ++k) {
+    const Step s = step_at(packing, call.reverse ? k : packing.steps - 1 - k, d, call.reverse);
+    const bool last = call.reverse ? s.t == 0 : true;  // rows from `first_end` on end in this step
+    const int64_t first_end = call.reverse ? 0 : (s.t + 1 < packing.steps ? packing.active[s.t + 1] : 0);
+
+    for (int64_t r = 0; r < s.n; ++r) {
+      float* sum = call.sum.row(r);
+      if (call.dh)
+        copy_row(call.dh.row(s.line + r), sum, H);
+      else
+        clear_row(sum, H);
+      if (call.dhn && last && r >= first_end) {
+        const float* end = call.dhn.row(r);
+        for_vectors(H, [&](int64_t j, auto get, auto put) { put(sum + j, get(sum + j) + get(end + j)); });
+      }
+    }
+    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, true, call.sum.data, call.sum.stride);
+
+    const State c0 = slot(call.c0, H, s.t);
+    for (int64_t r = 0; r < s.n; ++r) {
+      const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
+      const float* dc_end = call.dcn && last && r >= first_end ? call.dcn.row(r) : nullptr;
+      gates_backward(H, gates.row(s.line + r), c_before, call.c.row(s.line + r), call.sum.row(r), dc_end, r < s.q,
+                     call.carry.row(r) + (s.t % d) * H);
+    }
+    if (call.dh0)
+      multiply_transposed(s.n - s.m, gates.row(s.line + s.m), gates.stride, call.U, true, call.dh0.row(s.m),
+                          call.dh0.stride);
+    for (int64_t r = s.m; call.dc0 && r < s.n; ++r) {
+      const float* carry = call.carry.row(r) + (s.t % d) * H;
+      float* start = call.dc0.row(r);
+      for_vectors(H, [&](int64_t j, auto get, auto put) { put(start + j, get(start + j) + get(carry + j)); });
+    }
+  }
+
+  if (call.dx)
+    multiply_transposed(packing.total, gates.data, gates.stride, call.W, call.accumulate, call.dx.data, call.dx.stride);
+  add_lines(packing.total, gates.data, G, gates.stride, call.db.data);
+  add_transposed_product(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride,
+                         call.dW.data, call.dW.stride);
+
+  // dU sums over all pairs of a step and the one before. Steps whose pairs lie one behind the other in
+  // memory are taken together: with equal lengths that is one product over all of time.
+  int64_t lines = 0, first = 0, first_before = 0;
+  const auto flush = [&] {
+    if (lines > 0)
+      add_transposed_product(lines, call.h.row(first_before), H, call.h.stride, gates.row(first), G, gates.stride,
+                             call.dU.data, call.dU.stride);
+    lines = 0;
+  };
+  for (int64_t t = 0; t < packing.steps; ++t) {
+    const Step s = step_at(packing, t, d, call.reverse);
+    if (s.m > 0) {
+      if (lines == 0 || s.line != first + lines || s.before != first_before + lines) {
+        flush();
+        first = s.line;
+        first_before = s.before;
+      }
+      lines += s.m;
+    }
+    if (const State h0 = slot(call.h0, H, t); h0.data && s.n > s.m)
+      add_transposed_product(s.n - s.m, h0.row(s.m), H, h0.stride, gates.row(s.line + s.m), G, gates.stride,
+                             call.dU.data, call.dU.stride);
+  }
+  flush();
+}
+
+}  // namespace KARUSEL_LEVEL
+}  // namespace karusel

@@ -1,0 +1,128 @@
+// Vectors of the instruction set that this file is compiled for, and the few functions on them.
+// One source for all sets: GCC and Clang vector extensions, in the namespace KARUSEL_LEVEL.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#if defined(__AVX__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+#define KARUSEL_VECTOR 16
+#elif defined(__AVX__)
+#define KARUSEL_VECTOR 8
+#else
+#define KARUSEL_VECTOR 4
+#endif
+
+namespace karusel {
+namespace KARUSEL_LEVEL {
+
+constexpr int64_t V = KARUSEL_VECTOR;  // floats in a vector
+
+typedef float Vec __attribute__((vector_size(4 * KARUSEL_VECTOR)));
+typedef int32_t Int __attribute__((vector_size(4 * KARUSEL_VECTOR)));
+
+inline Vec load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, Vec v) { std::memcpy(p, &v, sizeof v); }
+
+// The first n floats, 0 < n < V; the other lanes are zero, and memory beyond is not touched.
+#if defined(__AVX512F__)
+inline __mmask16 first_lanes(int64_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+inline Vec load(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
+inline void store(float* p, Vec v, int64_t n) { _mm512_mask_storeu_ps(p, first_lanes(n), v); }
+#elif defined(__AVX__)
+inline __m256i first_lanes(int64_t n) {
+  alignas(64) static const int32_t lanes[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+  return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(lanes + 8 - n));
+}
+inline Vec load(const float* p, int64_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
+inline void store(float* p, Vec v, int64_t n) { _mm256_maskstore_ps(p, first_lanes(n), v); }
+#else
+inline Vec load(const float* p, int64_t n) {
+  Vec v = {};
+  for (int64_t i = 0; i < V - 1; ++i)
+    if (i < n) v[i] = p[i];
+  return v;
+}
+inline void store(float* p, Vec v, int64_t n) {
+  for (int64_t i = 0; i < V - 1; ++i)
+    if (i < n) p[i] = v[i];
+}
+#endif
+
+inline Vec spread(float x) { return Vec{} + x; }
+
+// Both return x itself when it is not a number, so that a fault stays visible.
+inline Vec maximum(Vec x, Vec bound) { return x < bound ? bound : x; }
+inline Vec minimum(Vec x, Vec bound) { return x > bound ? bound : x; }
+
+inline float sum(Vec v) {
+  float parts[V];
+  std::memcpy(parts, &v, sizeof v);
+  for (int64_t width = V / 2; width > 0; width /= 2)
+    for (int64_t i = 0; i < width; ++i) parts[i] += parts[i + width];
+  return parts[0];
+}
+
+// exp(x) = 2^n (1 + p), n = round(x / ln 2), p = exp(r) - 1 with |r| <= ln 2 / 2 by its Taylor series
+// to r^7 (remainder below 2e-8). Keeping p apart keeps exp(x) - 1 exact near zero.
+struct Exponential {
+  Vec scale;  // 2^n
+  Vec p;
+};
+
+inline Exponential exponential(Vec x) {  // x in [-87, 88]
+  const float shift = 12582912.0f;       // 1.5 · 2^23: adding it rounds to a whole number
+  const Vec shifted = x * 1.44269504088896341f + shift;
+  const Vec n = shifted - shift;
+  const Vec r = (x - n * 0.693145751953125f) - n * 1.42860682030941723212e-6f;  // ln 2 in two parts
+  Vec q = r * (1.0f / 5040) + (1.0f / 720);
+  q = q * r + (1.0f / 120);
+  q = q * r + (1.0f / 24);
+  q = q * r + (1.0f / 6);
+  q = q * r + 0.5f;
+  q = q * r * r + r;
+  Int bits;
+  std::memcpy(&bits, &shifted, sizeof bits);
+  bits = (bits - 0x4B400000 + 127) << 23;
+  Vec scale;
+  std::memcpy(&scale, &bits, sizeof scale);
+  return {scale, q};
+}
+
+inline Vec exp(Vec x) {
+  const Exponential e = exponential(minimum(maximum(x, spread(-87.0f)), spread(88.0f)));
+  return e.scale * e.p + e.scale;
+}
+
+inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
+
+// tanh(x) = m / (m + 2), m = exp(2x) - 1; never beyond ±1, exact to the last bits near zero.
+inline Vec tanh(Vec x) {
+  const Exponential e = exponential(minimum(maximum(x + x, spread(-40.0f)), spread(40.0f)));
+  const Vec m = e.scale * e.p + (e.scale - 1.0f);
+  return m / (m + 2.0f);
+}
+
+// Calls body(offset, load, store) for whole vectors of [0, n), then once for the rest.
+template <class Body>
+inline void for_vectors(int64_t n, Body body) {
+  int64_t j = 0;
+  for (; j + V <= n; j += V)
+    body(
+        j, [](const float* p) { return load(p); }, [](float* p, Vec v) { store(p, v); });
+  if (const int64_t rest = n - j; rest > 0)
+    body(
+        j, [rest](const float* p) { return load(p, rest); }, [rest](float* p, Vec v) { store(p, v, rest); });
+}
+
+}  // namespace KARUSEL_LEVEL
+}  // namespace karusel

@@ -1,0 +1,231 @@
+// Builds and runs programs: translates a call's arguments into the structures of kernels.h.
+#include "karusel/program.h"
+
+#include <map>
+#include <stdexcept>
+
+namespace karusel {
+namespace {
+
+struct Signature {
+  Kernel kernel;
+  size_t arguments;
+  size_t attributes;  // at least
+};
+
+const std::map<std::string, Signature>& signatures() {
+  static const std::map<std::string, Signature> table = {
+      {"lstm_forward", {Kernel::lstm_forward, 11, 3}},
+      {"lstm_backward", {Kernel::lstm_backward, 19, 3}},
+      {"dense_forward", {Kernel::dense_forward, 4, 0}},
+      {"dense_backward", {Kernel::dense_backward, 6, 1}},
+      {"embedding_forward", {Kernel::embedding_forward, 3, 0}},
+      {"embedding_backward", {Kernel::embedding_backward, 3, 0}},
+      {"layer_norm_forward", {Kernel::layer_norm_forward, 5, 1}},
+      {"layer_norm_backward", {Kernel::layer_norm_backward, 7, 1}},
+      {"dropout_forward", {Kernel::dropout_forward, 2, 2}},
+      {"dropout_backward", {Kernel::dropout_backward, 2, 3}},
+      {"activation_forward", {Kernel::activation_forward, 2, 1}},
+      {"activation_backward", {Kernel::activation_backward, 3, 2}},
+      {"softmax_forward", {Kernel::softmax_forward, 2, 0}},
+      {"add", {Kernel::add, 3, 0}},
+      {"broadcast_forward", {Kernel::broadcast_forward, 2, 0}},
+      {"broadcast_backward", {Kernel::broadcast_backward, 2, 0}},
+      {"last_forward", {Kernel::last_forward, 2, 1}},
+      {"last_backward", {Kernel::last_backward, 2, 2}},
+      {"squared_loss", {Kernel::squared_loss, 4, 0}},
+      {"absolute_loss", {Kernel::absolute_loss, 4, 0}},
+      {"huber_loss", {Kernel::huber_loss, 4, 1}},
+      {"pinball_loss", {Kernel::pinball_loss, 4, 1}},
+      {"binary_cross_entropy", {Kernel::binary_cross_entropy, 4, 0}},
+      {"softmax_cross_entropy", {Kernel::softmax_cross_entropy, 4, 0}},
+  };
+  return table;
+}
+
+bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
+
+uint64_t mix(uint64_t z) {
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  return z ^ (z >> 31);
+}
+
+}  // namespace
+
+Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel)
+    : buffers_(std::move(buffers)), n_weights_(n_weights) {
+  const auto panels_of = [this](Argument& weight, bool transposed) {
+    size_t at = 0;
+    while (at < packed_.size() && packed_[at].first != weight.first) ++at;
+    if (at == packed_.size()) packed_.push_back({weight.first, weight.rows, weight.cols, -1, -1});
+    (transposed ? packed_[at].panels_transposed : packed_[at].panels) = 0;
+    weight.packed = static_cast<int64_t>(at);
+  };
+
+  for (const auto& [name, arguments, attributes] : calls) {
+    const auto found = signatures().find(name);
+    if (found == signatures().end()) throw std::invalid_argument("unknown kernel " + name);
+    const Signature& signature = found->second;
+    if (arguments.size() != signature.arguments || attributes.size() < signature.attributes)
+      throw std::invalid_argument("kernel " + name + " called with other arguments than it has");
+
+    Call call = {signature.kernel, {}, attributes};
+    for (const auto& [space, index, first, rows, cols] : arguments) {
+      const Argument argument = {static_cast<Space>(space), index, first, rows, cols, -1};
+      const bool inside =
+          argument.space == Space::none ||
+          (argument.space == Space::buffer && index >= 0 && index < static_cast<int64_t>(buffers_.size()) && first >= 0 &&
+           cols >= 0 && first + cols <= buffers_[static_cast<size_t>(index)].width) ||
+          ((argument.space == Space::weight || argument.space == Space::gradient) && first >= 0 && rows >= 0 &&
+           cols >= 0 && first + rows * cols <= n_weights_);
+      if (!inside) throw std::invalid_argument("kernel " + name + " called with an argument outside its buffer");
+      call.arguments.push_back(argument);
+    }
+
+    auto& a = call.arguments;
+    switch (call.kernel) {
+      case Kernel::lstm_forward:
+        panels_of(a[1], false);
+        panels_of(a[2], false);
+        break;
+      case Kernel::lstm_backward:
+        if (a[13].space != Space::none) panels_of(a[1], true);
+        panels_of(a[2], true);
+        break;
+      case Kernel::dense_forward: panels_of(a[1], false); break;
+      case Kernel::dense_backward:
+        if (a[3].space != Space::none) panels_of(a[1], true);
+        break;
+      default: break;
+    }
+    if (is_loss(call.kernel)) {
+      has_loss_ = true;
+      const Buffer& y = buffers_[static_cast<size_t>(a[0].index)];
+      loss_shape_ = {y.extent, a[1].cols, a[2].space == Space::none ? -1 : a[2].index};
+    }
+    calls_.push_back(std::move(call));
+  }
+
+  for (PackedWeight& w : packed_) {
+    const auto place_panels = [&](int64_t& at, int64_t rows, int64_t cols) {
+      if (at < 0) return;
+      at = panels_size_;
+      panels_size_ += (cols + panel - 1) / panel * panel * rows;
+    };
+    place_panels(w.panels, w.rows, w.cols);
+    place_panels(w.panels_transposed, w.cols, w.rows);
+  }
+}
+
+void Program::place(std::vector<int64_t> offsets, int64_t arena_size) {
+  if (offsets.size() != buffers_.size()) throw std::invalid_argument("one offset per buffer is needed");
+  offsets_ = std::move(offsets);
+  arena_size_ = arena_size;
+}
+
+void Program::pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const {
+  const PackedWeight& w = packed_[at];
+  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr};
+  if (w.panels >= 0) kernels.pack(weight, panels + w.panels);
+  if (w.panels_transposed >= 0) kernels.pack_transposed(weight, panels + w.panels_transposed);
+}
+
+double Program::run(const Frame& frame) const {
+  double loss = 0;
+  for (const Call& call : calls_) loss += run(frame, call);
+  return loss;
+}
+
+double Program::run(const Frame& frame, const Call& call) const {
+  const Kernels& k = *frame.kernels;
+  const Packing& packing = *frame.packing;
+
+  const auto lines = [&](const Buffer& b) { return b.extent == Extent::steps ? packing.total : packing.rows; };
+  const auto buffer_at = [&](const Argument& a) {
+    const Buffer& b = buffers_[static_cast<size_t>(a.index)];
+    return (b.state ? frame.state : frame.arena) + offsets_[static_cast<size_t>(a.index)] + a.first;
+  };
+  const auto m = [&](size_t i) -> Matrix {
+    const Argument& a = call.arguments[i];
+    switch (a.space) {
+      case Space::none: return {};
+      case Space::buffer: {
+        const Buffer& b = buffers_[static_cast<size_t>(a.index)];
+        return {buffer_at(a), lines(b), a.cols, b.width};
+      }
+      // Kernels only read through arguments that their contract calls inputs.
+      case Space::weight: return {const_cast<float*>(frame.weights) + a.first, a.rows, a.cols, a.cols};
+      case Space::gradient: return {frame.gradient + a.first, a.rows, a.cols, a.cols};
+    }
+    return {};
+  };
+  const auto index = [&](size_t i) -> IndexMatrix {
+    const Argument& a = call.arguments[i];
+    const Buffer& b = buffers_[static_cast<size_t>(a.index)];
+    return {reinterpret_cast<const int32_t*>(buffer_at(a)), lines(b), a.cols, b.width};
+  };
+  const auto weight = [&](size_t i) -> Weight {
+    const Argument& a = call.arguments[i];
+    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr};
+    if (frame.panels && a.packed >= 0) {
+      const PackedWeight& packed = packed_[static_cast<size_t>(a.packed)];
+      if (packed.panels >= 0) w.panels = frame.panels + packed.panels;
+      if (packed.panels_transposed >= 0) w.panels_transposed = frame.panels + packed.panels_transposed;
+    }
+    return w;
+  };
+  const auto flag = [&](size_t i) { return call.attributes[i] != 0.0f; };
+  const auto number = [&](size_t i) { return static_cast<int64_t>(call.attributes[i]); };
+  const auto function = [&] { return static_cast<Function>(static_cast<int>(call.attributes[0])); };
+  const auto loss = [&](LossKind kind) {
+    return k.loss({m(0), m(1), m(2), m(3), kind, frame.loss_scale, call.attributes.data(),
+                   static_cast<int64_t>(call.attributes.size())});
+  };
+  const auto dropout = [&](bool accumulate) {
+    const uint64_t key = mix(frame.seed + static_cast<uint64_t>(number(1)) * 0x9E3779B97F4A7C15u);
+    k.dropout(packing, {m(0), m(1), call.attributes[0], key, accumulate});
+  };
+
+  switch (call.kernel) {
+    case Kernel::lstm_forward:
+      k.lstm_forward(packing, {m(0), weight(1), weight(2), m(3), m(4), m(5), m(6), m(7), m(8), m(9), m(10), flag(0),
+                               number(1), flag(2)});
+      return 0;
+    case Kernel::lstm_backward:
+      k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),  m(4),  m(5),  m(6),  m(7),    m(8),      m(9),   m(10),
+                                m(11), m(12),     m(13),     m(14), m(15), m(16), m(17), m(18), flag(0), number(1), flag(2)});
+      return 0;
+    case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3)}); return 0;
+    case Kernel::dense_backward:
+      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0)});
+      return 0;
+    case Kernel::embedding_forward: k.embedding_forward({index(0), m(1), m(2)}); return 0;
+    case Kernel::embedding_backward: k.embedding_backward({index(0), m(1), m(2)}); return 0;
+    case Kernel::layer_norm_forward:
+      k.layer_norm_forward({m(0), m(1), m(2), m(3), m(4), call.attributes[0]});
+      return 0;
+    case Kernel::layer_norm_backward:
+      k.layer_norm_backward({m(0), m(1), m(2), m(3), m(4), m(5), m(6), flag(0)});
+      return 0;
+    case Kernel::dropout_forward: dropout(false); return 0;
+    case Kernel::dropout_backward: dropout(flag(2)); return 0;
+    case Kernel::activation_forward: k.activation_forward({m(0), m(1), function()}); return 0;
+    case Kernel::activation_backward: k.activation_backward({m(0), m(1), m(2), function(), flag(1)}); return 0;
+    case Kernel::softmax_forward: k.softmax({m(0), m(1)}); return 0;
+    case Kernel::add: k.add({m(0), m(1), m(2)}); return 0;
+    case Kernel::broadcast_forward: k.broadcast_forward({m(0), m(1)}); return 0;
+    case Kernel::broadcast_backward: k.broadcast_backward({m(0), m(1)}); return 0;
+    case Kernel::last_forward: k.last_forward(packing, {m(0), m(1), flag(0)}); return 0;
+    case Kernel::last_backward: k.last_backward(packing, {m(0), m(1), flag(0), flag(1)}); return 0;
+    case Kernel::squared_loss: return loss(LossKind::squared);
+    case Kernel::absolute_loss: return loss(LossKind::absolute);
+    case Kernel::huber_loss: return loss(LossKind::huber);
+    case Kernel::pinball_loss: return loss(LossKind::pinball);
+    case Kernel::binary_cross_entropy: return loss(LossKind::binary);
+    case Kernel::softmax_cross_entropy: return k.softmax_loss({m(0), index(1), m(2), m(3), frame.loss_scale});
+  }
+  return 0;
+}
+
+}  // namespace karusel

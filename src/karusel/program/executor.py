@@ -1,0 +1,141 @@
+"""What an executor is: it runs a program over examples. Two exist: `native` and `reference`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import TooLargeError, UsageError
+
+if TYPE_CHECKING:
+    from karusel.batches import Examples
+    from karusel.program.program import Program
+
+__all__ = [
+    "Executor",
+    "OptimizerState",
+    "Progress",
+    "Total",
+    "check_memory",
+    "default_threads",
+    "flat_vector",
+]
+
+PADDING = 16  # numbers behind a flat vector that the engine may read, never use
+
+
+class Total(NamedTuple):
+    """Sums over batches; loss / weight is the mean loss."""
+
+    loss: float
+    weight: float
+
+    @property
+    def mean(self) -> float:
+        return self.loss / self.weight if self.weight else 0.0
+
+
+class Progress(NamedTuple):
+    """How far a call of `train` came. Not finite: the next batch's loss is infinite or NaN."""
+
+    total: Total
+    batches: int
+    finite: bool
+
+
+@dataclass
+class OptimizerState:
+    """Adam's vectors and settings; all vectors have the layout of the flat parameter vector."""
+
+    weights: NDArray[Any]
+    m: NDArray[Any]
+    v: NDArray[Any]
+    average: NDArray[Any] | None
+    step: int
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    weight_decay: float
+    ema_decay: float
+    clip_norm: float  # 0: no clipping
+
+
+class Executor(Protocol):
+    """Runs one program, planned for rows of at most some number of steps."""
+
+    dtype: Any
+
+    def evaluate(
+        self, weights: NDArray[Any], examples: Examples, order: NDArray[np.int64], batch: int
+    ) -> Total:
+        """Forward over the examples in `order`; fills the outputs, sums the loss if there is one."""
+        ...
+
+    def gradient(
+        self,
+        weights: NDArray[Any],
+        examples: Examples,
+        order: NDArray[np.int64],
+        seed: int,
+        gradient: NDArray[Any],
+    ) -> Total:
+        """Loss of one batch and its gradient, which overwrites `gradient`."""
+        ...
+
+    def train(
+        self,
+        optimizer: OptimizerState,
+        examples: Examples,
+        order: NDArray[np.int64],
+        batch: int,
+        first_batch: int,
+        rates: NDArray[Any],
+        seed: int,
+        seconds: float,
+    ) -> Progress:
+        """Steps from batch `first_batch` on, until `order` ends or about `seconds` have passed."""
+        ...
+
+
+def flat_vector(n: int, dtype: Any) -> NDArray[Any]:
+    """A zeroed vector that the engine may read a little beyond."""
+    vector: NDArray[Any] = np.zeros(n + PADDING, dtype=dtype)[:n]
+    return vector
+
+
+def default_threads() -> int:
+    """min(CPUs this process may use, its cgroup's CPU quota), or KARUSEL_THREADS."""
+    chosen = os.environ.get("KARUSEL_THREADS", "").strip()
+    if chosen:
+        if not chosen.isdigit() or int(chosen) < 1:
+            raise UsageError(f"KARUSEL_THREADS must be a whole number from 1 up, got {chosen!r}")
+        return int(chosen)
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
+            quota, period = file.read().split()
+        if quota != "max":
+            count = min(count, max(1, round(int(quota) / int(period))))
+    except (OSError, ValueError):
+        pass  # no cgroup here, or an older kind: affinity alone decides
+    return count
+
+
+def check_memory(program: Program, numbers: int, what: str) -> None:
+    """Raises TooLargeError before memory for so many 4-byte numbers is asked for in vain."""
+    needed = 4 * numbers
+    if needed >= 2**62:
+        raise TooLargeError(f"{what} needs 2^{needed.bit_length() - 1} bytes: no machine holds that")
+    try:
+        available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return
+    if needed > available:
+        raise TooLargeError(
+            f"{what} needs {needed / 2**30:,.1f} GiB, this machine has {available / 2**30:,.1f} GiB in all: "
+            "use fewer units, shorter sequences or smaller batches"
+        )

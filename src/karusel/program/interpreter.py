@@ -1,0 +1,214 @@
+"""The reference executor: runs a program with the float64 NumPy kernels of `karusel.reference`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.batches import Examples
+from karusel.program.executor import OptimizerState, Progress, Total
+from karusel.program.program import Argument, Call, Extent, Gradient, Parameter, Program, View
+from karusel.randomness import step_seed
+from karusel.reference import KERNEL_FUNCTIONS, Packing, pack
+
+__all__ = ["ReferenceExecutor", "ReferenceStepper"]
+
+LOSSES = ("squared_loss", "absolute_loss", "huber_loss", "pinball_loss", "binary_cross_entropy")
+WITH_SCALE = {*LOSSES, "softmax_cross_entropy"}
+WITH_SEED = {"dropout_forward", "dropout_backward"}
+
+Array = NDArray[Any]
+
+
+class _Memory:
+    """The arrays that a program's arguments name, for one packing."""
+
+    def __init__(
+        self,
+        program: Program,
+        packing: Packing,
+        weights: Array,
+        gradient: Array | None,
+        states: dict[str, Array] | None = None,
+    ) -> None:
+        self.packing = packing
+        self.weights = weights
+        self.gradient = gradient
+        lines = {Extent.STEPS: packing.total, Extent.ROWS: packing.rows}
+        self.arrays = {
+            b.name: np.zeros((lines[b.extent], b.width), dtype=np.int64 if b.integer else np.float64)
+            for b in program.buffers
+            if not b.state
+        } | (states or {})
+
+    def find(self, argument: Argument) -> Array | None:
+        """The array of an argument: a view, so that kernels write through it."""
+        if isinstance(argument, View):
+            columns = slice(argument.first, argument.first + argument.width)
+            return self.arrays[argument.buffer.name][:, columns]
+        if isinstance(argument, Parameter):
+            return _part(self.weights, argument)
+        if isinstance(argument, Gradient):
+            assert self.gradient is not None
+            return _part(self.gradient, argument.parameter)
+        return None
+
+    def run(self, call: Call, seed: int, scale: float) -> float:
+        context: dict[str, Any] = {}
+        if call.kernel in WITH_SCALE:
+            context["scale"] = scale
+        if call.kernel in WITH_SEED:
+            context["seed"] = seed
+        arrays = {name: self.find(argument) for name, argument in call.arguments.items()}
+        loss = KERNEL_FUNCTIONS[call.kernel](self.packing, **arrays, **call.attributes, **context)  # type: ignore[operator]
+        return float(loss or 0.0)
+
+
+def _part(vector: Array, parameter: Parameter) -> Array:
+    part = vector[parameter.offset : parameter.offset + parameter.size]
+    return part.reshape(parameter.rows, parameter.cols)
+
+
+class ReferenceExecutor:
+    """Runs a program in float64, one batch at a time."""
+
+    dtype = np.float64
+
+    def __init__(self, program: Program, max_steps: int, threads: int) -> None:
+        self.program = program
+
+    def _run(
+        self,
+        weights: Array,
+        examples: Examples,
+        rows: NDArray[np.int64],
+        seed: int,
+        gradient: Array | None,
+    ) -> Total:
+        packing = pack(examples.lengths[rows])
+        memory = _Memory(self.program, packing, weights, gradient)
+        sorted_rows = rows[packing.name]
+        for role, buffer in self.program.inputs.items():
+            array, stream = memory.arrays[buffer.name], examples.inputs[role]
+            if buffer.extent is Extent.ROWS:
+                array[:] = stream.lines(sorted_rows, buffer.width)
+            else:
+                for t, n in enumerate(packing.active):
+                    array[packing.lines(t, 0, int(n))] = stream.lines(sorted_rows[:n], buffer.width, t)
+
+        weight = self._weight(memory)
+        scale = 1 / weight if weight else 0.0
+        calls = self.program.forward if gradient is None else self.program.calls
+        loss = sum(memory.run(call, seed, scale) for call in calls)
+
+        for role, stream in examples.outputs.items():
+            view = self.program.outputs[role]
+            array = memory.arrays[view.buffer.name]
+            columns = np.arange(view.width)
+            if view.extent is Extent.ROWS:
+                stream.values[stream.starts[sorted_rows][:, None] + columns] = array
+            else:
+                for t, n in enumerate(packing.active):
+                    first = stream.starts[sorted_rows[:n]] + t * stream.stride
+                    stream.values[first[:, None] + columns] = array[packing.lines(t, 0, int(n))]
+        return Total(loss, weight)
+
+    def _weight(self, memory: _Memory) -> float:
+        """The sum of the weights of all targets: what the loss is divided by."""
+        loss = self.program.loss
+        if loss is None:
+            return 0.0
+        target = memory.find(loss.arguments["target"])
+        weight = memory.find(loss.arguments["weight"])
+        assert target is not None
+        return float(target.size if weight is None else weight.sum() * target.shape[1])
+
+    def evaluate(self, weights: Array, examples: Examples, order: NDArray[np.int64], batch: int) -> Total:
+        totals = [
+            self._run(weights, examples, order[first : first + batch], 0, None)
+            for first in range(0, len(order), batch)
+        ]
+        return Total(sum(t.loss for t in totals), sum(t.weight for t in totals))
+
+    def gradient(
+        self, weights: Array, examples: Examples, order: NDArray[np.int64], seed: int, gradient: Array
+    ) -> Total:
+        gradient[:] = 0
+        return self._run(weights, examples, order, seed, gradient)
+
+    def train(
+        self,
+        optimizer: OptimizerState,
+        examples: Examples,
+        order: NDArray[np.int64],
+        batch: int,
+        first_batch: int,
+        rates: Array,
+        seed: int,
+        seconds: float,
+    ) -> Progress:
+        end = time.monotonic() + seconds
+        gradient = np.zeros_like(optimizer.weights)
+        loss = weight = 0.0
+        done = 0
+        for i in range(first_batch, -(-len(order) // batch)):
+            rows = order[i * batch : (i + 1) * batch]
+            one = self.gradient(
+                optimizer.weights, examples, rows, step_seed(seed, optimizer.step), gradient
+            )
+            if not np.isfinite(one.loss):
+                return Progress(Total(loss, weight), done, False)
+            if one.weight > 0:
+                adam(optimizer, gradient, float(rates[i]))
+            loss, weight, done = loss + one.loss, weight + one.weight, done + 1
+            if time.monotonic() >= end:
+                break
+        return Progress(Total(loss, weight), done, True)
+
+
+def adam(o: OptimizerState, gradient: Array, rate: float) -> None:
+    """One step of Adam (Kingma & Ba 2015), decoupled weight decay (Loshchilov & Hutter 2019)."""
+    o.step += 1
+    norm = float(np.sqrt(np.sum(gradient**2)))
+    g = gradient * (o.clip_norm / norm) if 0 < o.clip_norm < norm else gradient
+    o.weights *= 1 - rate * o.weight_decay
+    o.m[:] = o.beta_1 * o.m + (1 - o.beta_1) * g
+    o.v[:] = o.beta_2 * o.v + (1 - o.beta_2) * g**2
+    m = o.m / (1 - o.beta_1**o.step)
+    v = o.v / (1 - o.beta_2**o.step)
+    o.weights -= rate * m / (np.sqrt(v) + o.epsilon)
+    if o.average is not None:
+        o.average[:] = o.ema_decay * o.average + (1 - o.ema_decay) * o.weights
+
+
+class ReferenceStepper:
+    """Runs a stateful forward program step by step in float64."""
+
+    dtype = np.float64
+
+    def __init__(self, program: Program, weights: Array, rows: int, max_steps: int) -> None:
+        self.program = program
+        self._weights = weights.copy()
+        self._rows = rows
+        self._states = {b.name: np.zeros((rows, b.width)) for b in program.states.values()}
+
+    def run(self, x: Array, steps: int, y: Array) -> None:
+        packing = pack(np.full(self._rows, steps, dtype=np.int64))
+        memory = _Memory(self.program, packing, self._weights, None, self._states)
+
+        def time_major(array: Array, lines: int) -> Array:
+            return array.reshape(self._rows, lines, -1).swapaxes(0, 1).reshape(lines * self._rows, -1)
+
+        memory.arrays[self.program.inputs["x"].name][:] = time_major(x, steps)
+        for call in self.program.forward:
+            memory.run(call, 0, 0.0)
+        view = self.program.outputs["y"]
+        lines = steps if view.extent is Extent.STEPS else 1
+        out = memory.arrays[view.buffer.name]
+        y.reshape(self._rows, lines, -1)[:] = out.reshape(lines, self._rows, -1).swapaxes(0, 1)
+
+    def state(self, name: str, width: int) -> Array:
+        return self._states[name]

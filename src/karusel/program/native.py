@@ -1,0 +1,156 @@
+"""The native executor: hands a program to the C++ engine and examples to its calls."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel import _engine
+from karusel.batches import Examples
+from karusel.program.executor import OptimizerState, Progress, Total, check_memory
+from karusel.program.plan import SLICE_ROWS, Plan, plan
+from karusel.program.program import Argument, Extent, Gradient, Parameter, Program, View
+
+__all__ = ["NativeExecutor", "NativeStepper"]
+
+# engine/include/karusel/program.h: enum Space
+NONE, BUFFER, WEIGHT, GRADIENT = range(4)
+
+
+def _serialize(program: Program, placed: Plan) -> tuple[Any, ...]:
+    """A program as the engine's constructors take it."""
+    index = {buffer: i for i, buffer in enumerate(program.buffers)}
+
+    def argument(a: Argument) -> tuple[int, int, int, int, int]:
+        if isinstance(a, View):
+            return BUFFER, index[a.buffer], a.first, 0, a.width
+        if isinstance(a, Parameter):
+            return WEIGHT, 0, a.offset, a.rows, a.cols
+        if isinstance(a, Gradient):
+            return GRADIENT, 0, a.parameter.offset, a.parameter.rows, a.parameter.cols
+        return NONE, 0, 0, 0, 0
+
+    buffers = [(0 if b.extent is Extent.STEPS else 1, b.width, b.state) for b in program.buffers]
+    calls = [
+        (call.kernel, [argument(a) for a in call.arguments.values()], call.numbers())
+        for call in program.calls
+    ]
+    return buffers, program.n_parameters, calls, list(placed.offsets), placed.arena_size
+
+
+class NativeExecutor:
+    """Runs a program in the engine, on up to `threads` threads; results do not depend on their number."""
+
+    dtype = np.float32
+
+    def __init__(self, program: Program, max_steps: int, threads: int) -> None:
+        self.program = program
+        self.plan = plan(program, SLICE_ROWS, max_steps)
+        check_memory(
+            program,
+            self.plan.arena_size * threads + 4 * program.n_parameters,
+            f"a batch of sequences of {max_steps:,} steps through this network",
+        )
+        self._buffers = {buffer: i for i, buffer in enumerate(program.buffers)}
+        self._engine = _engine.Executor(*_serialize(program, self.plan), SLICE_ROWS, max_steps, threads)
+
+    @property
+    def allocations(self) -> int:
+        """How often the engine took memory since it was made."""
+        return self._engine.allocations
+
+    def _inputs(self, examples: Examples) -> list[tuple[Any, ...]]:
+        return [
+            (self._buffers[self.program.inputs[role]], s.values, s.starts, s.stride)
+            for role, s in examples.inputs.items()
+            if role in self.program.inputs
+        ]
+
+    def _outputs(self, examples: Examples) -> list[tuple[Any, ...]]:
+        return [
+            (self._buffers[self.program.outputs[role].buffer], s.values, s.starts, s.stride)
+            for role, s in examples.outputs.items()
+        ]
+
+    def evaluate(
+        self, weights: NDArray[Any], examples: Examples, order: NDArray[np.int64], batch: int
+    ) -> Total:
+        loss, weight = self._engine.evaluate(
+            weights, examples.lengths, self._inputs(examples), self._outputs(examples), order, batch
+        )
+        return Total(loss, weight)
+
+    def gradient(
+        self,
+        weights: NDArray[Any],
+        examples: Examples,
+        order: NDArray[np.int64],
+        seed: int,
+        gradient: NDArray[Any],
+    ) -> Total:
+        loss, weight = self._engine.gradient(
+            weights, examples.lengths, self._inputs(examples), order, seed, gradient
+        )
+        return Total(loss, weight)
+
+    def train(
+        self,
+        optimizer: OptimizerState,
+        examples: Examples,
+        order: NDArray[np.int64],
+        batch: int,
+        first_batch: int,
+        rates: NDArray[Any],
+        seed: int,
+        seconds: float,
+    ) -> Progress:
+        o = optimizer
+        loss, weight, batches, finite, o.step = self._engine.train(
+            o.weights,
+            o.m,
+            o.v,
+            o.average,
+            (o.beta_1, o.beta_2, o.epsilon, o.weight_decay, o.ema_decay, o.clip_norm),
+            o.step,
+            examples.lengths,
+            self._inputs(examples),
+            order,
+            batch,
+            first_batch,
+            rates,
+            seed,
+            seconds,
+        )
+        return Progress(Total(loss, weight), batches, finite)
+
+
+class NativeStepper:
+    """Runs a stateful forward program step by step in the engine."""
+
+    dtype = np.float32
+
+    def __init__(self, program: Program, weights: NDArray[Any], rows: int, max_steps: int) -> None:
+        placed = plan(program, rows, max_steps)
+        check_memory(program, placed.arena_size + placed.state_size, f"a stream of {rows:,} rows")
+        index = {buffer: i for i, buffer in enumerate(program.buffers)}
+        self._engine = _engine.Stepper(
+            *_serialize(program, placed),
+            weights,
+            rows,
+            max_steps,
+            placed.state_size,
+            index[program.inputs["x"]],
+            index[program.outputs["y"].buffer],
+        )
+        self._offsets = {b.name: placed.offsets[index[b]] for b in program.states.values()}
+        self._rows = rows
+
+    def run(self, x: NDArray[Any], steps: int, y: NDArray[Any]) -> None:
+        self._engine.run(x.reshape(-1), steps, y.reshape(-1))
+
+    def state(self, name: str, width: int) -> NDArray[Any]:
+        """A state buffer [rows, width], a view that can be written."""
+        first = self._offsets[name]
+        return self._engine.state[first : first + self._rows * width].reshape(self._rows, width)

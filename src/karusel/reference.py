@@ -1,0 +1,508 @@
+"""The kernels in float64 NumPy: the definition that the engine is tested against.
+
+Each function has the arguments and attributes that `karusel.program.kernels` lists; arrays are lines
+of a packed ragged batch and outputs are written in place. `docs/lstm.md` derives the gradients.
+
+The LSTM (Hochreiter & Schmidhuber 1997; forget gate: Gers, Schmidhuber & Cummins 2000), gate order
+i, f, g, o, as rows:
+
+    a_t = x_t W + h_{t-1} U + b
+    i = sigmoid(a_i)    f = sigmoid(a_f)    g = tanh(a_g)    o = sigmoid(a_o)
+    c_t = f * c_{t-1} + i * g
+    h_t = o * tanh(c_t)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.randomness import call_key, uniform
+
+__all__ = ["KERNEL_FUNCTIONS", "Packing", "pack"]
+
+Array = NDArray[np.float64]
+Index = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a ragged batch lies in memory: rows sorted by length, longest first; time-major.
+
+    Step t of row r is line offset[t] + r, and the first active[t] rows have a step t. `name` is each
+    row's place in the batch before sorting.
+    """
+
+    length: Index
+    active: Index
+    offset: Index
+    name: Index
+
+    @property
+    def rows(self) -> int:
+        return len(self.length)
+
+    @property
+    def steps(self) -> int:
+        return len(self.active)
+
+    @property
+    def total(self) -> int:
+        return int(self.offset[-1])
+
+    def lines(self, t: int, first: int, last: int) -> slice:
+        """Lines of rows [first, last) at step t."""
+        return slice(int(self.offset[t]) + first, int(self.offset[t]) + last)
+
+    def last(self, reverse: bool) -> Index:
+        """The line at which each row ends, in the direction of the pass."""
+        rows = np.arange(self.rows)
+        return rows if reverse else self.offset[self.length - 1] + rows
+
+
+def pack(lengths: Index) -> Packing:
+    """The packing of rows with these lengths, which need not be sorted."""
+    name = np.argsort(-lengths, kind="stable")
+    length = lengths[name]
+    active = np.array([int((length > t).sum()) for t in range(int(length[0]))], dtype=np.int64)
+    offset = np.concatenate([[0], np.cumsum(active)]).astype(np.int64)
+    return Packing(length, active, offset, name)
+
+
+def sigmoid(a: Array) -> Array:
+    return 0.5 * (1.0 + np.tanh(0.5 * a))
+
+
+def cell(x: Array, h: Array, c: Array, W: Array, U: Array, b: Array) -> tuple[Array, Array, Array]:
+    """One step of the LSTM: gates (i, f, g, o side by side), new cell state, new hidden state."""
+    a_i, a_f, a_g, a_o = np.split(x @ W + h @ U + b, 4, axis=1)
+    i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
+    c = f * c + i * g
+    return np.concatenate([i, f, g, o], axis=1), c, o * np.tanh(c)
+
+
+def cell_backward(
+    gates: Array, c_before: Array, c: Array, dh: Array, dc: Array
+) -> tuple[Array, Array]:
+    """Gradient of the loss by a, and by the cell state before, from those by h and c."""
+    i, f, g, o = np.split(gates, 4, axis=1)
+    tanh_c = np.tanh(c)
+    do = dh * tanh_c
+    dc = dc + dh * o * (1 - tanh_c**2)
+    di, df, dg = dc * g, dc * c_before, dc * i
+    da = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1)
+    return da, dc * f
+
+
+def _order(packing: Packing, reverse: bool) -> range:
+    return range(packing.steps - 1, -1, -1) if reverse else range(packing.steps)
+
+
+def _following(packing: Packing, t: int, before: int) -> int:
+    """How many rows of step t have the step `before` too, and so continue from it."""
+    if not 0 <= before < packing.steps:
+        return 0
+    return int(packing.active[max(t, before)])
+
+
+def _initial(state: Array | None, hidden: int, t: int, rows: slice) -> Array:
+    """The state that rows begin from at step t: slot (t mod slots), or zero."""
+    if state is None:
+        return np.zeros((rows.stop - rows.start, hidden))
+    first = (t % (state.shape[1] // hidden)) * hidden
+    return state[rows, first : first + hidden]
+
+
+def _before(packing: Packing, t: int, step: int, values: Array, initial: Array | None) -> Array:
+    """The state (h or c) that each row of step t continues or begins from."""
+    n, hidden = int(packing.active[t]), values.shape[1]
+    m = _following(packing, t, t - step)
+    begin = _initial(initial, hidden, t, slice(m, n))
+    return np.concatenate([values[packing.lines(t - step, 0, m)], begin]) if m else begin
+
+
+def lstm_forward(
+    packing: Packing,
+    *,
+    x: Array,
+    W: Array,
+    U: Array,
+    b: Array,
+    h0: Array | None,
+    c0: Array | None,
+    gates: Array,
+    c: Array,
+    h: Array,
+    hn: Array | None,
+    cn: Array | None,
+    reverse: float,
+    dilation: float,
+    tape: float,
+) -> None:
+    """The LSTM over a ragged batch. With dilation d, t-1 in the equations is t-d."""
+    step = -int(dilation) if reverse else int(dilation)
+    for t in _order(packing, bool(reverse)):
+        now = packing.lines(t, 0, int(packing.active[t]))
+        h_before = _before(packing, t, step, h, h0)
+        c_before = _before(packing, t, step, c, c0)
+        gates_now, c[now], h[now] = cell(x[now], h_before, c_before, W, U, b)
+        if tape:
+            gates[now] = gates_now
+
+    for last, values, initial in ((hn, h, h0), (cn, c, c0)):
+        if last is not None:
+            last[:] = _final(packing, values, initial, last.shape[1] // values.shape[1], bool(reverse))
+
+
+def _final(packing: Packing, values: Array, initial: Array | None, slots: int, reverse: bool) -> Array:
+    """The last `slots` states of each row, oldest first, side by side."""
+    if slots == 1:
+        return values[packing.last(reverse)]
+    hidden = values.shape[1]
+    final = np.zeros((packing.rows, slots * hidden))
+    for row, length in enumerate(packing.length):
+        old = np.zeros((slots, hidden)) if initial is None else initial[row].reshape(slots, hidden)
+        new = values[packing.offset[:length] + row]
+        final[row] = np.concatenate([old, new])[-slots:].reshape(-1)
+    return final
+
+
+def lstm_backward(
+    packing: Packing,
+    *,
+    x: Array,
+    W: Array,
+    U: Array,
+    h0: Array | None,
+    c0: Array | None,
+    gates: Array,
+    c: Array,
+    h: Array,
+    dh: Array | None,
+    dhn: Array | None,
+    dcn: Array | None,
+    sum: Array,
+    carry: Array,
+    dx: Array | None,
+    dW: Array,
+    dU: Array,
+    db: Array,
+    dh0: Array | None,
+    dc0: Array | None,
+    reverse: float,
+    dilation: float,
+    accumulate: float,
+) -> None:
+    """Backpropagation through time. `gates` holds the gates before and their gradient after."""
+    hidden = c.shape[1]
+    step = -int(dilation) if reverse else int(dilation)
+    dh_all = np.zeros_like(c) if dh is None else dh.copy()  # dh, then what comes back through U
+    dc_all = np.zeros_like(c)
+    last = packing.last(bool(reverse))
+    if dhn is not None:
+        dh_all[last] += dhn
+    if dcn is not None:
+        dc_all[last] += dcn
+    dh_begin, dc_begin = np.zeros((packing.rows, hidden)), np.zeros((packing.rows, hidden))
+
+    for t in reversed(_order(packing, bool(reverse))):
+        n = int(packing.active[t])
+        now = packing.lines(t, 0, n)
+        m = _following(packing, t, t - step)
+        h_before = _before(packing, t, step, h, h0)
+        c_before = _before(packing, t, step, c, c0)
+        da, dc_before = cell_backward(gates[now], c_before, c[now], dh_all[now], dc_all[now])
+        gates[now] = da
+        dU += h_before.T @ da
+        dh_before = da @ U.T
+        if m:
+            dh_all[packing.lines(t - step, 0, m)] += dh_before[:m]
+            dc_all[packing.lines(t - step, 0, m)] += dc_before[:m]
+        dh_begin[m:n] += dh_before[m:]
+        dc_begin[m:n] += dc_before[m:]
+
+    dW += x.T @ gates
+    db += gates.sum(axis=0)
+    _write(dx, gates @ W.T, accumulate)
+    _write(dh0, dh_begin, False)
+    _write(dc0, dc_begin, False)
+
+
+def _write(target: Array | None, value: Array, accumulate: float | bool) -> None:
+    if target is not None:
+        target[:] = target + value if accumulate else value
+
+
+def dense_forward(packing: Packing, *, x: Array, W: Array, b: Array | None, y: Array) -> None:
+    """y = x W + b."""
+    y[:] = x @ W if b is None else x @ W + b
+
+
+def dense_backward(
+    packing: Packing,
+    *,
+    x: Array,
+    W: Array,
+    dy: Array,
+    dx: Array | None,
+    dW: Array,
+    db: Array | None,
+    accumulate: float,
+) -> None:
+    dW += x.T @ dy
+    if db is not None:
+        db += dy.sum(axis=0)
+    _write(dx, dy @ W.T, accumulate)
+
+
+def embedding_forward(packing: Packing, *, index: Index, E: Array, y: Array) -> None:
+    """y = E[index], side by side."""
+    y[:] = E[index].reshape(len(index), -1)
+
+
+def embedding_backward(packing: Packing, *, index: Index, dy: Array, dE: Array) -> None:
+    np.add.at(dE, index.reshape(-1), dy.reshape(-1, dE.shape[1]))
+
+
+def layer_norm_forward(
+    packing: Packing, *, x: Array, gain: Array, bias: Array, y: Array, stats: Array, epsilon: float
+) -> None:
+    """y = gain (x - mean) / sqrt(variance + epsilon) + bias (Ba, Kiros & Hinton 2016)."""
+    stats[:, 0] = x.mean(axis=1)
+    stats[:, 1] = 1 / np.sqrt(x.var(axis=1) + epsilon)
+    y[:] = gain * (x - stats[:, :1]) * stats[:, 1:] + bias
+
+
+def layer_norm_backward(
+    packing: Packing,
+    *,
+    x: Array,
+    gain: Array,
+    stats: Array,
+    dy: Array,
+    dx: Array | None,
+    dgain: Array,
+    dbias: Array,
+    accumulate: float,
+) -> None:
+    normal = (x - stats[:, :1]) * stats[:, 1:]
+    dnormal = dy * gain
+    centred = dnormal - dnormal.mean(axis=1, keepdims=True)
+    _write(
+        dx,
+        (centred - normal * (dnormal * normal).mean(axis=1, keepdims=True)) * stats[:, 1:],
+        accumulate,
+    )
+    dgain += (dy * normal).sum(axis=0)
+    dbias += dy.sum(axis=0)
+
+
+def _keep(packing: Packing, shape: tuple[int, ...], rate: float, key: int) -> Array:
+    """Zero for dropped units, 1 / (1 - rate) for kept ones: inverted dropout (Srivastava et al. 2014)."""
+    lines, width = shape
+    row = np.arange(packing.rows)
+    t = np.zeros(packing.rows, dtype=np.int64)
+    if lines == packing.total and packing.total != packing.rows:
+        row = np.concatenate([np.arange(n) for n in packing.active])
+        t = np.repeat(np.arange(packing.steps), packing.active)
+    first = (packing.name[row] * packing.steps + t) * width
+    drawn = uniform(key, first[:, None] + np.arange(width))
+    return (drawn >= np.float32(rate)) / (1.0 - rate)
+
+
+def dropout_forward(
+    packing: Packing, *, x: Array, y: Array, rate: float, salt: float, seed: int
+) -> None:
+    y[:] = x * _keep(packing, x.shape, rate, call_key(seed, int(salt)))
+
+
+def dropout_backward(
+    packing: Packing, *, dy: Array, dx: Array, rate: float, salt: float, accumulate: float, seed: int
+) -> None:
+    _write(dx, dy * _keep(packing, dy.shape, rate, call_key(seed, int(salt))), accumulate)
+
+
+def activation_forward(packing: Packing, *, x: Array, y: Array, function: float) -> None:
+    y[:] = (np.tanh, sigmoid, lambda a: np.maximum(a, 0.0))[int(function)](x)
+
+
+def activation_backward(
+    packing: Packing, *, y: Array, dy: Array, dx: Array, function: float, accumulate: float
+) -> None:
+    slope = (1 - y**2, y * (1 - y), (y > 0).astype(y.dtype))[int(function)]
+    _write(dx, dy * slope, accumulate)
+
+
+def softmax_forward(packing: Packing, *, x: Array, y: Array) -> None:
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    y[:] = e / e.sum(axis=1, keepdims=True)
+
+
+def add(packing: Packing, *, a: Array, b: Array, y: Array) -> None:
+    y[:] = a + b
+
+
+def broadcast_forward(packing: Packing, *, p: Array, y: Array) -> None:
+    y[:] = p
+
+
+def broadcast_backward(packing: Packing, *, dy: Array, dp: Array) -> None:
+    dp += dy.sum(axis=0)
+
+
+def last_forward(packing: Packing, *, x: Array, y: Array, reverse: float) -> None:
+    y[:] = x[packing.last(bool(reverse))]
+
+
+def last_backward(
+    packing: Packing, *, dy: Array, dx: Array, reverse: float, accumulate: float
+) -> None:
+    if not accumulate:
+        dx[:] = 0
+    dx[packing.last(bool(reverse))] += dy
+
+
+# Losses return sum_r w_r sum_o l(y, target), not divided, and write dy = scale w dl/dy. Lines of weight
+# zero are left out, whatever their target.
+
+
+def _loss(
+    y: Array, weight: Array | None, dy: Array | None, scale: float, value: Array, slope: Array
+) -> float:
+    if weight is None:
+        w = np.ones((len(y), 1))
+    else:
+        w = weight
+        value, slope = np.where(w == 0, 0, value), np.where(w == 0, 0, slope)
+    if dy is not None:
+        dy[:] = scale * w * slope
+    return float((w * value).sum())
+
+
+def squared_loss(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Array,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+) -> float:
+    """(y - target)^2."""
+    e = y - target
+    return _loss(y, weight, dy, scale, e**2, 2 * e)
+
+
+def absolute_loss(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Array,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+) -> float:
+    """|y - target|."""
+    e = y - target
+    return _loss(y, weight, dy, scale, np.abs(e), np.sign(e))
+
+
+def huber_loss(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Array,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+    delta: float,
+) -> float:
+    """e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2) (Huber 1964)."""
+    e = y - target
+    small = np.abs(e) <= delta
+    value = np.where(small, e**2 / 2, delta * (np.abs(e) - delta / 2))
+    return _loss(y, weight, dy, scale, value, np.where(small, e, delta * np.sign(e)))
+
+
+def pinball_loss(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Array,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+    quantiles: tuple[float, ...],
+) -> float:
+    """max(q e, (q - 1) e), e = target - y (Koenker & Bassett 1978)."""
+    q = np.tile(np.asarray(quantiles), target.shape[1])
+    e = np.repeat(target, len(quantiles), axis=1) - y
+    slope = np.where(e > 0, -q, np.where(e < 0, 1 - q, 0))
+    return _loss(y, weight, dy, scale, np.maximum(q * e, (q - 1) * e), slope)
+
+
+def binary_cross_entropy(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Array,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+) -> float:
+    """-target log p - (1 - target) log(1 - p), p = sigmoid(y)."""
+    return _loss(y, weight, dy, scale, np.logaddexp(0, y) - target * y, sigmoid(y) - target)
+
+
+def softmax_cross_entropy(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Index,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+) -> float:
+    """-log p[target], p = softmax(y)."""
+    rows = np.arange(len(y))
+    own = target[:, 0] if weight is None else np.where(weight[:, 0] == 0, 0, target[:, 0])
+    shifted = y - y.max(axis=1, keepdims=True)
+    p = np.exp(shifted)
+    p /= p.sum(axis=1, keepdims=True)
+    value = -np.log(np.maximum(p[rows, own], np.finfo(np.float64).tiny))[:, None]
+    slope = p.copy()
+    slope[rows, own] -= 1
+    return _loss(y, weight, dy, scale, value, slope)
+
+
+KERNEL_FUNCTIONS = {
+    function.__name__: function
+    for function in (
+        lstm_forward,
+        lstm_backward,
+        dense_forward,
+        dense_backward,
+        embedding_forward,
+        embedding_backward,
+        layer_norm_forward,
+        layer_norm_backward,
+        dropout_forward,
+        dropout_backward,
+        activation_forward,
+        activation_backward,
+        softmax_forward,
+        add,
+        broadcast_forward,
+        broadcast_backward,
+        last_forward,
+        last_backward,
+        squared_loss,
+        absolute_loss,
+        huber_loss,
+        pinball_loss,
+        binary_cross_entropy,
+        softmax_cross_entropy,
+    )
+}
