@@ -21,8 +21,8 @@ using Values = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Outputs = nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
 using BufferTuple = std::tuple<int, int64_t, bool>;
-using InputTuple = std::tuple<int64_t, Values, ReadIndices, int64_t>;
-using OutputTuple = std::tuple<int64_t, Outputs, ReadIndices, int64_t>;
+using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t>;
+using OutputTuple = std::tuple<int64_t, int64_t, int64_t, Outputs, ReadIndices, int64_t>;
 
 Program make_program(const std::vector<BufferTuple>& buffers, int64_t n_weights, const std::vector<Program::CallTuple>& calls,
                      std::vector<int64_t> offsets, int64_t arena_size) {
@@ -38,10 +38,11 @@ Examples make_examples(const ReadIndices& lengths, const std::vector<InputTuple>
                        const std::vector<OutputTuple>& outputs) {
   Examples examples;
   examples.lengths = lengths.data();
-  for (const auto& [buffer, values, starts, stride] : inputs)
-    examples.inputs.push_back({buffer, const_cast<void*>(static_cast<const void*>(values.data())), starts.data(), stride});
-  for (const auto& [buffer, values, starts, stride] : outputs)
-    examples.outputs.push_back({buffer, values.data(), starts.data(), stride});
+  for (const auto& [buffer, first, width, values, starts, stride] : inputs)
+    examples.inputs.push_back(
+        {buffer, first, width, const_cast<void*>(static_cast<const void*>(values.data())), starts.data(), stride});
+  for (const auto& [buffer, first, width, values, starts, stride] : outputs)
+    examples.outputs.push_back({buffer, first, width, values.data(), starts.data(), stride});
   return examples;
 }
 

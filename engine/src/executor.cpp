@@ -30,15 +30,14 @@ void for_lines(const Program& program, const Stream& stream, const Packing& pack
                Copy copy) {
   const size_t index = static_cast<size_t>(stream.buffer);
   const Buffer& buffer = program.buffers()[index];
-  float* lines = arena + program.offset(index);
+  float* lines = arena + program.offset(index) + stream.first;
   float* values = static_cast<float*>(stream.values);
-  const int64_t W = buffer.width;
   for (int64_t r = 0; r < packing.rows; ++r) {
     float* from = values + stream.starts[example[r]];
     const int64_t steps = buffer.extent == Extent::steps ? packing.length[r] : 1;
     for (int64_t t = 0; t < steps; ++t) {
       const int64_t line = buffer.extent == Extent::steps ? packing.offset[t] + r : r;
-      copy(lines + line * W, from + t * stream.stride, W);
+      copy(lines + line * buffer.width, from + t * stream.stride, stream.width);
     }
   }
 }

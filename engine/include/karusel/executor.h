@@ -12,10 +12,12 @@
 
 namespace karusel {
 
-// One array that feeds a buffer or is filled from one. Example e's line for step t begins at
-// values[starts[e] + t · stride]; a buffer with one line per row uses t = 0.
+// One array that feeds `width` columns of a buffer, from `first` on, or is filled from them. Example e's line
+// for step t begins at values[starts[e] + t · stride]; a buffer with one line per row uses t = 0.
 struct Stream {
   int64_t buffer;
+  int64_t first;
+  int64_t width;
   void* values;
   const int64_t* starts;
   int64_t stride;

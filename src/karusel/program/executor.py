@@ -13,7 +13,6 @@ from karusel.errors import TooLargeError, UsageError
 
 if TYPE_CHECKING:
     from karusel.batches import Examples
-    from karusel.program.program import Program
 
 __all__ = [
     "Executor",
@@ -125,7 +124,7 @@ def default_threads() -> int:
     return count
 
 
-def check_memory(program: Program, numbers: int, what: str) -> None:
+def check_memory(numbers: int, what: str) -> None:
     """Raises TooLargeError before memory for so many 4-byte numbers is asked for in vain."""
     needed = 4 * numbers
     if needed >= 2**62:

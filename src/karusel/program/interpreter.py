@@ -106,7 +106,8 @@ class ReferenceExecutor:
 
         for role, stream in examples.outputs.items():
             view = self.program.outputs[role]
-            array = memory.arrays[view.buffer.name]
+            array = memory.find(view)
+            assert array is not None
             columns = np.arange(view.width)
             if view.extent is Extent.ROWS:
                 stream.values[stream.starts[sorted_rows][:, None] + columns] = array

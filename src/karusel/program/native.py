@@ -49,7 +49,6 @@ class NativeExecutor:
         self.program = program
         self.plan = plan(program, SLICE_ROWS, max_steps)
         check_memory(
-            program,
             self.plan.arena_size * threads + 4 * program.n_parameters,
             f"a batch of sequences of {max_steps:,} steps through this network",
         )
@@ -63,15 +62,16 @@ class NativeExecutor:
 
     def _inputs(self, examples: Examples) -> list[tuple[Any, ...]]:
         return [
-            (self._buffers[self.program.inputs[role]], s.values, s.starts, s.stride)
-            for role, s in examples.inputs.items()
-            if role in self.program.inputs
+            (self._buffers[buffer], 0, buffer.width, s.values, s.starts, s.stride)
+            for role, buffer in self.program.inputs.items()
+            for s in [examples.inputs[role]]
         ]
 
     def _outputs(self, examples: Examples) -> list[tuple[Any, ...]]:
         return [
-            (self._buffers[self.program.outputs[role].buffer], s.values, s.starts, s.stride)
+            (self._buffers[view.buffer], view.first, view.width, s.values, s.starts, s.stride)
             for role, s in examples.outputs.items()
+            for view in [self.program.outputs[role]]
         ]
 
     def evaluate(
@@ -133,7 +133,7 @@ class NativeStepper:
 
     def __init__(self, program: Program, weights: NDArray[Any], rows: int, max_steps: int) -> None:
         placed = plan(program, rows, max_steps)
-        check_memory(program, placed.arena_size + placed.state_size, f"a stream of {rows:,} rows")
+        check_memory(placed.arena_size + placed.state_size, f"a stream of {rows:,} rows")
         index = {buffer: i for i, buffer in enumerate(program.buffers)}
         self._engine = _engine.Stepper(
             *_serialize(program, placed),

@@ -56,12 +56,17 @@ class View:
 
 @dataclass(frozen=True)
 class Parameter:
-    """A [rows, cols] array at `offset` of the flat parameter vector; vectors have one row."""
+    """A [rows, cols] array, or a vector [cols] (one row), at `offset` of the flat parameter vector."""
 
     name: str
     offset: int
     rows: int
     cols: int
+    vector: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.cols,) if self.vector else (self.rows, self.cols)
 
     @property
     def size(self) -> int:

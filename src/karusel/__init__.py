@@ -1,0 +1,83 @@
+"""Karusel: LSTM networks as ready to use as gradient-boosted trees.
+
+Importing this package loads nothing heavy: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from karusel.callbacks import Callback as Callback
+    from karusel.callbacks import Checkpoint as Checkpoint
+    from karusel.callbacks import EarlyStopping as EarlyStopping
+    from karusel.errors import DataError as DataError
+    from karusel.errors import DivergenceError as DivergenceError
+    from karusel.errors import FileMissingError as FileMissingError
+    from karusel.errors import KaruselError as KaruselError
+    from karusel.errors import MissingDependencyError as MissingDependencyError
+    from karusel.errors import ModelFileError as ModelFileError
+    from karusel.errors import TooLargeError as TooLargeError
+    from karusel.errors import UsageError as UsageError
+    from karusel.layers import LSTM as LSTM
+    from karusel.layers import Activation as Activation
+    from karusel.layers import Dense as Dense
+    from karusel.layers import Dropout as Dropout
+    from karusel.layers import Embedding as Embedding
+    from karusel.layers import LayerNorm as LayerNorm
+    from karusel.losses import AbsoluteError as AbsoluteError
+    from karusel.losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from karusel.losses import Huber as Huber
+    from karusel.losses import Pinball as Pinball
+    from karusel.losses import SoftmaxCrossEntropy as SoftmaxCrossEntropy
+    from karusel.losses import SquaredError as SquaredError
+    from karusel.network import Sequential as Sequential
+    from karusel.network import load as load
+    from karusel.optimizers import Adam as Adam
+    from karusel.optimizers import AdamW as AdamW
+    from karusel.optimizers import Constant as Constant
+    from karusel.optimizers import Cosine as Cosine
+    from karusel.optimizers import Step as Step
+
+__version__ = "0.1.0"
+
+_MODULES = {
+    "karusel.callbacks": ("Callback", "Checkpoint", "EarlyStopping"),
+    "karusel.errors": (
+        "DataError",
+        "DivergenceError",
+        "FileMissingError",
+        "KaruselError",
+        "MissingDependencyError",
+        "ModelFileError",
+        "TooLargeError",
+        "UsageError",
+    ),
+    "karusel.layers": ("LSTM", "Activation", "Dense", "Dropout", "Embedding", "LayerNorm"),
+    "karusel.losses": (
+        "AbsoluteError",
+        "BinaryCrossEntropy",
+        "Huber",
+        "Pinball",
+        "SoftmaxCrossEntropy",
+        "SquaredError",
+    ),
+    "karusel.network": ("Sequential", "load"),
+    "karusel.optimizers": ("Adam", "AdamW", "Constant", "Cosine", "Step"),
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'karusel' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

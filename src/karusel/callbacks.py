@@ -1,0 +1,129 @@
+"""Callbacks: what happens between epochs. Early stopping and checkpoints are two."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import UsageError
+
+if TYPE_CHECKING:
+    from karusel.training import Training
+
+__all__ = ["Callback", "Checkpoint", "EarlyStopping"]
+
+
+class Callback:
+    """Base of callbacks; override what you need.
+
+    `training.stop()` ends training after the epoch; `training.network` is the network.
+    """
+
+    def on_begin(self, training: Training) -> None:
+        """Before the first epoch."""
+
+    def on_epoch_end(self, training: Training, epoch: int, logs: dict[str, float]) -> None:
+        """After an epoch, counted from 0, with its losses."""
+
+    def on_end(self, training: Training) -> None:
+        """After the last epoch, however training ended, but not after an exception."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback: numbers and texts."""
+        return {}
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """What a checkpoint keeps of this callback: arrays."""
+        return {}
+
+    def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        """Takes back what a checkpoint kept."""
+
+
+class EarlyStopping(Callback):
+    """Ends training when the validation loss has not improved for some epochs; keeps the best weights.
+
+    Parameters
+    ----------
+    patience
+        Epochs without improvement before training ends. Default 10.
+    min_delta
+        A smaller fall of the loss is no improvement. Default 0.
+    """
+
+    def __init__(self, patience: int = 10, min_delta: float = 0.0) -> None:
+        if isinstance(patience, bool) or int(patience) != patience or patience < 1:
+            raise UsageError(f"EarlyStopping: patience must be a whole number from 1 up, got {patience!r}")
+        if not min_delta >= 0:
+            raise UsageError(f"EarlyStopping: min_delta must be at least 0, got {min_delta!r}")
+        self.patience = int(patience)
+        self.min_delta = float(min_delta)
+        self._forget()
+
+    def _forget(self) -> None:
+        self.best_loss = float("inf")
+        self.best_epoch = -1
+        self._best: NDArray[Any] | None = None
+
+    def on_begin(self, training: Training) -> None:
+        if not training.validates:
+            raise UsageError("EarlyStopping needs held-out data: give validation_split or validation_data")
+        self._forget()
+
+    def on_epoch_end(self, training: Training, epoch: int, logs: dict[str, float]) -> None:
+        if logs["val_loss"] < self.best_loss - self.min_delta:
+            self.best_loss, self.best_epoch = logs["val_loss"], epoch
+            self._best = training.weights.copy()
+        elif epoch - self.best_epoch >= self.patience:
+            training.stop()
+
+    def on_end(self, training: Training) -> None:
+        if self._best is not None:
+            training.set_weights(self._best)
+
+    def state(self) -> dict[str, Any]:
+        return {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        return {} if self._best is None else {"best": self._best}
+
+    def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        self.best_loss, self.best_epoch = float(state["best_loss"]), int(state["best_epoch"])
+        self._best = np.array(tensors["best"]) if "best" in tensors else None
+
+
+class Checkpoint(Callback):
+    """Writes all that training needs to go on to a file after every few epochs.
+
+    A fit that finds the file goes on from it and ends with the same bits as one that was never broken.
+    The file is written beside and renamed, and removed when training ends by itself: keep the network
+    itself with `save`.
+
+    Parameters
+    ----------
+    path
+        The file.
+    every
+        Epochs between writes. Default 1.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
+        if isinstance(every, bool) or int(every) != every or every < 1:
+            raise UsageError(f"Checkpoint: every must be a whole number from 1 up, got {every!r}")
+        self.path = os.fspath(path)
+        self.every = int(every)
+
+    def on_begin(self, training: Training) -> None:
+        if os.path.exists(self.path):
+            training.resume(self.path)
+
+    def on_epoch_end(self, training: Training, epoch: int, logs: dict[str, float]) -> None:
+        if (epoch + 1) % self.every == 0:
+            training.save_checkpoint(self.path)
+
+    def on_end(self, training: Training) -> None:
+        if os.path.exists(self.path):
+            os.remove(self.path)

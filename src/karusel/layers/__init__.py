@@ -1,0 +1,11 @@
+"""Layers: each lowers itself to kernel calls; parameters belong to the network."""
+
+from karusel.layers.activation import Activation
+from karusel.layers.base import Layer
+from karusel.layers.dense import Dense
+from karusel.layers.dropout import Dropout
+from karusel.layers.embedding import Embedding
+from karusel.layers.layer_norm import LayerNorm
+from karusel.layers.lstm import LSTM
+
+__all__ = ["LSTM", "Activation", "Dense", "Dropout", "Embedding", "Layer", "LayerNorm"]

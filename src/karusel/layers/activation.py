@@ -1,0 +1,69 @@
+"""Element-wise activations, and softmax over a line."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from karusel.errors import UsageError
+from karusel.layers.base import Layer, Shape
+from karusel.program.kernels import FUNCTIONS
+from karusel.program.lowering import Lowering, Signal
+
+__all__ = ["Activation"]
+
+NAMES = (*FUNCTIONS, "softmax")
+
+
+class Activation(Layer):
+    """y = f(x), f one of tanh, sigmoid, relu; or softmax: exp(x) / sum exp(x) over each line.
+
+    Softmax and sigmoid as the last of a network's layers are taken together with the cross-entropy
+    losses, which read the values before them: the gradient is then exact and never overflows. Softmax
+    elsewhere is not trainable here.
+
+    Parameters
+    ----------
+    function
+        "tanh", "sigmoid", "relu" or "softmax".
+    """
+
+    kind = "activation"
+
+    def __init__(self, function: str, *, input_shape: tuple[int | None, ...] | None = None) -> None:
+        super().__init__(input_shape)
+        if function not in NAMES:
+            raise UsageError(f"Activation: unknown function {function!r}; it must be one of {', '.join(NAMES)}")
+        self.function = function
+
+    def settings(self) -> dict[str, Any]:
+        return {"function": self.function}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape.integer:
+            raise UsageError("Activation: the input is whole numbers; put an Embedding before it")
+        return shape
+
+    def lower(self, lowering: Lowering, x: Signal) -> Signal:
+        y = Signal(lowering.buffer(self.function, x.view.extent, x.width), x.learns)
+        if self.function == "softmax":
+            if lowering.tape:
+                raise UsageError(
+                    "Activation: softmax can be trained as the network's last layer, with the loss "
+                    "'softmax_cross_entropy'; the network has another loss or goes on after it"
+                )
+            lowering.emit("softmax_forward", {"x": x.view, "y": y.view})
+            return y
+        number = FUNCTIONS.index(self.function)
+        lowering.emit("activation_forward", {"x": x.view, "y": y.view}, {"function": number})
+
+        def backward() -> None:
+            dx, accumulate = lowering.write_gradient(x)
+            if dx is not None:
+                lowering.emit_backward(
+                    "activation_backward",
+                    {"y": y.view, "dy": lowering.read_gradient(y), "dx": dx},
+                    {"function": number, "accumulate": accumulate},
+                )
+
+        lowering.on_backward(backward)
+        return y

@@ -1,0 +1,93 @@
+"""What a layer is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import UsageError
+from karusel.program.lowering import Lowering, Signal
+
+__all__ = ["Layer", "NewParameter", "Shape", "positive_integer", "rate"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What flows between two layers: `width` numbers, per step or per row."""
+
+    width: int
+    per_step: bool
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class NewParameter:
+    """A parameter that a layer asks for: a [rows, cols] array, or a vector [cols] (one row)."""
+
+    name: str
+    rows: int
+    cols: int
+    initial: Callable[[np.random.Generator], NDArray[np.float64]]
+    vector: bool = False
+
+
+class Layer(ABC):
+    """A layer knows its settings, its parameters for an input, and how to lower itself to kernel calls.
+
+    A layer holds no arrays: parameters belong to the network.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        self.input_shape = input_shape
+
+    @abstractmethod
+    def output_shape(self, shape: Shape) -> Shape:
+        """What comes out for what goes in; raises UsageError for what cannot go in."""
+
+    def parameters(self, shape: Shape) -> list[NewParameter]:
+        """The parameters for an input of this shape."""
+        return []
+
+    @abstractmethod
+    def lower(self, lowering: Lowering, x: Signal) -> Signal:
+        """Emits the layer's calls."""
+
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments, in types that JSON has."""
+
+    def config(self) -> dict[str, Any]:
+        config = {"kind": self.kind, **self.settings()}
+        if self.input_shape is not None:
+            config["input_shape"] = list(self.input_shape)
+        return config
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"
+
+
+def positive_integer(layer: str, name: str, value: Any) -> int:
+    """The value as an int, or UsageError."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        number = 0
+    if isinstance(value, bool) or number != value or number < 1:
+        raise UsageError(f"{layer}: {name} must be a whole number from 1 up, got {value!r}")
+    if number >= 2**31:
+        raise UsageError(f"{layer}: {name} must be below 2^31, got {value!r}")
+    return number
+
+
+def rate(layer: str, name: str, value: Any) -> float:
+    """A share in [0, 1), or UsageError."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
+        raise UsageError(f"{layer}: {name} must be at least 0 and below 1, got {value!r}")
+    return float(value)

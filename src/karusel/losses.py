@@ -1,0 +1,208 @@
+"""Losses: what training makes small.
+
+Every loss is the weighted mean over all outputs of a batch,
+
+    L = sum_r w_r sum_o l(y_ro, target_ro) / (O sum_r w_r),
+
+over rows r, or over all unmasked steps of all rows. (PyTorch's means over elements are the same with
+equal weights; Keras divides by the number of rows instead of the sum of their weights.)
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from karusel.errors import UsageError
+from karusel.program.lowering import Lowering, Signal
+
+__all__ = [
+    "AbsoluteError",
+    "BinaryCrossEntropy",
+    "Huber",
+    "Loss",
+    "Pinball",
+    "SoftmaxCrossEntropy",
+    "SquaredError",
+    "get_loss",
+]
+
+
+class Loss(ABC):
+    """A loss of predictions y [.., O] and targets, and the kernel that computes it with its gradient."""
+
+    kind: ClassVar[str]
+    kernel: ClassVar[str]
+    integer_target: ClassVar[bool] = False
+    # An activation that, as the network's last, is part of this loss: the loss reads what comes before it.
+    activation: ClassVar[str | None] = None
+
+    def target_width(self, output_width: int) -> int:
+        """Numbers per target for a network's outputs; raises UsageError if they do not fit."""
+        return output_width
+
+    def settings(self) -> dict[str, Any]:
+        return {}
+
+    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+        return {}
+
+    def config(self) -> dict[str, Any]:
+        return {"kind": self.kind, **self.settings()}
+
+    def lower(self, lowering: Lowering, y: Signal, weighted: bool) -> None:
+        """Emits the loss and, with a tape, its gradient by y."""
+        lowering.enter("")
+        extent = y.view.extent
+        target = lowering.input(
+            "target", extent, self.target_width(y.width), integer=self.integer_target
+        )
+        weight = lowering.input("weight", extent, 1) if weighted else None
+        dy = lowering.write_gradient(y)[0] if lowering.tape else None
+        lowering.emit(
+            self.kernel, {"y": y.view, "target": target, "weight": weight, "dy": dy}, self.attributes()
+        )
+        lowering.program.loss = lowering.program.forward[-1]
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"
+
+
+class SquaredError(Loss):
+    """l = (y - target)^2."""
+
+    kind = "squared"
+    kernel = "squared_loss"
+
+
+class AbsoluteError(Loss):
+    """l = |y - target|."""
+
+    kind = "absolute"
+    kernel = "absolute_loss"
+
+
+class Huber(Loss):
+    """l = e^2 / 2 where |e| <= delta, else delta (|e| - delta / 2); e = y - target (Huber 1964).
+
+    Parameters
+    ----------
+    delta
+        Where the parabola ends. Default 1, as in PyTorch and Keras.
+    """
+
+    kind = "huber"
+    kernel = "huber_loss"
+
+    def __init__(self, delta: float = 1.0) -> None:
+        if not (delta > 0 and math.isfinite(delta)):
+            raise UsageError(f"Huber: delta must be a finite number above 0, got {delta!r}")
+        self.delta = float(delta)
+
+    def settings(self) -> dict[str, Any]:
+        return {"delta": self.delta}
+
+    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+        return {"delta": self.delta}
+
+
+class Pinball(Loss):
+    """l = max(q e, (q - 1) e), e = target - y: its minimum is the q-quantile (Koenker & Bassett 1978).
+
+    For targets [.., h] and Q quantiles the network has h * Q outputs; column j Q + k is quantile k of
+    target j.
+
+    Parameters
+    ----------
+    quantiles
+        Numbers in (0, 1), ascending.
+    """
+
+    kind = "pinball"
+    kernel = "pinball_loss"
+
+    def __init__(self, quantiles: Sequence[float]) -> None:
+        self.quantiles = tuple(float(q) for q in quantiles)
+        inside = all(0 < q < 1 for q in self.quantiles)
+        if not self.quantiles or not inside or list(self.quantiles) != sorted(set(self.quantiles)):
+            raise UsageError(f"Pinball: quantiles must ascend between 0 and 1, got {list(quantiles)!r}")
+
+    def target_width(self, output_width: int) -> int:
+        width, rest = divmod(output_width, len(self.quantiles))
+        if rest:
+            raise UsageError(
+                f"Pinball: {len(self.quantiles)} quantiles need a multiple of as many outputs, "
+                f"the network has {output_width}"
+            )
+        return width
+
+    def settings(self) -> dict[str, Any]:
+        return {"quantiles": list(self.quantiles)}
+
+    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+        return {"quantiles": self.quantiles}
+
+
+class SoftmaxCrossEntropy(Loss):
+    """l = -log p[target], p = softmax(y); targets are class numbers 0 .. O-1, one per row or step.
+
+    With a softmax as the network's last activation the loss reads what comes before it.
+    """
+
+    kind = "softmax_cross_entropy"
+    kernel = "softmax_cross_entropy"
+    integer_target = True
+    activation = "softmax"
+
+    def target_width(self, output_width: int) -> int:
+        if output_width < 2:
+            raise UsageError(
+                f"SoftmaxCrossEntropy: needs at least 2 outputs, the network has {output_width}; "
+                "for two classes and one output use 'binary_crossentropy'"
+            )
+        return 1
+
+
+class BinaryCrossEntropy(Loss):
+    """l = -target log p - (1 - target) log(1 - p), p = sigmoid(y); targets in [0, 1].
+
+    With a sigmoid as the network's last activation the loss reads what comes before it; without one
+    the outputs are taken as log-odds.
+    """
+
+    kind = "binary_cross_entropy"
+    kernel = "binary_cross_entropy"
+    activation = "sigmoid"
+
+
+# The names that Keras users write, beside our own.
+NAMES: dict[str, type[Loss]] = {
+    "squared": SquaredError,
+    "mse": SquaredError,
+    "mean_squared_error": SquaredError,
+    "absolute": AbsoluteError,
+    "mae": AbsoluteError,
+    "mean_absolute_error": AbsoluteError,
+    "huber": Huber,
+    "pinball": Pinball,
+    "softmax_cross_entropy": SoftmaxCrossEntropy,
+    "sparse_categorical_crossentropy": SoftmaxCrossEntropy,
+    "binary_cross_entropy": BinaryCrossEntropy,
+    "binary_crossentropy": BinaryCrossEntropy,
+}
+
+
+def get_loss(loss: str | Loss | dict[str, Any]) -> Loss:
+    """The loss that a name, a config or a loss itself means."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, dict):
+        settings = dict(loss)
+        return NAMES[settings.pop("kind")](**settings)
+    if not isinstance(loss, str) or loss not in NAMES:
+        raise UsageError(f"unknown loss {loss!r}; it must be one of {', '.join(sorted(NAMES))}")
+    if loss == "pinball":
+        raise UsageError("the loss 'pinball' needs quantiles: write Pinball([0.1, 0.5, 0.9])")
+    return NAMES[loss]()

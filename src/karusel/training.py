@@ -1,0 +1,325 @@
+"""Training: epochs, validation, history, callbacks, checkpoints. The steps themselves are the executor's."""
+
+from __future__ import annotations
+
+import sys
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.batches import Examples
+from karusel.callbacks import Callback, Checkpoint
+from karusel.errors import DataError, DivergenceError, UsageError
+from karusel.program.executor import OptimizerState, Total, flat_vector
+from karusel.randomness import permutation
+
+if TYPE_CHECKING:
+    from karusel.network import Sequential
+
+__all__ = ["History", "Training"]
+
+CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time limit, Ctrl-C
+EVALUATION_ROWS = 1024
+SPLIT = 2**32 - 1  # stands for an epoch's number in the draw of a random validation part
+
+
+@dataclass
+class History:
+    """What a fit did.
+
+    history: "loss" and, with held-out data, "val_loss", per epoch.
+    stopped: "completed", "early" (a callback) or "time" (the time limit).
+    seconds: how long it took.
+    """
+
+    history: dict[str, list[float]] = field(default_factory=lambda: {"loss": []})
+    stopped: str = "completed"
+    seconds: float = 0.0
+
+    @property
+    def epochs(self) -> int:
+        return len(self.history["loss"])
+
+
+class Training:
+    """One fit of a network."""
+
+    def __init__(
+        self,
+        network: Sequential,
+        examples: Examples,
+        held_out: Examples | None,
+        *,
+        epochs: int,
+        batch_size: int,
+        validation_split: float,
+        validation: str,
+        shuffle: bool,
+        verbose: int,
+        callbacks: Sequence[Callback],
+        time_limit: float | None,
+    ) -> None:
+        assert network.optimizer is not None
+        self.network = network
+        self.examples = examples
+        self.held_out = held_out
+        self.epochs = _whole("epochs", epochs, 1)
+        self.batch_size = min(_whole("batch_size", batch_size, 1), len(examples))
+        self.shuffle = bool(shuffle)
+        self.verbose = verbose
+        # Checkpoints last: they keep what the others came to.
+        self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
+        self.time_limit = time_limit
+        if time_limit is not None and not time_limit > 0:
+            raise UsageError(f"time_limit must be a number of seconds above 0, got {time_limit!r}")
+        self.rows, self.held_out_rows = self._split(validation_split, validation)
+        self.history = History()
+        if self.validates:
+            self.history.history["val_loss"] = []
+        self.epoch = 0
+        self._stop = ""
+        self._executor = network._executor("train", examples)
+        self._optimizer = self._begin_optimizer()
+
+    def _split(self, share: float, how: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Numbers of the rows to train on, and of those held out of the same examples."""
+        n = len(self.examples)
+        everything = np.arange(n, dtype=np.int64)
+        if how not in ("last", "random"):
+            raise UsageError(f"validation must be 'last' or 'random', got {how!r}")
+        if isinstance(share, bool) or not 0 <= share < 1:
+            raise UsageError(f"validation_split must be at least 0 and below 1, got {share!r}")
+        if share == 0 or self.held_out is not None:
+            return everything, everything[:0]
+        held_out = round(n * share)
+        if held_out == 0 or held_out == n:
+            raise UsageError(f"validation_split={share:g} of {n} rows leaves no row to hold out or none to train on")
+        if how == "random":
+            everything = permutation(self.network.random_state, SPLIT, n)
+        return np.sort(everything[: n - held_out]), np.sort(everything[n - held_out :])
+
+    def _begin_optimizer(self) -> OptimizerState:
+        network, optimizer = self.network, self.network.optimizer
+        assert optimizer is not None
+        n, dtype = len(network._weights), network._dtype
+        state = network._optimizer_state
+        if state is None:
+            state = OptimizerState(
+                weights=network._weights,
+                m=flat_vector(n, dtype),
+                v=flat_vector(n, dtype),
+                average=None,
+                step=0,
+                beta_1=optimizer.beta_1,
+                beta_2=optimizer.beta_2,
+                epsilon=optimizer.epsilon,
+                weight_decay=optimizer.weight_decay,
+                ema_decay=optimizer.ema_decay or 0.0,
+                clip_norm=optimizer.clip_norm or 0.0,
+            )
+            network._optimizer_state = state
+        if optimizer.ema_decay is not None:
+            state.average = flat_vector(n, dtype)
+            state.average[:] = state.weights
+        return state
+
+    # -- what callbacks use ----------------------------------------------------------------------
+
+    @property
+    def validates(self) -> bool:
+        return self.held_out is not None or len(self.held_out_rows) > 0
+
+    @property
+    def weights(self) -> NDArray[Any]:
+        """What the network would predict with now: the averaged weights, if they are averaged."""
+        o = self._optimizer
+        return o.weights if o.average is None else o.average
+
+    def set_weights(self, weights: NDArray[Any]) -> None:
+        self.weights[:] = weights
+
+    def stop(self) -> None:
+        """Ends training after this epoch."""
+        self._stop = "early"
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    def run(self) -> History:
+        started = time.monotonic()
+        deadline = None if self.time_limit is None else started + self.time_limit
+        for callback in self.callbacks:
+            callback.on_begin(self)
+        try:
+            while self.epoch < self.epochs and not self._stop:
+                self._run_epoch(deadline)
+        finally:
+            # Whatever ends training, a network that averages is left with the average.
+            if self._optimizer.average is not None:
+                self._optimizer.weights[:] = self._optimizer.average
+        for callback in self.callbacks:
+            callback.on_end(self)
+        if self._optimizer.average is not None:
+            self._optimizer.weights[:] = self._optimizer.average
+        self.network._epochs_before += self.epoch
+        self.history.stopped = self._stop or "completed"
+        self.history.seconds = time.monotonic() - started
+        self._progress_line("")
+        return self.history
+
+    def _run_epoch(self, deadline: float | None) -> None:
+        started = time.monotonic()
+        before = self._snapshot()
+        order = self.rows
+        if self.shuffle:
+            number = self.network._epochs_before + self.epoch
+            order = order[permutation(self.network.random_state, number, len(order))]
+        batches = -(-len(order) // self.batch_size)
+        schedule = self.network.optimizer.schedule  # type: ignore[union-attr]
+        steps = np.arange(self._optimizer.step, self._optimizer.step + batches, dtype=np.int64)
+        rates = np.ascontiguousarray(schedule.rates(steps), dtype=self._executor.dtype)
+
+        loss = weight = 0.0
+        done = 0
+        while done < batches:
+            seconds = CALL_SECONDS if deadline is None else min(CALL_SECONDS, max(deadline - time.monotonic(), 0.0))
+            progress = self._executor.train(
+                self._optimizer,
+                self.examples,
+                order,
+                self.batch_size,
+                done,
+                rates,
+                self.network.random_state,
+                seconds,
+            )
+            done += progress.batches
+            loss, weight = loss + progress.total.loss, weight + progress.total.weight
+            if not progress.finite:
+                self._diverged(before)
+            if deadline is not None and time.monotonic() >= deadline:
+                self._stop = "time"
+                break
+            self._progress_line(f"epoch {self.epoch + 1}/{self.epochs}  batch {done}/{batches}")
+        if not np.isfinite(self._optimizer.weights).all():
+            self._diverged(before)
+
+        logs = {"loss": Total(loss, weight).mean}
+        if self.validates:
+            logs["val_loss"] = self._validate()
+        for name, value in logs.items():
+            self.history.history[name].append(value)
+        self.epoch += 1
+        self._report(logs, batches, time.monotonic() - started)
+        for callback in self.callbacks:
+            callback.on_epoch_end(self, self.epoch - 1, logs)
+
+    def _validate(self) -> float:
+        examples = self.held_out or self.examples
+        rows = np.arange(len(examples), dtype=np.int64) if self.held_out is not None else self.held_out_rows
+        executor = self.network._executor("loss", examples)
+        return executor.evaluate(self.weights, examples, rows, EVALUATION_ROWS).mean
+
+    def _snapshot(self) -> list[Any]:
+        o = self._optimizer
+        return [o.step, *(None if a is None else a.copy() for a in (o.weights, o.m, o.v, o.average))]
+
+    def _diverged(self, before: list[Any]) -> None:
+        """Puts the last good weights back and says what to try."""
+        o = self._optimizer
+        o.step = before[0]
+        for array, good in zip((o.weights, o.m, o.v, o.average), before[1:], strict=True):
+            if array is not None:
+                array[:] = good
+        raise DivergenceError(
+            f"training diverged: the loss in epoch {self.epoch + 1} is no longer finite. The weights from before "
+            "that epoch are back. Try a smaller learning_rate, clip_norm=1.0, or inputs scaled to about -1 .. 1"
+        )
+
+    # -- what the user sees ----------------------------------------------------------------------
+
+    def _report(self, logs: dict[str, float], batches: int, seconds: float) -> None:
+        if self.verbose == 2:
+            losses = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+            step = 1000 * seconds / batches
+            print(f"Epoch {self.epoch}/{self.epochs}")
+            print(f"{batches}/{batches} - {seconds:.0f}s - {losses} - {1000 * seconds:.0f}ms/epoch - {step:.2f}ms/step")
+        else:
+            losses = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
+            self._progress_line(f"epoch {self.epoch}/{self.epochs}  {losses}")
+
+    def _progress_line(self, text: str) -> None:
+        if self.verbose == 1 and sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    def _fingerprint(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to belong to this fit."""
+        total = 0
+        for role in sorted(self.examples.inputs):
+            total = zlib.crc32(np.ascontiguousarray(self.examples.inputs[role].values), total)
+        total = zlib.crc32(self.examples.lengths, total)
+        return {
+            "config": self.network.get_config(),
+            "rows": len(self.rows),
+            "held_out_rows": len(self.held_out_rows),
+            "data": total,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "epochs_before": self.network._epochs_before,
+            "callbacks": [type(callback).__name__ for callback in self.callbacks],
+        }
+
+    def save_checkpoint(self, path: str) -> None:
+        """Writes the state of training after an epoch; `resume` takes it back."""
+        from karusel.saving import save_file
+
+        o = self._optimizer
+        tensors = {"weights": o.weights, "m": o.m, "v": o.v}
+        if o.average is not None:
+            tensors["average"] = o.average
+        for i, callback in enumerate(self.callbacks):
+            tensors |= {f"callback{i}.{name}": array for name, array in callback.tensors().items()}
+        header = {
+            "fingerprint": self._fingerprint(),
+            "epoch": self.epoch,
+            "step": o.step,
+            "stop": self._stop,
+            "history": self.history.history,
+            "callbacks": [callback.state() for callback in self.callbacks],
+        }
+        save_file(path, "checkpoint", header, tensors)
+
+    def resume(self, path: str) -> None:
+        """Goes on from a checkpoint of the same fit."""
+        from karusel.saving import load_file
+
+        header, tensors = load_file(path, "checkpoint")
+        mine, theirs = self._fingerprint(), header.get("fingerprint", {})
+        odd = [name for name in mine if theirs.get(name) != mine[name]]
+        if odd:
+            raise DataError(
+                f"{path} is a checkpoint of another fit (its {', '.join(odd)} differ): delete it, or name another file"
+            )
+        o = self._optimizer
+        for name, array in (("weights", o.weights), ("m", o.m), ("v", o.v), ("average", o.average)):
+            if array is not None:
+                array[:] = tensors[name]
+        o.step, self.epoch, self._stop = int(header["step"]), int(header["epoch"]), header["stop"]
+        self.history.history = {name: list(values) for name, values in header["history"].items()}
+        for i, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
+            prefix = f"callback{i}."
+            own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+            callback.restore(state, own)
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise UsageError(f"{name} must be a whole number from {least} up, got {value!r}")
+    return int(value)
