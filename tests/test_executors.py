@@ -1,0 +1,193 @@
+"""The engine against the reference, on networks of any make: the same program, two executors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from compare import assert_close
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from karusel import (
+    LSTM,
+    AdamW,
+    Cosine,
+    Dense,
+    Dropout,
+    Embedding,
+    Huber,
+    LayerNorm,
+    Pinball,
+    Sequential,
+)
+
+pytest.importorskip("karusel._engine")
+
+FUZZ = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@st.composite
+def lstm_networks(draw: st.DrawFn) -> dict[str, Any]:
+    """A network around one LSTM layer, with ragged data whose sizes all differ."""
+    hidden = draw(st.integers(1, 19))
+    layers = draw(st.integers(1, 3))
+    direction = draw(st.sampled_from(["forward", "backward", "bidirectional"]))
+    width = hidden * (2 if direction == "bidirectional" else 1)
+    return {
+        "first": draw(st.sampled_from(["none", "dense", "norm", "same"])),
+        "width": width,
+        "lstm": {
+            "hidden_size": hidden,
+            "num_layers": layers,
+            "direction": direction,
+            "return_sequences": draw(st.booleans()),
+            "dilation": draw(st.lists(st.integers(1, 4), min_size=layers, max_size=layers)),
+            "residual": draw(st.booleans()),
+            "dropout": draw(st.sampled_from([0.0, 0.4])),
+            "initial_state": draw(st.sampled_from(["zeros", "learned", "given"])),
+        },
+        "loss": draw(st.sampled_from(["mse", "huber", "pinball"])),
+        "inputs": draw(st.integers(1, 5)),
+        "lengths": draw(st.lists(st.integers(1, 11), min_size=1, max_size=40)),
+        "weighted": draw(st.booleans()),
+        "seed": draw(st.integers(0, 2**31)),
+    }
+
+
+def make_layers(case: dict[str, Any]) -> list[Any]:
+    first = {
+        "none": [],
+        "dense": [Dense(4, activation="tanh")],
+        "norm": [LayerNorm()],
+        "same": [Dense(case["width"])],
+    }[case["first"]]
+    return [*first, LSTM(**case["lstm"]), Dropout(0.2), Dense(6)]
+
+
+def make_data(case: dict[str, Any]) -> tuple[list[Any], Any, dict[str, Any]]:
+    random = np.random.default_rng(case["seed"])
+    n = len(case["lengths"])
+    X = [random.normal(size=(t, case["inputs"])) for t in case["lengths"]]
+    width = 2 if case["loss"] == "pinball" else 6
+    if case["lstm"]["return_sequences"]:
+        y: Any = [random.normal(size=(t, width)) for t in case["lengths"]]
+    else:
+        y = random.normal(size=(n, width))
+    extra: dict[str, Any] = {}
+    if case["weighted"]:
+        extra["sample_weight"] = random.uniform(0.1, 2, n)
+    if case["lstm"]["initial_state"] == "given":
+        passes = case["lstm"]["num_layers"] * (1 + (case["lstm"]["direction"] == "bidirectional"))
+        h = case["lstm"]["hidden_size"]
+        extra["initial_state"] = [(random.normal(size=(n, h)), random.normal(size=(n, h))) for _ in range(passes)]
+    return X, y, extra
+
+
+def make_loss(name: str) -> Any:
+    return {"mse": "mse", "huber": Huber(0.7), "pinball": Pinball([0.1, 0.5, 0.8])}[name]
+
+
+def both(layers: Any, loss: Any, optimizer: Any = "adam") -> list[Sequential]:
+    networks = []
+    for executor in ("native", "reference"):
+        network = Sequential(layers(), executor=executor, random_state=3)
+        network.compile(loss, optimizer)
+        networks.append(network)
+    return networks
+
+
+@FUZZ
+@given(lstm_networks())
+def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
+    X, y, extra = make_data(case)
+    native, reference = both(lambda: make_layers(case), make_loss(case["loss"]))
+    loss, gradients = native.gradients(X, y, **extra)
+    expected_loss, expected = reference.gradients(X, y, **extra)
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own.
+    scale = max(float(np.abs(g).max()) for g in expected.values())
+    for name, gradient in gradients.items():
+        assert np.abs(gradient - expected[name]).max() <= 2e-5 * scale, name
+    state = {"initial_state": extra["initial_state"]} if "initial_state" in extra else {}
+    got, wanted = native.predict(X, **state), reference.predict(X, **state)
+    assert_close(
+        {str(i): row for i, row in enumerate(got)}, {str(i): row for i, row in enumerate(wanted)}
+    )
+    assert native.evaluate(X, y, **extra) == pytest.approx(expected_loss, rel=1e-5)
+
+
+@settings(FUZZ, max_examples=12)
+@given(lstm_networks())
+def test_training_agrees(case: dict[str, Any]) -> None:
+    """Shuffling, dropout, clipping, schedule, decay and averaging draw and do the same in both."""
+    X, y, extra = make_data(case)
+    optimizer = AdamW(Cosine(0.01, 20, warmup_steps=3), clip_norm=0.5, ema_decay=0.8)
+    losses = []
+    for network in both(lambda: make_layers(case), make_loss(case["loss"]), optimizer):
+        losses.append(network.fit(X, y, epochs=3, batch_size=7, **extra).history["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+
+
+@pytest.mark.parametrize("hidden", [31, 64, 130])
+@pytest.mark.parametrize("rows", [1, 2, 5, 33])
+def test_sizes_around_the_register_tile(hidden: int, rows: int) -> None:
+    random = np.random.default_rng(hidden + rows)
+    X, y = random.normal(size=(rows, 9, 3)), random.normal(size=(rows, 5))
+    native, reference = both(lambda: [LSTM(hidden, num_layers=2), Dense(5)], "mse")
+    assert_close(native.gradients(X, y)[1], reference.gradients(X, y)[1], tolerance=1e-4)
+
+
+def test_classes_per_step_with_masks() -> None:
+    random = np.random.default_rng(0)
+    lengths = random.integers(1, 9, 23)
+    ids = [random.integers(0, 11, t) for t in lengths]
+    labels = [random.integers(0, 5, t) for t in lengths]
+    mask = [random.random(t) > 0.3 for t in lengths]
+    weight = random.random(23)
+    native, reference = both(
+        lambda: [Embedding(11, 4), LSTM(7, return_sequences=True), Dense(5, activation="softmax")],
+        "softmax_cross_entropy",
+    )
+    kwargs: dict[str, Any] = {"mask": mask, "sample_weight": weight}
+    assert_close(native.gradients(ids, labels, **kwargs)[1], reference.gradients(ids, labels, **kwargs)[1])
+    for row, expected in zip(native.predict(ids), reference.predict(ids), strict=True):
+        assert np.abs(row - expected).max() < 1e-6
+        assert row.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_masked_targets_are_never_read() -> None:
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(6, 5, 2)), random.normal(size=(6, 5, 3))
+    mask = random.random((6, 5)) > 0.4
+    poisoned = np.where(mask[:, :, None], y, np.nan)
+    for network in both(lambda: [LSTM(4, return_sequences=True), Dense(3)], "mse"):
+        loss, clean = network.gradients(X, y, mask=mask)
+        masked_loss, masked = network.gradients(X, poisoned, mask=mask)
+        assert loss == masked_loss
+        for name in clean:
+            assert np.array_equal(clean[name], masked[name])
+
+
+def test_activation_functions_over_their_range() -> None:
+    """tanh and sigmoid of the engine, from denormal to huge arguments, against NumPy's."""
+    x = np.concatenate([np.linspace(-100, 100, 4001), np.logspace(-38, 4, 400), -np.logspace(-38, 4, 400)])
+    x = x.astype(np.float32)
+    for function, exact in (("tanh", np.tanh), ("sigmoid", lambda a: 1 / (1 + np.exp(-a)))):
+        network = Sequential([Dense(1), Dense(1, activation=function)], executor="native")
+        network.build((1,))
+        for name, value in (("dense_0.W", 1), ("dense_0.b", 0), ("dense_1.W", 1), ("dense_1.b", 0)):
+            network.parameters[name][:] = value
+        got = network.predict(x[:, None])[:, 0].astype(np.float64)
+        with np.errstate(over="ignore"):
+            expected = exact(x.astype(np.float64))
+        assert np.abs(got - expected).max() < 3e-7
+        assert np.abs(got).max() <= 1
+    small = np.abs(x) < 1e-3
+    near_zero = Sequential([Dense(1, activation="tanh")], executor="native")
+    near_zero.build((1,))
+    near_zero.parameters["dense_0.W"][:] = 1
+    got = near_zero.predict(x[small, None])[:, 0]
+    normal = np.abs(x[small]) > 2e-38  # denormals are flushed to zero inside the engine
+    assert np.abs(got[normal] / np.tanh(x[small][normal].astype(np.float64)) - 1).max() < 1e-6

@@ -1,0 +1,265 @@
+"""The training loop: validation, early stopping, averaging, divergence, interruption, resume."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from karusel import (
+    LSTM,
+    Adam,
+    Callback,
+    Checkpoint,
+    Constant,
+    Cosine,
+    DataError,
+    Dense,
+    DivergenceError,
+    Dropout,
+    EarlyStopping,
+    Sequential,
+    Step,
+    UsageError,
+)
+
+RANDOM = np.random.default_rng(0)
+X = RANDOM.normal(size=(60, 5, 2))
+Y = X.sum(axis=(1, 2))[:, None] + 0.1 * RANDOM.normal(size=(60, 1))
+
+
+def network(optimizer: Any = "adam", executor: str = "auto") -> Sequential:
+    made = Sequential([LSTM(6), Dropout(0.1), Dense(1)], executor=executor)
+    made.compile("mse", optimizer)
+    return made
+
+
+def test_training_learns() -> None:
+    made = network(Adam(0.01))
+    before = made.fit(X, Y, epochs=1).history["loss"][0]
+    assert made.fit(X, Y, epochs=150).history["loss"][-1] < before / 10
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+def test_last_rows_are_held_out(executor: str) -> None:
+    made = network(executor=executor)
+    history = made.fit(X, Y, epochs=2, validation_split=0.25)
+    assert len(history.history["val_loss"]) == 2
+    assert made.evaluate(X[45:], Y[45:]) == pytest.approx(history.history["val_loss"][-1], rel=1e-6)
+    other = network(executor=executor)
+    poisoned = Y.copy()
+    poisoned[45:] = 1e6  # the held-out part does not touch the weights
+    other.fit(X, poisoned, epochs=2, validation_split=0.25)
+    assert np.array_equal(made._weights, other._weights)
+
+
+def test_random_rows_are_held_out() -> None:
+    seen: set[int] = set()
+    for row in range(60):
+        made, spoiled = network(), network()
+        made.fit(X, Y, epochs=1, validation_split=0.25, validation="random")
+        changed = Y.copy()
+        changed[row] += 100
+        spoiled.fit(X, changed, epochs=1, validation_split=0.25, validation="random")
+        if np.array_equal(made._weights, spoiled._weights):
+            seen.add(row)
+    assert len(seen) == 15
+    assert seen != set(range(45, 60))
+
+
+def test_validation_data() -> None:
+    made = network()
+    history = made.fit(X[:40], Y[:40], validation_data=(X[40:], Y[40:]))
+    assert history.history["val_loss"][0] == pytest.approx(made.evaluate(X[40:], Y[40:]), rel=1e-6)
+
+
+def test_early_stopping_keeps_the_best_weights() -> None:
+    noise = np.random.default_rng(4).normal(size=60)
+    made = network(Adam(0.05))
+    history = made.fit(X, noise, epochs=300, validation_split=0.3, callbacks=[EarlyStopping(patience=4)])
+    losses = history.history["val_loss"]
+    assert history.stopped == "early"
+    assert history.epochs == int(np.argmin(losses)) + 1 + 4
+    assert made.evaluate(X[42:], noise[42:]) == pytest.approx(min(losses), rel=1e-6)
+
+
+def test_early_stopping_needs_held_out_data() -> None:
+    with pytest.raises(UsageError, match="EarlyStopping needs held-out data"):
+        network().fit(X, Y, callbacks=[EarlyStopping()])
+
+
+def test_averaged_weights_are_the_average() -> None:
+    class Record(Callback):
+        def __init__(self) -> None:
+            self.weights: list[Any] = []
+
+        def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+            self.weights.append(training._optimizer.weights.copy())
+
+    made, record = network(Adam(0.01, ema_decay=0.6)), Record()
+    made.build((5, 2))
+    expected = made._weights.copy()
+    made.fit(X, Y, epochs=9, batch_size=60, callbacks=[record])
+    for weights in record.weights:
+        expected = np.float32(0.6) * expected + np.float32(0.4) * weights
+    assert np.abs(made._weights - expected).max() < 1e-6
+    assert np.abs(made._weights - record.weights[-1]).max() > 1e-3
+
+
+def test_schedules() -> None:
+    steps = np.arange(7)
+    assert Constant(0.5).rates(steps).tolist() == [0.5] * 7
+    assert Step(1.0, every=3, factor=0.5).rates(steps).tolist() == [1, 1, 1, 0.5, 0.5, 0.5, 0.25]
+    cosine = Cosine(1.0, total_steps=6, warmup_steps=2, final_rate=0.2).rates(steps)
+    # (s+1)/2, then .2 + .8 (1 + cos(pi p)) / 2 with p = 0, 1/4, 1/2, 3/4, 1
+    expected = [0.5, 1.0, 1.0, 0.2 + 0.4 * (1 + 0.5**0.5), 0.6, 0.2 + 0.4 * (1 - 0.5**0.5), 0.2]
+    assert cosine == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_divergence_restores_the_last_good_weights(executor: str) -> None:
+    class Record(Callback):
+        def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+            good.append(training.weights.copy())
+
+    good: list[Any] = []
+    made = network(Adam(Step(0.01, every=6, factor=1e200 if executor == "reference" else 1e37)), executor)
+    with pytest.raises(DivergenceError, match=r"Try a smaller learning_rate, clip_norm=1\.0, or inputs scaled"):
+        made.fit(X, Y, epochs=20, batch_size=20, callbacks=[Record()])
+    assert good
+    assert np.array_equal(made._weights, good[-1])
+    assert np.isfinite(made.predict(X)).all()
+
+
+def test_a_time_limit_ends_training() -> None:
+    made = network()
+    started = time.monotonic()
+    history = made.fit(X, Y, epochs=10**7, time_limit=0.3)
+    assert history.stopped == "time"
+    assert time.monotonic() - started < 2
+    assert 0 < history.epochs < 10**7
+
+
+def test_interruption_leaves_a_usable_network() -> None:
+    made = network(Adam(ema_decay=0.9))
+    made.build((5, 2))
+    before = made._weights.copy()
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            made.fit(X, Y, epochs=10**7)
+    finally:
+        signal.signal(signal.SIGALRM, old)
+    assert np.isfinite(made.predict(X)).all()
+    assert not np.array_equal(made._weights, before)
+    made.fit(X, Y)
+
+
+def test_masked_batches_teach_nothing() -> None:
+    """A batch without targets makes no step: not even Adam's momentum moves the weights."""
+    mask = np.zeros(60)
+    mask[:20] = 1
+    made, short = network(), network()
+    made.fit(X, Y, epochs=1, batch_size=20, shuffle=False, mask=mask)
+    short.fit(X[:20], Y[:20], epochs=1, batch_size=20, shuffle=False)
+    assert np.array_equal(made._weights, short._weights)
+
+
+def test_verbose_two_prints_keras_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    made = network()
+    made.fit(X, Y, epochs=2, batch_size=7, validation_split=0.2, verbose=2)
+    out, err = capsys.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == "Epoch 1/2"
+    assert lines[1].startswith("7/7 - 0s - loss: ")
+    assert " - val_loss: " in lines[1]
+    assert len(lines) == 4
+    assert err == ""
+    made.fit(X, Y)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_second_fit_trains_on() -> None:
+    whole, parts = network(), network()
+    whole.fit(X, Y, epochs=4)
+    parts.fit(X, Y, epochs=1)
+    parts.fit(X, Y, epochs=3)
+    assert np.array_equal(whole._weights, parts._weights)
+
+
+# -- checkpoints -----------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+from karusel import *
+executor, path, kill_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
+random = np.random.default_rng(0)
+X, Y = random.normal(size=(60, 5, 2)), random.normal(size=60)
+class Kill(Callback):
+    def on_epoch_end(self, training, epoch, logs):
+        if epoch == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+net = Sequential([LSTM(6, num_layers=2, dropout=0.2), Dense(1)], executor=executor)
+net.compile("mse", Adam(Cosine(0.05, 60, 5), clip_norm=1.0, ema_decay=0.8))
+history = net.fit(X, Y, epochs=12, batch_size=16, validation_split=0.2,
+                  callbacks=[Checkpoint(path, every=2), EarlyStopping(patience=8), Kill()])
+print(history.epochs, history.history["val_loss"][-1].hex(), net._weights.tobytes().hex())
+"""
+
+
+def run_killed(executor: str, path: Path, kill_at: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, executor, str(path), str(kill_at)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("executor", ["native", "reference"])
+def test_a_killed_fit_resumes_to_the_same_bits(executor: str, tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    unbroken = run_killed(executor, path, -1)
+    assert unbroken.returncode == 0, unbroken.stderr
+    assert not path.exists()
+    for kill_at in (5, 6):
+        assert run_killed(executor, path, kill_at).returncode == -signal.SIGKILL
+        assert path.exists()
+    resumed = run_killed(executor, path, -1)
+    assert resumed.returncode == 0, resumed.stderr
+    assert resumed.stdout == unbroken.stdout
+    assert not path.exists()
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+
+    class Stop(Callback):
+        def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+            raise KeyboardInterrupt
+
+    class After(Checkpoint):
+        """Interrupts once the checkpoint is there."""
+
+        def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+            super().on_epoch_end(training, epoch, logs)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        network().fit(X, Y, epochs=3, callbacks=[After(path)])
+    with pytest.raises(DataError, match=r"is a checkpoint of another fit \(its data"):
+        network().fit(X + 1, Y, epochs=3, callbacks=[After(path)])
+    with pytest.raises(DataError, match=r"is a checkpoint of another fit \(its config"):
+        network(Adam(0.1)).fit(X, Y, epochs=3, callbacks=[After(path)])
