@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from compare import assert_close
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from compare import assert_close
 from karusel import (
     LSTM,
     AdamW,
@@ -81,7 +81,9 @@ def make_data(case: dict[str, Any]) -> tuple[list[Any], Any, dict[str, Any]]:
     if case["lstm"]["initial_state"] == "given":
         passes = case["lstm"]["num_layers"] * (1 + (case["lstm"]["direction"] == "bidirectional"))
         h = case["lstm"]["hidden_size"]
-        extra["initial_state"] = [(random.normal(size=(n, h)), random.normal(size=(n, h))) for _ in range(passes)]
+        extra["initial_state"] = [
+            (random.normal(size=(n, h)), random.normal(size=(n, h))) for _ in range(passes)
+        ]
     return X, y, extra
 
 
@@ -112,9 +114,7 @@ def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
         assert np.abs(gradient - expected[name]).max() <= 2e-5 * scale, name
     state = {"initial_state": extra["initial_state"]} if "initial_state" in extra else {}
     got, wanted = native.predict(X, **state), reference.predict(X, **state)
-    assert_close(
-        {str(i): row for i, row in enumerate(got)}, {str(i): row for i, row in enumerate(wanted)}
-    )
+    assert_close({str(i): row for i, row in enumerate(got)}, {str(i): row for i, row in enumerate(wanted)})
     assert native.evaluate(X, y, **extra) == pytest.approx(expected_loss, rel=1e-5)
 
 

@@ -53,7 +53,12 @@ def with_value(array: Any, index: Any, value: Any) -> Any:
         ([], [], {}, "X must have shape"),
         (X, Y[:5], {}, "y has 5 rows, X has 9: they must be equally many"),
         (X, Y[:, :2], {}, "y: 3 numbers per row are expected, got 2"),
-        (X[None], Y, {}, r"X must have shape \[rows, steps, numbers\] or \[rows, steps\], got \[1, 9, 4, 2\]"),
+        (
+            X[None],
+            Y,
+            {},
+            r"X must have shape \[rows, steps, numbers\] or \[rows, steps\], got \[1, 9, 4, 2\]",
+        ),
         ([X[0], X[1, :0]], Y[:2], {}, "X, row 1, has no steps"),
         ([X[0], X[1, :, :1]], Y[:2], {}, "X, row 1, has 1 numbers per step, row 0 has 2"),
         ([["a", "b"]], Y[:1], {}, "X must hold numbers only"),
@@ -123,7 +128,10 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: Sequential(["lstm"]), "a network is made of karusel layers, got 'lstm'"),
         (lambda: network("hinge"), "unknown loss 'hinge'; it must be one of absolute, "),
         (lambda: network("pinball"), "the loss 'pinball' needs quantiles"),
-        (lambda: Sequential().compile(optimizer="sgd"), "unknown optimizer 'sgd'; it must be one of adam, adamw"),
+        (
+            lambda: Sequential().compile(optimizer="sgd"),
+            "unknown optimizer 'sgd'; it must be one of adam, adamw",
+        ),
     ],
 )
 def test_bad_arguments_are_named(make: Any, message: str) -> None:
@@ -139,10 +147,22 @@ def test_bad_arguments_are_named(make: Any, message: str) -> None:
         ([LSTM(3), Dense(2, activation="softmax")], "mse", X, Y[:, :2], "softmax can be trained as the"),
         ([LSTM(3), Dense(1)], "softmax_cross_entropy", X, np.zeros(9), "needs at least 2 outputs"),
         ([LSTM(3), Dense(5)], Pinball([0.1, 0.9]), X, Y, "2 quantiles need a multiple of as many outputs"),
-        ([Embedding(4, 2), LSTM(3)], "mse", np.full((9, 4), 4), Y, "X holds 4 in row 0, step 0: it must be from 0 to 3"),
+        (
+            [Embedding(4, 2), LSTM(3)],
+            "mse",
+            np.full((9, 4), 4),
+            Y,
+            "X holds 4 in row 0, step 0: it must be from 0 to 3",
+        ),
         ([Embedding(4, 2), LSTM(3)], "mse", np.full((9, 4), 0.5), Y, "X must hold whole numbers"),
         ([Embedding(4, 2), LSTM(3)], "mse", np.full((9, 4), 2**40), Y, "X holds indices beyond"),
-        ([LSTM(3), Dense(3)], "softmax_cross_entropy", X, np.full(9, 3), "y holds 3 in row 0, step 0: it must be from 0 to 2"),
+        (
+            [LSTM(3), Dense(3)],
+            "softmax_cross_entropy",
+            X,
+            np.full(9, 3),
+            "y holds 3 in row 0, step 0: it must be from 0 to 2",
+        ),
         ([LSTM(3), Dense(3)], "softmax_cross_entropy", X, np.full(9, -1), "y holds -1 in row 0"),
         ([LSTM(3), Dense(3)], "binary_crossentropy", X, Y * 9, "y must lie between 0 and 1"),
         ([LSTM(3, input_shape=(4, 5)), Dense(3)], "mse", X, Y, r"the first layer's input_shape is \(4, 5\)"),
@@ -165,9 +185,11 @@ def test_per_step_targets_must_fit_line_for_line() -> None:
 
 
 def test_sizes_beyond_memory_are_refused_before_they_are_taken() -> None:
-    with pytest.raises(TooLargeError, match=r"a network of [\d,]+ parameters.*needs [\d,.]+ GiB, this machine has"):
+    with pytest.raises(
+        TooLargeError, match=r"a network of [\d,]+ parameters.*needs [\d,.]+ GiB, this machine has"
+    ):
         network(layers=[LSTM(10**6), Dense(3)]).fit(X, Y)
-    with pytest.raises(TooLargeError, match="needs 2\\^\\d+ bytes: no machine holds that"):
+    with pytest.raises(TooLargeError, match=r"needs 2\^\d+ bytes: no machine holds that"):
         network(layers=[LSTM(2**31 - 1), Dense(3)]).fit(X, Y)
     made = network(layers=[LSTM(5), Dense(2**30)])
     with pytest.raises(TooLargeError):
@@ -266,7 +288,9 @@ def test_initialisation() -> None:
 def test_states_are_returned_and_given_back() -> None:
     """Two halves with the state handed on equal the whole."""
     for executor in ("native", "reference"):
-        made = Sequential([LSTM(5, num_layers=2, initial_state="given", return_sequences=True)], executor=executor)
+        made = Sequential(
+            [LSTM(5, num_layers=2, initial_state="given", return_sequences=True)], executor=executor
+        )
         made.build((None, 2))
         zeros = [(np.zeros((9, 5)), np.zeros((9, 5)))] * 2
         whole, end = made.predict(X, initial_state=zeros, return_state=True)

@@ -14,7 +14,9 @@ from karusel.reference import KERNEL_FUNCTIONS
 
 @pytest.fixture
 def network() -> Sequential:
-    made = Sequential([LSTM(7, num_layers=2, direction="bidirectional", residual=True, dropout=0.1), Dense(3)])
+    made = Sequential(
+        [LSTM(7, num_layers=2, direction="bidirectional", residual=True, dropout=0.1), Dense(3)]
+    )
     made.compile("mse")
     made.build((5, 2))
     return made

@@ -133,7 +133,9 @@ def test_divergence_restores_the_last_good_weights(executor: str) -> None:
 
     good: list[Any] = []
     made = network(Adam(Step(0.01, every=6, factor=1e200 if executor == "reference" else 1e37)), executor)
-    with pytest.raises(DivergenceError, match=r"Try a smaller learning_rate, clip_norm=1\.0, or inputs scaled"):
+    with pytest.raises(
+        DivergenceError, match=r"Try a smaller learning_rate, clip_norm=1\.0, or inputs scaled"
+    ):
         made.fit(X, Y, epochs=20, batch_size=20, callbacks=[Record()])
     assert good
     assert np.array_equal(made._weights, good[-1])

@@ -93,7 +93,7 @@ class Rows:
 def read_sequences(
     data: Any, lengths: Any, *, what: str, dtype: Any, width: int | None, lines_of: Rows | None = None
 ) -> Rows:
-    """Sequences from an array [n, T, W] or [n, T], a padded array with lengths, or a list of [T_k, W] or [T_k].
+    """Sequences from an array [n, T, W] or [n, T], one with lengths, or a list of [T_k, W] or [T_k].
 
     dtype: what the executor computes in; integers are checked to be whole.
     width: W if it is known.
@@ -149,9 +149,8 @@ def _numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
     except (TypeError, ValueError):
         raise DataError(f"{what}{where} must hold numbers only, in rows of one length") from None
     wanted = np.dtype(dtype)
-    if wanted.kind == "i" and array.dtype.kind == "f":
-        if array.size and not np.all(np.isfinite(array) & (array == np.floor(array))):
-            raise DataError(f"{what}{where} must hold whole numbers (indices or class numbers)")
+    if wanted.kind == "i" and array.dtype.kind == "f" and not (np.isfinite(array) & (array % 1 == 0)).all():
+        raise DataError(f"{what}{where} must hold whole numbers (indices or class numbers)")
     if wanted.kind == "i" and array.size and array.dtype.itemsize > wanted.itemsize:
         limits = np.iinfo(wanted)
         if array.min() < limits.min or array.max() > limits.max:
@@ -185,23 +184,29 @@ def _lengths(lengths: Any, n: int, steps: int, what: str) -> Index:
         return np.full(n, steps, dtype=np.int64)
     counts = _numbers(lengths, "lengths", np.int64)
     if counts.shape != (n,):
-        raise DataError(f"lengths must hold one number for each of the {n:,} rows of {what}, got shape {list(counts.shape)}")
+        raise DataError(
+            f"lengths must hold one number for each of the {n:,} rows of {what}, "
+            f"got shape {list(counts.shape)}"
+        )
     bad = np.flatnonzero((counts < 1) | (counts > steps))
     if len(bad):
         raise DataError(
-            f"lengths: row {bad[0]} has length {counts[bad[0]]}; lengths must be from 1 to {steps}, the steps of {what}"
+            f"lengths: row {bad[0]} has length {counts[bad[0]]}; lengths must be from 1 to {steps}, "
+            f"the steps of {what}"
         )
     return counts
 
 
 def _read_list(data: Sequence[Any], what: str, dtype: Any) -> Rows:
-    parts = []
+    parts: list[NDArray[Any]] = []
     for k, row in enumerate(data):
         array = _numbers(row, what, dtype, f", row {k},")
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2:
-            raise DataError(f"{what}, row {k}, must have shape [steps, numbers] or [steps], got {list(array.shape)}")
+            raise DataError(
+                f"{what}, row {k}, must have shape [steps, numbers] or [steps], got {list(array.shape)}"
+            )
         if len(array) == 0:
             raise DataError(f"{what}, row {k}, has no steps; every row needs at least one: leave it out")
         if parts and array.shape[1] != parts[0].shape[1]:
@@ -244,7 +249,7 @@ def _first_bad(rows: Rows, bad: NDArray[np.bool_], weight: Stream | None) -> tup
 
 
 def check_finite(rows: Rows, what: str, weight: Stream | None = None) -> None:
-    """Raises DataError for a NaN or infinite number, naming its place; lines of weight 0 may hold anything."""
+    """Raises DataError for a number that is not finite, naming its place; lines of weight 0 may hold any."""
     finite = np.isfinite(rows.values)
     if finite.all():
         return
@@ -264,7 +269,9 @@ def check_labels(rows: Rows, what: str, count: int, weight: Stream | None = None
         return
     if found := _first_bad(rows, bad, weight):
         row, step, at = found
-        raise DataError(f"{what} holds {rows.values[at]} in row {row}, step {step}: it must be from 0 to {count - 1}")
+        raise DataError(
+            f"{what} holds {rows.values[at]} in row {row}, step {step}: it must be from 0 to {count - 1}"
+        )
 
 
 def line_weights(sample_weight: Any, mask: Any, target: Rows, per_step: bool, dtype: Any) -> Stream | None:

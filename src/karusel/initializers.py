@@ -31,7 +31,7 @@ def lstm_bias(hidden_size: int) -> Array:
 
 
 def chrono_bias(random: np.random.Generator, hidden_size: int, length: int) -> Array:
-    """b_f = log U(1, length - 1), b_i = -b_f: units remember from 1 to `length` steps (Tallec & Ollivier 2018)."""
+    """b_f = log U(1, length - 1), b_i = -b_f: memories from 1 to `length` steps (Tallec & Ollivier 2018)."""
     bias = np.zeros(4 * hidden_size)
     forget = np.log(random.uniform(1.0, max(length - 1.0, 2.0), size=hidden_size))
     bias[hidden_size : 2 * hidden_size] = forget

@@ -56,9 +56,7 @@ class Loss(ABC):
         """Emits the loss and, with a tape, its gradient by y."""
         lowering.enter("")
         extent = y.view.extent
-        target = lowering.input(
-            "target", extent, self.target_width(y.width), integer=self.integer_target
-        )
+        target = lowering.input("target", extent, self.target_width(y.width), integer=self.integer_target)
         weight = lowering.input("weight", extent, 1) if weighted else None
         dy = lowering.write_gradient(y)[0] if lowering.tape else None
         lowering.emit(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sequential", "load"]
 
-LAYERS: dict[str, type[Layer]] = {
+LAYERS: dict[str, Callable[..., Layer]] = {
     layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm)
 }
 PREDICT_ROWS = 1024  # rows of one batch when nothing is learned
@@ -85,7 +86,11 @@ class Sequential:
         n_jobs: int | None = None,
         executor: str = "auto",
     ) -> None:
-        if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)) or random_state < 0:
+        if (
+            isinstance(random_state, bool)
+            or not isinstance(random_state, (int, np.integer))
+            or random_state < 0
+        ):
             raise UsageError(f"random_state must be a whole number from 0 up, got {random_state!r}")
         if n_jobs is not None and (isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs < 1):
             raise UsageError(f"n_jobs must be None or a whole number from 1 up, got {n_jobs!r}")
@@ -180,7 +185,8 @@ class Sequential:
 
     def _by_name(self, vector: NDArray[Any]) -> dict[str, NDArray[Any]]:
         return {
-            name: vector[p.offset : p.offset + p.size].reshape(p.shape) for name, p in self._parameters.items()
+            name: vector[p.offset : p.offset + p.size].reshape(p.shape)
+            for name, p in self._parameters.items()
         }
 
     def count_params(self) -> int:
@@ -297,9 +303,7 @@ class Sequential:
             check_finite(rows, "X")
         return rows
 
-    def _read_target(
-        self, y: Any, x: Rows, sample_weight: Any, mask: Any
-    ) -> tuple[Stream, Stream | None]:
+    def _read_target(self, y: Any, x: Rows, sample_weight: Any, mask: Any) -> tuple[Stream, Stream | None]:
         """Targets and their weights."""
         assert self.loss is not None
         loss = self.loss
@@ -327,13 +331,14 @@ class Sequential:
             return {}
         if initial_state is None:
             raise UsageError(
-                f"the network's LSTM has initial_state='given': pass initial_state=, a list of {len(names)} (h, c) "
-                f"pairs, for {', '.join(names)}"
+                f"the network's LSTM has initial_state='given': pass initial_state=, a list of {len(names)} "
+                f"(h, c) pairs, for {', '.join(names)}"
             )
         pairs = list(initial_state)
         if len(pairs) != len(names) or any(len(pair) != 2 for pair in pairs):
             raise DataError(
-                f"initial_state must be a list of {len(names)} (h, c) pairs, for {', '.join(names)}, got {len(pairs)}"
+                f"initial_state must be a list of {len(names)} (h, c) pairs, for {', '.join(names)}, "
+                f"got {len(pairs)}"
             )
         streams = {}
         for (name, hidden), pair in zip(names.items(), pairs, strict=True):
@@ -459,9 +464,8 @@ class Sequential:
         if validation_data is not None:
             if len(validation_data) not in (2, 3):
                 raise UsageError("validation_data must be (X, y) or (X, y, sample_weight)")
-            held_out = self._examples(
-                *validation_data[:2], None, validation_data[2] if len(validation_data) == 3 else None, None, None
-            )
+            weight = validation_data[2] if len(validation_data) == 3 else None
+            held_out = self._examples(validation_data[0], validation_data[1], None, weight, None, None)
         training = Training(
             self,
             examples,
@@ -534,9 +538,9 @@ class Sequential:
         Returns
         -------
         array or list
-            [n, O], or [n, T, O] with an output per step (zero beyond `lengths`), or a list of [T_k, O] when X is
-            a list of sequences. With return_state: that, and a list of (h, c) pairs, each [n, H], one per LSTM,
-            depth and direction.
+            [n, O], or [n, T, O] with an output per step (zero beyond `lengths`), or a list of [T_k, O] when X
+            is a list of sequences. With return_state: that, and a list of (h, c) pairs, each [n, H], one per
+            LSTM, depth and direction.
         """
         self._require_built()
         x = self._read_x(X, lengths)
@@ -577,7 +581,7 @@ class Sequential:
         return result, [(states[f"{name}.hn"], states[f"{name}.cn"]) for name in names]
 
     def stream(self, rows: int = 1, *, initial_state: Any = None) -> NetworkStream:
-        """A stream: the network fed step by step, its memory carried along; see `karusel.streaming.Stream`."""
+        """The network fed step by step, its memory carried along; see `karusel.streaming.Stream`."""
         from karusel.streaming import Stream as NetworkStream
 
         self._require_built()
@@ -620,8 +624,7 @@ class Sequential:
             if kind not in LAYERS:
                 raise UsageError(f"unknown layer kind {kind!r}; it must be one of {', '.join(LAYERS)}")
             shape = settings.pop("input_shape", None)
-            first = [settings.pop("rate")] if kind == "dropout" else []
-            network.add(LAYERS[kind](*first, **settings, input_shape=None if shape is None else tuple(shape)))
+            network.add(LAYERS[kind](**settings, input_shape=None if shape is None else tuple(shape)))
         if config["loss"] is not None:
             network.compile(get_loss(config["loss"]), get_optimizer(config["optimizer"]))
         if config["input_shape"] is not None:
@@ -629,7 +632,7 @@ class Sequential:
         return network
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the network to one data-only file, whole or not at all; `docs/model-file.md` describes it."""
+        """Writes the network to one data-only file, whole or not at all; see `docs/model-file.md`."""
         from karusel.saving import save_file
 
         self._require_built()
@@ -683,10 +686,12 @@ def _choose_executor(executor: str) -> str:
     if executor == "reference":
         return executor
     try:
-        import karusel._engine  # noqa: F401
+        importlib.import_module("karusel._engine")
     except ImportError as error:
         if executor == "native":
-            raise UsageError(f"the compiled engine is not installed ({error}); use executor='reference'") from error
+            raise UsageError(
+                f"the compiled engine is not installed ({error}); use executor='reference'"
+            ) from error
         _tell_slow()
         return "reference"
     return "native"

@@ -36,12 +36,12 @@ def _bits(key: int, counters: NDArray[np.uint64]) -> NDArray[np.uint64]:
     z = counters * np.uint64(GOLDEN) + np.uint64(key)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58_476D_1CE4_E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D0_49BB_1331_11EB)
-    return z ^ (z >> np.uint64(31))
+    return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 def uniform(key: int, counters: NDArray[np.int64]) -> NDArray[np.float64]:
     """Multiples of 2^-24 in [0, 1), one per counter."""
-    return (_bits(key, counters.astype(np.uint64)) >> np.uint64(40)) * 2.0**-24
+    return np.asarray((_bits(key, counters.astype(np.uint64)) >> np.uint64(40)) * 2.0**-24)
 
 
 def permutation(seed: int, epoch: int, n: int) -> NDArray[np.int64]:

@@ -83,9 +83,7 @@ def cell(x: Array, h: Array, c: Array, W: Array, U: Array, b: Array) -> tuple[Ar
     return np.concatenate([i, f, g, o], axis=1), c, o * np.tanh(c)
 
 
-def cell_backward(
-    gates: Array, c_before: Array, c: Array, dh: Array, dc: Array
-) -> tuple[Array, Array]:
+def cell_backward(gates: Array, c_before: Array, c: Array, dh: Array, dc: Array) -> tuple[Array, Array]:
     """Gradient of the loss by a, and by the cell state before, from those by h and c."""
     i, f, g, o = np.split(gates, 4, axis=1)
     tanh_c = np.tanh(c)
@@ -309,12 +307,10 @@ def _keep(packing: Packing, shape: tuple[int, ...], rate: float, key: int) -> Ar
         t = np.repeat(np.arange(packing.steps), packing.active)
     first = (packing.name[row] * packing.steps + t) * width
     drawn = uniform(key, first[:, None] + np.arange(width))
-    return (drawn >= np.float32(rate)) / (1.0 - rate)
+    return np.asarray((drawn >= np.float32(rate)) / (1.0 - rate))
 
 
-def dropout_forward(
-    packing: Packing, *, x: Array, y: Array, rate: float, salt: float, seed: int
-) -> None:
+def dropout_forward(packing: Packing, *, x: Array, y: Array, rate: float, salt: float, seed: int) -> None:
     y[:] = x * _keep(packing, x.shape, rate, call_key(seed, int(salt)))
 
 
@@ -356,9 +352,7 @@ def last_forward(packing: Packing, *, x: Array, y: Array, reverse: float) -> Non
     y[:] = x[packing.last(bool(reverse))]
 
 
-def last_backward(
-    packing: Packing, *, dy: Array, dx: Array, reverse: float, accumulate: float
-) -> None:
+def last_backward(packing: Packing, *, dy: Array, dx: Array, reverse: float, accumulate: float) -> None:
     if not accumulate:
         dx[:] = 0
     dx[packing.last(bool(reverse))] += dy

@@ -109,7 +109,9 @@ class Stream:
         widths = [hidden * dilation for _, _, hidden, dilation, _ in self._states]
         array = np.asarray(value, dtype=self._stepper.dtype)
         if array.shape != (self.rows, sum(widths)):
-            raise DataError(f"a state of this stream has shape {[self.rows, sum(widths)]}, got {list(array.shape)}")
+            raise DataError(
+                f"a state of this stream has shape {[self.rows, sum(widths)]}, got {list(array.shape)}"
+            )
         if not np.isfinite(array).all():
             raise DataError("a state must hold finite numbers only")
         parts = np.split(array, np.cumsum(widths)[:-1], axis=1) if widths else []
@@ -131,7 +133,12 @@ class Stream:
     def run(self, x: Any) -> NDArray[Any]:
         """Many steps of all rows: x [rows, T, I] -> [rows, T, O], or [rows, O] with one output per row."""
         given = self._read(x)
-        if given.ndim != 3 or given.shape[0] != self.rows or given.shape[2] != self._inputs or given.shape[1] < 1:
+        if (
+            given.ndim != 3
+            or given.shape[0] != self.rows
+            or given.shape[2] != self._inputs
+            or given.shape[1] < 1
+        ):
             raise DataError(
                 f"this stream needs x of shape [{self.rows}, steps, {self._inputs}], got {list(given.shape)}"
             )

@@ -98,7 +98,9 @@ class Training:
             return everything, everything[:0]
         held_out = round(n * share)
         if held_out == 0 or held_out == n:
-            raise UsageError(f"validation_split={share:g} of {n} rows leaves no row to hold out or none to train on")
+            raise UsageError(
+                f"validation_split={share:g} of {n} rows leaves no row to hold out or none to train on"
+            )
         if how == "random":
             everything = permutation(self.network.random_state, SPLIT, n)
         return np.sort(everything[: n - held_out]), np.sort(everything[n - held_out :])
@@ -186,7 +188,9 @@ class Training:
         loss = weight = 0.0
         done = 0
         while done < batches:
-            seconds = CALL_SECONDS if deadline is None else min(CALL_SECONDS, max(deadline - time.monotonic(), 0.0))
+            seconds = (
+                CALL_SECONDS if deadline is None else min(CALL_SECONDS, max(deadline - time.monotonic(), 0.0))
+            )
             progress = self._executor.train(
                 self._optimizer,
                 self.examples,
@@ -236,8 +240,9 @@ class Training:
             if array is not None:
                 array[:] = good
         raise DivergenceError(
-            f"training diverged: the loss in epoch {self.epoch + 1} is no longer finite. The weights from before "
-            "that epoch are back. Try a smaller learning_rate, clip_norm=1.0, or inputs scaled to about -1 .. 1"
+            f"training diverged: the loss in epoch {self.epoch + 1} is no longer finite. The weights from "
+            "before that epoch are back. Try a smaller learning_rate, clip_norm=1.0, or inputs scaled to "
+            "about -1 .. 1"
         )
 
     # -- what the user sees ----------------------------------------------------------------------
@@ -247,7 +252,8 @@ class Training:
             losses = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
             step = 1000 * seconds / batches
             print(f"Epoch {self.epoch}/{self.epochs}")
-            print(f"{batches}/{batches} - {seconds:.0f}s - {losses} - {1000 * seconds:.0f}ms/epoch - {step:.2f}ms/step")
+            speed = f"{1000 * seconds:.0f}ms/epoch - {step:.2f}ms/step"
+            print(f"{batches}/{batches} - {seconds:.0f}s - {losses} - {speed}")
         else:
             losses = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
             self._progress_line(f"epoch {self.epoch}/{self.epochs}  {losses}")
@@ -263,8 +269,8 @@ class Training:
         """What must be equal for a checkpoint to belong to this fit."""
         total = 0
         for role in sorted(self.examples.inputs):
-            total = zlib.crc32(np.ascontiguousarray(self.examples.inputs[role].values), total)
-        total = zlib.crc32(self.examples.lengths, total)
+            total = zlib.crc32(self.examples.inputs[role].values.data, total)
+        total = zlib.crc32(self.examples.lengths.data, total)
         return {
             "config": self.network.get_config(),
             "rows": len(self.rows),
@@ -305,7 +311,8 @@ class Training:
         odd = [name for name in mine if theirs.get(name) != mine[name]]
         if odd:
             raise DataError(
-                f"{path} is a checkpoint of another fit (its {', '.join(odd)} differ): delete it, or name another file"
+                f"{path} is a checkpoint of another fit (its {', '.join(odd)} differ): "
+                "delete it, or name another file"
             )
         o = self._optimizer
         for name, array in (("weights", o.weights), ("m", o.m), ("v", o.v), ("average", o.average)):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 
-__all__ = ["Layer", "NewParameter", "Shape", "positive_integer", "rate"]
+__all__ = ["Layer", "NewParameter", "Shape", "positive_integer", "share"]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def positive_integer(layer: str, name: str, value: Any) -> int:
     return number
 
 
-def rate(layer: str, name: str, value: Any) -> float:
+def share(layer: str, name: str, value: Any) -> float:
     """A share in [0, 1), or UsageError."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
         raise UsageError(f"{layer}: {name} must be at least 0 and below 1, got {value!r}")

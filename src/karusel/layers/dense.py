@@ -56,7 +56,9 @@ class Dense(Layer):
         return Shape(self.units, shape.per_step)
 
     def parameters(self, shape: Shape) -> list[NewParameter]:
-        weight = NewParameter("W", shape.width, self.units, lambda r: glorot_uniform(r, shape.width, self.units))
+        weight = NewParameter(
+            "W", shape.width, self.units, lambda r: glorot_uniform(r, shape.width, self.units)
+        )
         bias = NewParameter("b", 1, self.units, lambda r: np.zeros(self.units), vector=True)
         return [weight, bias] if self.use_bias else [weight]
 

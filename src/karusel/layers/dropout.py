@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from karusel.errors import UsageError
-from karusel.layers.base import Layer, Shape, rate
+from karusel.layers.base import Layer, Shape, share
 from karusel.program.lowering import Lowering, Signal
 
 __all__ = ["Dropout", "lower_dropout"]
@@ -25,9 +25,9 @@ class Dropout(Layer):
 
     kind = "dropout"
 
-    def __init__(self, rate_: float, *, input_shape: tuple[int | None, ...] | None = None) -> None:
+    def __init__(self, rate: float, *, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().__init__(input_shape)
-        self.rate = rate("Dropout", "rate", rate_)
+        self.rate = share("Dropout", "rate", rate)
 
     def settings(self) -> dict[str, Any]:
         return {"rate": self.rate}
@@ -41,13 +41,13 @@ class Dropout(Layer):
         return lower_dropout(lowering, x, self.rate)
 
 
-def lower_dropout(lowering: Lowering, x: Signal, share: float) -> Signal:
+def lower_dropout(lowering: Lowering, x: Signal, rate: float) -> Signal:
     """Dropout of a signal; the signal itself where the program does not train."""
-    if not lowering.training or share == 0:
+    if not lowering.training or rate == 0:
         return x
     salt = lowering.dropout_salt()
     y = Signal(lowering.buffer("dropout", x.view.extent, x.width), x.learns)
-    lowering.emit("dropout_forward", {"x": x.view, "y": y.view}, {"rate": share, "salt": salt})
+    lowering.emit("dropout_forward", {"x": x.view, "y": y.view}, {"rate": rate, "salt": salt})
 
     def backward() -> None:
         dx, accumulate = lowering.write_gradient(x)
@@ -55,7 +55,7 @@ def lower_dropout(lowering: Lowering, x: Signal, share: float) -> Signal:
             lowering.emit_backward(
                 "dropout_backward",
                 {"dy": lowering.read_gradient(y), "dx": dx},
-                {"rate": share, "salt": salt, "accumulate": accumulate},
+                {"rate": rate, "salt": salt, "accumulate": accumulate},
             )
 
     lowering.on_backward(backward)

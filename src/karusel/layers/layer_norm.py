@@ -14,7 +14,7 @@ __all__ = ["LayerNorm"]
 
 
 class LayerNorm(Layer):
-    """y = gain (x - mean) / sqrt(variance + epsilon) + bias over the numbers of each line (Ba, Kiros & Hinton 2016).
+    """y = gain (x - mean) / sqrt(variance + epsilon) + bias, over each line (Ba, Kiros & Hinton 2016).
 
     gain begins at 1, bias at 0.
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from karusel.errors import UsageError
 from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogonal
-from karusel.layers.base import Layer, NewParameter, Shape, positive_integer, rate
+from karusel.layers.base import Layer, NewParameter, Shape, positive_integer, share
 from karusel.layers.dropout import lower_dropout
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, View
@@ -103,11 +102,12 @@ class LSTM(Layer):
         each = [dilation] * self.num_layers if isinstance(dilation, (int, np.integer)) else list(dilation)
         if len(each) != self.num_layers:
             raise UsageError(
-                f"LSTM: dilation must be one number or one per depth: {self.num_layers} wanted, got {len(each)}"
+                f"LSTM: dilation must be one number or one per depth: {self.num_layers} wanted, "
+                f"got {len(each)}"
             )
         self.dilation = tuple(positive_integer("LSTM", "dilation", d) for d in each)
         self.residual = bool(residual)
-        self.dropout = rate("LSTM", "dropout", dropout)
+        self.dropout = share("LSTM", "dropout", dropout)
         self.initial_state = _choice("initial_state", initial_state, ("zeros", "learned", "given"))
         self.init = _choice("init", init, ("default", "chrono"))
         self.chrono_length = chrono_length
@@ -174,7 +174,9 @@ class LSTM(Layer):
                 ]
                 if self.initial_state == "learned":
                     for state in ("h0", "c0"):
-                        parameters.append(NewParameter(f"{name}.{state}", 1, H, lambda r: np.zeros(H), vector=True))
+                        parameters.append(
+                            NewParameter(f"{name}.{state}", 1, H, lambda r: np.zeros(H), vector=True)
+                        )
         return parameters
 
     def _bias(self, random: np.random.Generator) -> Any:
@@ -251,7 +253,10 @@ class LSTM(Layer):
         each(
             lambda first, reverse: lowering.emit(
                 "last_forward",
-                {"x": y.view.columns(first, self.hidden_size), "y": last.view.columns(first, self.hidden_size)},
+                {
+                    "x": y.view.columns(first, self.hidden_size),
+                    "y": last.view.columns(first, self.hidden_size),
+                },
                 reverse,
             )
         )
@@ -294,8 +299,19 @@ class LSTM(Layer):
         }
         lowering.emit(
             "lstm_forward",
-            {"x": x.view, "W": W, "U": U, "b": b, "h0": h0, "c0": c0}
-            | {"gates": gates, "c": c, "h": h, "hn": hn, "cn": cn},
+            {
+                "x": x.view,
+                "W": W,
+                "U": U,
+                "b": b,
+                "h0": h0,
+                "c0": c0,
+                "gates": gates,
+                "c": c,
+                "h": h,
+                "hn": hn,
+                "cn": cn,
+            },
             settings | {"tape": int(lowering.tape)},
         )
 

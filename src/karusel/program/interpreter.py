@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,15 @@ from karusel.reference import KERNEL_FUNCTIONS, Packing, pack
 
 __all__ = ["ReferenceExecutor", "ReferenceStepper"]
 
-LOSSES = ("squared_loss", "absolute_loss", "huber_loss", "pinball_loss", "binary_cross_entropy")
-WITH_SCALE = {*LOSSES, "softmax_cross_entropy"}
+# What a kernel needs to know besides its call.
+WITH_SCALE = {
+    "squared_loss",
+    "absolute_loss",
+    "huber_loss",
+    "pinball_loss",
+    "binary_cross_entropy",
+    "softmax_cross_entropy",
+}
 WITH_SEED = {"dropout_forward", "dropout_backward"}
 
 Array = NDArray[Any]
@@ -38,7 +46,7 @@ class _Memory:
         self.weights = weights
         self.gradient = gradient
         lines = {Extent.STEPS: packing.total, Extent.ROWS: packing.rows}
-        self.arrays = {
+        self.arrays: dict[str, Array] = {
             b.name: np.zeros((lines[b.extent], b.width), dtype=np.int64 if b.integer else np.float64)
             for b in program.buffers
             if not b.state
@@ -63,8 +71,8 @@ class _Memory:
         if call.kernel in WITH_SEED:
             context["seed"] = seed
         arrays = {name: self.find(argument) for name, argument in call.arguments.items()}
-        loss = KERNEL_FUNCTIONS[call.kernel](self.packing, **arrays, **call.attributes, **context)  # type: ignore[operator]
-        return float(loss or 0.0)
+        kernel: Callable[..., float | None] = KERNEL_FUNCTIONS[call.kernel]
+        return kernel(self.packing, **arrays, **call.attributes, **context) or 0.0
 
 
 def _part(vector: Array, parameter: Parameter) -> Array:
@@ -106,15 +114,15 @@ class ReferenceExecutor:
 
         for role, stream in examples.outputs.items():
             view = self.program.outputs[role]
-            array = memory.find(view)
-            assert array is not None
+            filled = memory.find(view)
+            assert filled is not None
             columns = np.arange(view.width)
             if view.extent is Extent.ROWS:
-                stream.values[stream.starts[sorted_rows][:, None] + columns] = array
+                stream.values[stream.starts[sorted_rows][:, None] + columns] = filled
             else:
                 for t, n in enumerate(packing.active):
                     first = stream.starts[sorted_rows[:n]] + t * stream.stride
-                    stream.values[first[:, None] + columns] = array[packing.lines(t, 0, int(n))]
+                    stream.values[first[:, None] + columns] = filled[packing.lines(t, 0, int(n))]
         return Total(loss, weight)
 
     def _weight(self, memory: _Memory) -> float:
@@ -157,9 +165,7 @@ class ReferenceExecutor:
         done = 0
         for i in range(first_batch, -(-len(order) // batch)):
             rows = order[i * batch : (i + 1) * batch]
-            one = self.gradient(
-                optimizer.weights, examples, rows, step_seed(seed, optimizer.step), gradient
-            )
+            one = self.gradient(optimizer.weights, examples, rows, step_seed(seed, optimizer.step), gradient)
             if not np.isfinite(one.loss):
                 return Progress(Total(loss, weight), done, False)
             if one.weight > 0:
@@ -200,10 +206,8 @@ class ReferenceStepper:
         packing = pack(np.full(self._rows, steps, dtype=np.int64))
         memory = _Memory(self.program, packing, self._weights, None, self._states)
 
-        def time_major(array: Array, lines: int) -> Array:
-            return array.reshape(self._rows, lines, -1).swapaxes(0, 1).reshape(lines * self._rows, -1)
-
-        memory.arrays[self.program.inputs["x"].name][:] = time_major(x, steps)
+        x_lines = x.reshape(self._rows, steps, -1).swapaxes(0, 1).reshape(steps * self._rows, -1)
+        memory.arrays[self.program.inputs["x"].name][:] = x_lines
         for call in self.program.forward:
             memory.run(call, 0, 0.0)
         view = self.program.outputs["y"]

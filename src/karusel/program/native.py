@@ -15,11 +15,14 @@ from karusel.program.program import Argument, Extent, Gradient, Parameter, Progr
 
 __all__ = ["NativeExecutor", "NativeStepper"]
 
+_Buffers = list[tuple[int, int, bool]]
+_Calls = list[tuple[str, list[tuple[int, int, int, int, int]], list[float]]]
+
 # engine/include/karusel/program.h: enum Space
 NONE, BUFFER, WEIGHT, GRADIENT = range(4)
 
 
-def _serialize(program: Program, placed: Plan) -> tuple[Any, ...]:
+def _serialize(program: Program, placed: Plan) -> tuple[_Buffers, int, _Calls, list[int], int]:
     """A program as the engine's constructors take it."""
     index = {buffer: i for i, buffer in enumerate(program.buffers)}
 

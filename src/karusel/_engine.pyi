@@ -1,0 +1,86 @@
+"""The compiled engine's module (bindings/module.cpp); `karusel.program.native` is its only user."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Buffers = list[tuple[int, int, bool]]
+_Calls = list[tuple[str, list[tuple[int, int, int, int, int]], list[float]]]
+_Streams = list[tuple[int, int, int, NDArray[Any], NDArray[np.int64], int]]
+
+class Executor:
+    def __init__(
+        self,
+        buffers: _Buffers,
+        n_weights: int,
+        calls: _Calls,
+        offsets: list[int],
+        arena_size: int,
+        slice_rows: int,
+        max_steps: int,
+        threads: int,
+        /,
+    ) -> None: ...
+    def evaluate(
+        self,
+        weights: NDArray[np.float32],
+        lengths: NDArray[np.int64],
+        inputs: _Streams,
+        outputs: _Streams,
+        order: NDArray[np.int64],
+        batch: int,
+        /,
+    ) -> tuple[float, float]: ...
+    def gradient(
+        self,
+        weights: NDArray[np.float32],
+        lengths: NDArray[np.int64],
+        inputs: _Streams,
+        order: NDArray[np.int64],
+        seed: int,
+        gradient: NDArray[np.float32],
+        /,
+    ) -> tuple[float, float]: ...
+    def train(
+        self,
+        w: NDArray[np.float32],
+        m: NDArray[np.float32],
+        v: NDArray[np.float32],
+        average: NDArray[np.float32] | None,
+        settings: tuple[float, float, float, float, float, float],
+        step: int,
+        lengths: NDArray[np.int64],
+        inputs: _Streams,
+        order: NDArray[np.int64],
+        batch: int,
+        first_batch: int,
+        rates: NDArray[np.float32],
+        seed: int,
+        seconds: float,
+    ) -> tuple[float, float, int, bool, int]: ...
+    @property
+    def allocations(self) -> int: ...
+
+class Stepper:
+    def __init__(
+        self,
+        buffers: _Buffers,
+        n_weights: int,
+        calls: _Calls,
+        offsets: list[int],
+        arena_size: int,
+        weights: NDArray[np.float32],
+        rows: int,
+        max_steps: int,
+        state_size: int,
+        input: int,
+        output: int,
+        /,
+    ) -> None: ...
+    def run(self, x: NDArray[Any], steps: int, y: NDArray[np.float32], /) -> None: ...
+    @property
+    def state(self) -> NDArray[np.float32]: ...
+
+def level() -> str: ...
+def supported_levels() -> list[str]: ...
