@@ -153,7 +153,7 @@ double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker
   return loss;
 }
 
-// The sum of the weights of all targets of the batch: what its loss is divided by.
+// The sum of the weights of all terms of the batch's loss: what it is divided by.
 double Executor::batch_weight(const Examples& examples, Selection batch) const {
   if (!program_.has_loss()) return 0;
   const Program::LossShape& shape = program_.loss_shape();
@@ -171,7 +171,7 @@ double Executor::batch_weight(const Examples& examples, Selection batch) const {
     const float* w = static_cast<const float*>(weights->values) + weights->starts[e];
     for (int64_t t = 0; t < lines; ++t) total += static_cast<double>(w[t * weights->stride]);
   }
-  return total * static_cast<double>(shape.targets);
+  return total * static_cast<double>(shape.terms);
 }
 
 const float* Executor::pack(const float* weights, int64_t rows) {

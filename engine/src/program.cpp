@@ -102,7 +102,8 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     if (is_loss(call.kernel)) {
       has_loss_ = true;
       const Buffer& y = buffers_[static_cast<size_t>(a[0].index)];
-      loss_shape_ = {y.extent, a[1].cols, a[2].space == Space::none ? -1 : a[2].index};
+      const int64_t terms = call.kernel == Kernel::softmax_cross_entropy ? 1 : a[0].cols;
+      loss_shape_ = {y.extent, terms, a[2].space == Space::none ? -1 : a[2].index};
     }
     calls_.push_back(std::move(call));
   }

@@ -20,7 +20,7 @@ __all__ = [
     "Rows",
     "Stream",
     "check_finite",
-    "check_labels",
+    "check_range",
     "line_weights",
     "read_rows",
     "read_sequences",
@@ -262,15 +262,15 @@ def check_finite(rows: Rows, what: str, weight: Stream | None = None) -> None:
         )
 
 
-def check_labels(rows: Rows, what: str, count: int, weight: Stream | None = None) -> None:
-    """Raises DataError for an index outside 0 .. count - 1, naming its place."""
-    bad = (rows.values < 0) | (rows.values >= count)
+def check_range(rows: Rows, what: str, highest: int, weight: Stream | None = None) -> None:
+    """Raises DataError for a number outside 0 .. highest, naming its place; lines of weight 0 may hold any."""
+    bad = (rows.values < 0) | (rows.values > highest)
     if not bad.any():
         return
     if found := _first_bad(rows, bad, weight):
         row, step, at = found
         raise DataError(
-            f"{what} holds {rows.values[at]} in row {row}, step {step}: it must be from 0 to {count - 1}"
+            f"{what} holds {rows.values[at]} in row {row}, step {step}: it must be from 0 to {highest}"
         )
 
 

@@ -4,7 +4,8 @@ Every loss is the weighted mean over all outputs of a batch,
 
     L = sum_r w_r sum_o l(y_ro, target_ro) / (O sum_r w_r),
 
-over rows r, or over all unmasked steps of all rows. (PyTorch's means over elements are the same with
+over rows r, or over all unmasked steps of all rows, and over the O outputs of each (cross-entropy of
+classes: one per row or step). (PyTorch's means over elements are the same with
 equal weights; Keras divides by the number of rows instead of the sum of their weights.)
 """
 
@@ -36,6 +37,7 @@ class Loss(ABC):
     kind: ClassVar[str]
     kernel: ClassVar[str]
     integer_target: ClassVar[bool] = False
+    highest_target: ClassVar[int | None] = None  # targets lie from 0 to here; None: anywhere
     # An activation that, as the network's last, is part of this loss: the loss reads what comes before it.
     activation: ClassVar[str | None] = None
 
@@ -172,6 +174,7 @@ class BinaryCrossEntropy(Loss):
 
     kind = "binary_cross_entropy"
     kernel = "binary_cross_entropy"
+    highest_target = 1
     activation = "sigmoid"
 
 

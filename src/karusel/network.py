@@ -16,7 +16,7 @@ from karusel.batches import (
     Rows,
     Stream,
     check_finite,
-    check_labels,
+    check_range,
     line_weights,
     read_rows,
     read_sequences,
@@ -298,7 +298,7 @@ class Sequential:
         if not self.built:
             self.build((rows.padded_steps, rows.width) if per_step else (rows.width,))
         if isinstance(first := self.layers[0], Embedding):
-            check_labels(rows, "X", first.input_dim)
+            check_range(rows, "X", first.input_dim - 1)
         else:
             check_finite(rows, "X")
         return rows
@@ -315,11 +315,11 @@ class Sequential:
             rows = read_rows(y, what="y", dtype=dtype, width=width, n=len(x))
         weight = line_weights(sample_weight, mask, rows, self._output.per_step, self._dtype)
         if loss.integer_target:
-            check_labels(rows, "y", self._output.width, weight)
+            check_range(rows, "y", self._output.width - 1, weight)
         else:
             check_finite(rows, "y", weight)
-            if loss.activation == "sigmoid" and ((rows.values < 0) | (rows.values > 1)).any():
-                raise DataError("y must lie between 0 and 1 for binary cross-entropy")
+            if loss.highest_target is not None:
+                check_range(rows, "y", loss.highest_target, weight)
         return rows.stream(), weight
 
     def _read_state(self, initial_state: Any, n: int) -> dict[str, Stream]:

@@ -110,10 +110,10 @@ class Program {
   int64_t panels_size() const { return panels_size_; }
   int64_t n_weights() const { return n_weights_; }
 
-  // The loss, if the program has one: lines of its predictions and how many targets each has.
+  // The loss, if the program has one: lines of its predictions and how many terms each adds to the loss.
   struct LossShape {
     Extent extent;
-    int64_t targets;
+    int64_t terms;
     int64_t weight_buffer;  // -1: none
   };
   bool has_loss() const { return has_loss_; }

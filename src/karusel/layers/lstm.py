@@ -215,7 +215,8 @@ class LSTM(Layer):
             lowering.on_backward(lambda: self._add_joined_gradient(lowering, x, y))
 
         last = None
-        if last_only and not residual:
+        # The kernel's own last state, unless the output is a join or the state goes elsewhere.
+        if last_only and not residual and not lowering.stateful:
             last = Signal(lowering.buffer(f"{depth}.last", Extent.ROWS, self.width), True)
         for at, direction in enumerate(self.directions):
             first = at * self.hidden_size

@@ -126,14 +126,14 @@ class ReferenceExecutor:
         return Total(loss, weight)
 
     def _weight(self, memory: _Memory) -> float:
-        """The sum of the weights of all targets: what the loss is divided by."""
+        """The sum of the weights of all terms of the loss: what it is divided by."""
         loss = self.program.loss
         if loss is None:
             return 0.0
-        target = memory.find(loss.arguments["target"])
-        weight = memory.find(loss.arguments["weight"])
-        assert target is not None
-        return float(target.size if weight is None else weight.sum() * target.shape[1])
+        y, weight = memory.find(loss.arguments["y"]), memory.find(loss.arguments["weight"])
+        assert y is not None
+        terms = 1 if loss.kernel == "softmax_cross_entropy" else y.shape[1]
+        return float((len(y) if weight is None else weight.sum()) * terms)
 
     def evaluate(self, weights: Array, examples: Examples, order: NDArray[np.int64], batch: int) -> Total:
         totals = [
