@@ -169,7 +169,7 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
 // Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together.
 inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                                    int64_t ldb, float* dW, int64_t ldw) {
-  constexpr int64_t BLOCK_LINES = 128, BLOCK_ROWS = 16 * TILE_ROWS, NEAR = 256;
+  constexpr int64_t BLOCK_LINES = 128, BLOCK_ROWS = 32 * TILE_ROWS, NEAR = 256;
   if (lines <= 8 || (lda <= NEAR && ldb <= NEAR)) {
     const Term term = {A, 1, lda, B, ldb, P, lines};
     return multiply(M, N, &term, 1, {dW, ldw}, dW, ldw);
@@ -180,13 +180,22 @@ inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int
     const int64_t K = lines - k < BLOCK_LINES ? lines - k : BLOCK_LINES;
     for (int64_t m = 0; m < M; m += BLOCK_ROWS) {
       const int64_t rows = M - m < BLOCK_ROWS ? M - m : BLOCK_ROWS;
-      for (int64_t i = 0; i < K; ++i)
-        std::memcpy(a_block + i * BLOCK_ROWS, A + (k + i) * lda + m, static_cast<size_t>(rows) * sizeof(float));
+      for (int64_t i = 0; i < K; ++i) {
+        const float* from = A + (k + i) * lda + m;
+        float* to = a_block + i * BLOCK_ROWS;
+        for_vectors(rows, [&](int64_t j, auto get, auto put) { put(to + j, get(from + j)); });
+      }
       for (int64_t n = 0; n < N; n += P) {
         const int64_t cols = N - n < P ? N - n : P;
-        for (int64_t i = 0; i < K; ++i)
-          std::memcpy(b_block + i * P, B + (k + i) * ldb + n, static_cast<size_t>(cols) * sizeof(float));
-        // Two panels' width between them tells multiply that B is laid out, not lying in place.
+        for (int64_t i = 0; i < K; ++i) {
+          const float* from = B + (k + i) * ldb + n;
+          float* to = b_block + i * P;
+          if (cols == P)
+            for (int64_t j = 0; j < P; j += V) store(to + j, load(from + j));
+          else
+            for_vectors(cols, [&](int64_t j, auto get, auto put) { put(to + j, get(from + j)); });
+        }
+        // Two panels' width between panels tells multiply that B is laid out, not lying in place.
         const Term term = {a_block, 1, BLOCK_ROWS, b_block, P, 2 * P, K};
         multiply(rows, cols, &term, 1, {dW + m * ldw + n, ldw}, dW + m * ldw + n, ldw);
       }

@@ -73,7 +73,7 @@ class Layer(ABC):
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"
 
 
-def positive_integer(layer: str, name: str, value: Any) -> int:
+def positive_integer(layer: str, name: str, value: Any, below: int = 2**31) -> int:
     """The value as an int, or UsageError."""
     try:
         number = int(value)
@@ -81,8 +81,8 @@ def positive_integer(layer: str, name: str, value: Any) -> int:
         number = 0
     if isinstance(value, bool) or number != value or number < 1:
         raise UsageError(f"{layer}: {name} must be a whole number from 1 up, got {value!r}")
-    if number >= 2**31:
-        raise UsageError(f"{layer}: {name} must be below 2^31, got {value!r}")
+    if number >= below:
+        raise UsageError(f"{layer}: {name} must be below {below:,}, got {value!r}")
     return number
 
 

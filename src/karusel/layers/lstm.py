@@ -16,6 +16,7 @@ from karusel.program.program import Extent, View
 
 __all__ = ["LSTM"]
 
+MOST_LAYERS = 1000  # a bound for settings from a damaged file, far beyond what can be trained
 DIRECTIONS = {
     "forward": ("forward",),
     "backward": ("backward",),
@@ -96,7 +97,7 @@ class LSTM(Layer):
     ) -> None:
         super().__init__(input_shape)
         self.hidden_size = positive_integer("LSTM", "hidden_size", hidden_size)
-        self.num_layers = positive_integer("LSTM", "num_layers", num_layers)
+        self.num_layers = positive_integer("LSTM", "num_layers", num_layers, below=MOST_LAYERS)
         self.direction = _choice("direction", direction, tuple(DIRECTIONS))
         self.return_sequences = bool(return_sequences)
         each = [dilation] * self.num_layers if isinstance(dilation, (int, np.integer)) else list(dilation)
