@@ -1,0 +1,5 @@
+"""`python -m karusel`."""
+
+from karusel.cli import main
+
+main()

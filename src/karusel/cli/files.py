@@ -1,0 +1,38 @@
+"""Output files: whole or not there at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from karusel.errors import FileMissingError, KaruselError, UsageError
+
+__all__ = ["check_output", "write_whole"]
+
+
+def check_output(path: Path, source: Path) -> None:
+    """Raise now what would only come up after minutes of work."""
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise FileMissingError(f"the folder {path.parent} does not exist; make it first")
+    if path.exists() and source.exists() and path.samefile(source):
+        raise UsageError(f"{path} is the file that is read; give another name for the output")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise KaruselError(f"{path} cannot be written: permission denied")
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new file beside `path`, then put it in its place in one step."""
+    if path.exists() and not path.is_file():  # a device such as /dev/stdout cannot be replaced
+        write(path)
+        return
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(beside)
+        os.replace(beside, path)
+    except OSError as error:
+        raise KaruselError(f"{path} cannot be written: {error.strerror or error}") from None
+    finally:
+        beside.unlink(missing_ok=True)

@@ -1,0 +1,81 @@
+"""From arguments to an exit code: whatever goes wrong is one line on stderr, never a traceback.
+
+Exit codes: 0 ok, 1 failure, 2 usage, 3 an optional dependency is missing, 4 not found, 5 bad data,
+130 interrupted, 141 the reader of a pipe went away. KARUSEL_TRACEBACK=1 shows where an error came from.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from karusel.errors import KaruselError
+
+__all__ = ["run"]
+
+_INTERRUPTED = 130
+_PIPE_CLOSED = 141
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command, `sys.argv`'s by default."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no failure
+    try:
+        code = _command(given or ["--help"])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_stdout()
+        return _PIPE_CLOSED
+    except BaseException as error:
+        if os.environ.get("KARUSEL_TRACEBACK") == "1":
+            import traceback
+
+            traceback.print_exc()
+        code, message = _explain(error, given)
+        print(f"karusel: {message}", file=sys.stderr)
+        if isinstance(error, OSError):
+            _forget_stdout()  # what could not be written is still in its buffer
+    return code
+
+
+def _command(arguments: list[str]) -> int:
+    from karusel.cli.app import app
+
+    result = app(args=arguments, prog_name="karusel", standalone_mode=False)
+    return result if isinstance(result, int) else 0
+
+
+def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
+    """Exit code and one line."""
+    import typer
+
+    if isinstance(error, KaruselError):
+        return error.exit_code, _one_line(str(error))
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return _INTERRUPTED, "interrupted"
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own usage errors
+        command = next((word for word in arguments if not word.startswith("-")), "")
+        help_line = " ".join(filter(None, ["karusel", command, "--help"]))
+        return int(error.exit_code), f"{_one_line(error.format_message()).rstrip('.')}; see {help_line}"
+    if isinstance(error, MemoryError):
+        return 1, "out of memory; use fewer series or rows"
+    if isinstance(error, OSError) and error.filename is None:
+        return 1, f"the output cannot be written: {error.strerror or error}"
+    name = type(error).__name__
+    return (
+        1,
+        f"internal error, {name}: {_one_line(str(error))}; KARUSEL_TRACEBACK=1 shows where, please report it",
+    )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _forget_stdout() -> None:
+    """Point stdout nowhere, so that flushing it at exit cannot fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,147 @@
+"""The correction: a small ensemble of LSTM networks that learns what a window's anchor misses.
+
+Each network reads the scaled input part [n, T, 2] and gives the correction of all h steps at once. Its last
+layer starts at zero, so that training starts from the anchor. How many epochs to train and which share of the
+correction to use are chosen on the latest part of the training windows, held out in time; then the
+networks are trained anew on all windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel import LSTM, AbsoluteError, Adam, Dense, Sequential
+
+__all__ = ["Correction", "NetworkSettings", "fit_correction"]
+
+Result = TypeVar("Result")
+
+_EPOCHS = 40  # the middle one of the three numbers of epochs tried, for few windows
+_STEPS = 500  # optimiser steps at most in that many epochs
+_MANY = 2000  # windows from which batches are larger
+_LARGE_BATCH = 256
+_SHARES = np.linspace(0, 1, 11)
+_COST = 0.1  # a whole correction must lessen the held-out error by so much to be used at all
+_LEAST_WINDOWS = 4  # fewer earlier windows teach too little to choose anything by
+_UNTESTED_SHARE = 0.25  # used where too few windows allow no choice
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """What the networks of an ensemble are like."""
+
+    hidden_size: int
+    num_layers: int
+    learning_rate: float
+    batch_size: int
+    n_members: int
+    random_state: int
+    n_jobs: int
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A trained ensemble. `epochs` and `share` are what was chosen; `unit` the scale of its outputs."""
+
+    networks: tuple[Sequential, ...]
+    unit: float
+    epochs: int
+    share: float
+
+    def predict(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean of the members' corrections [n, h], in sizes of the windows, before `share` is applied."""
+        x = features.astype(np.float32)
+        outputs = [np.asarray(net.predict(x), np.float64) for net in self.networks]
+        return np.asarray(self.unit * np.mean(outputs, axis=0))
+
+
+def fit_correction(
+    features: NDArray[np.float64],
+    wanted: NDArray[np.float64],
+    held_out: NDArray[np.bool_],
+    earlier: NDArray[np.bool_],
+    held_out_error: Callable[[NDArray[np.float64]], float],
+    settings: NetworkSettings,
+) -> Correction:
+    """Choose epochs and share, then train on all windows.
+
+    `features` [n, T, 2] and `wanted` [n, h] describe all training windows; `earlier` those whose targets end
+    before the first `held_out` cutoff. `held_out_error` says how far a correction [k, h] of the held-out
+    windows, in sizes, leaves the forecast from the truth.
+    """
+    unit = float(np.mean(np.abs(wanted))) or 1.0
+    x, y = features.astype(np.float32), (wanted / unit).astype(np.float32)
+    middle = _middle_epochs(len(x), settings.batch_size)
+    epochs, share = middle, _UNTESTED_SHARE
+    if np.count_nonzero(earlier) >= _LEAST_WINDOWS:
+        tried = sorted({max(1, middle // 2), middle, 2 * middle})
+
+        def stages(seed: int) -> list[NDArray[np.float64]]:
+            net, done, outputs = _network(x, y, settings, seed), 0, []
+            for target in tried:
+                _train(net, x[earlier], y[earlier], target - done, settings)
+                done = target
+                outputs.append(np.asarray(net.predict(x[held_out]), np.float64))
+            return outputs
+
+        seeds = [settings.random_state + 1000 + k for k in range(settings.n_members)]
+        means = unit * np.mean(_in_parallel(stages, seeds, settings.n_jobs), axis=0)
+        costs = _COST * _SHARES * held_out_error(np.zeros_like(means[0]))
+        errors = [[held_out_error(share * mean) for share in _SHARES] + costs for mean in means]
+        best = int(np.argmin(errors))
+        epochs, share = tried[best // len(_SHARES)], float(_SHARES[best % len(_SHARES)])
+
+    def member(seed: int) -> Sequential:
+        net = _network(x, y, settings, seed)
+        _train(net, x, y, epochs, settings)
+        return net
+
+    seeds = [settings.random_state + k for k in range(settings.n_members)]
+    return Correction(tuple(_in_parallel(member, seeds, settings.n_jobs)), unit, epochs, share)
+
+
+def _middle_epochs(count: int, batch_size: int) -> int:
+    batch = _batch(count, batch_size)
+    return max(1, min(_EPOCHS, round(_STEPS * batch / count)))
+
+
+def _batch(count: int, batch_size: int) -> int:
+    return batch_size if count < _MANY else max(batch_size, _LARGE_BATCH)
+
+
+def _network(
+    features: NDArray[np.float32], wanted: NDArray[np.float32], settings: NetworkSettings, seed: int
+) -> Sequential:
+    net = Sequential(
+        [LSTM(settings.hidden_size, num_layers=settings.num_layers), Dense(wanted.shape[1])],
+        random_state=seed,
+        n_jobs=1,  # members run side by side instead
+    )
+    net.compile(loss=AbsoluteError(), optimizer=Adam(settings.learning_rate, clip_norm=1.0))
+    net.build(input_shape=features.shape[1:])
+    net.parameters["dense_1.W"][:] = 0.0  # no correction before training
+    return net
+
+
+def _train(
+    net: Sequential,
+    features: NDArray[np.float32],
+    wanted: NDArray[np.float32],
+    epochs: int,
+    settings: NetworkSettings,
+) -> None:
+    net.fit(features, wanted, epochs=epochs, batch_size=_batch(len(features), settings.batch_size))
+
+
+def _in_parallel(task: Callable[[int], Result], seeds: Sequence[int], n_jobs: int) -> list[Result]:
+    """The task's results in the order of the seeds, whatever runs first."""
+    if n_jobs == 1 or len(seeds) == 1:
+        return [task(seed) for seed in seeds]
+    with ThreadPoolExecutor(n_jobs) as pool:
+        return list(pool.map(task, seeds))

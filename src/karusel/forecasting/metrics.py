@@ -1,0 +1,95 @@
+"""Measures of a forecast's error. Lower is better everywhere except for `coverage`.
+
+`truth` and `forecast` are arrays of one shape; the mean goes over all their elements. Units are the data's
+own unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from karusel.errors import DataError, UsageError
+
+__all__ = ["coverage", "mae", "mase", "naive_scale", "rmse", "smape", "weighted_quantile_loss"]
+
+
+def _pair(truth: ArrayLike, forecast: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    y, f = np.asarray(truth, np.float64), np.asarray(forecast, np.float64)
+    if y.shape != f.shape:
+        raise DataError(f"truth has shape {y.shape} and forecast {f.shape}; they must be equal")
+    if y.size == 0:
+        raise DataError("truth and forecast are empty; at least one value is needed")
+    return y, f
+
+
+def mae(truth: ArrayLike, forecast: ArrayLike) -> float:
+    """Mean absolute error, mean |y - f|."""
+    y, f = _pair(truth, forecast)
+    return float(np.mean(np.abs(y - f)))
+
+
+def rmse(truth: ArrayLike, forecast: ArrayLike) -> float:
+    """Root of the mean squared error, sqrt(mean (y - f)^2)."""
+    y, f = _pair(truth, forecast)
+    return float(np.sqrt(np.mean((y - f) ** 2)))
+
+
+def smape(truth: ArrayLike, forecast: ArrayLike) -> float:
+    """Symmetric mean absolute percentage error, mean 200 |y - f| / (|y| + |f|), in percent from 0 to 200.
+
+    A term whose truth and forecast are both 0 counts as 0. The form of the M4 competition (2018).
+    """
+    y, f = _pair(truth, forecast)
+    size = np.abs(y) + np.abs(f)
+    return float(np.mean(200 * np.abs(y - f) / np.where(size > 0, size, 1)))
+
+
+def naive_scale(history: ArrayLike, season_length: int = 1) -> float:
+    """Mean |y_t - y_(t-m)| over the known history: the error of seasonal naive one season ahead, inside it.
+
+    NaN when the history is no longer than one season.
+    """
+    y = np.asarray(history, np.float64)
+    if season_length < 1:
+        raise UsageError(f"season_length is {season_length}; it must be at least 1")
+    if y.size <= season_length:
+        return float("nan")
+    return float(np.mean(np.abs(y[season_length:] - y[:-season_length])))
+
+
+def mase(truth: ArrayLike, forecast: ArrayLike, history: ArrayLike, season_length: int = 1) -> float:
+    """Mean absolute scaled error, MAE / `naive_scale(history, season_length)`; no unit.
+
+    Below 1 the forecast errs less than seasonal naive does one season ahead inside the history. NaN when
+    that scale is 0 or unknown. Hyndman and Koehler (2006).
+    """
+    scale = naive_scale(history, season_length)
+    return mae(truth, forecast) / scale if scale > 0 else float("nan")
+
+
+def weighted_quantile_loss(truth: ArrayLike, forecasts: ArrayLike, quantiles: Sequence[float]) -> float:
+    """Mean over quantiles of 2 sum rho_q(y - f_q) / sum |y|, rho_q(u) = max(q u, (q - 1) u); no unit.
+
+    `forecasts` [..., Q] holds the quantile forecasts of `truth` [...]. NaN when all truth is 0.
+    The form of DeepAR's evaluation (Salinas et al., 2017), called mean weighted quantile loss in GluonTS.
+    """
+    y, f = np.asarray(truth, np.float64), np.asarray(forecasts, np.float64)
+    q = np.asarray(quantiles, np.float64)
+    if f.shape != (*y.shape, q.size):
+        raise DataError(f"forecasts have shape {f.shape}; for this truth they must have {(*y.shape, q.size)}")
+    if q.size == 0 or not np.all((q > 0) & (q < 1)):
+        raise UsageError(f"quantiles are {list(quantiles)}; each must lie between 0 and 1")
+    total = float(np.sum(np.abs(y)))
+    error = y[..., None] - f
+    loss = np.maximum(q * error, (q - 1) * error)
+    return float(np.mean(2 * loss.reshape(-1, q.size).sum(0)) / total) if total > 0 else float("nan")
+
+
+def coverage(truth: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
+    """Share of the truth, from 0 to 1, that lies in the interval from `low` to `high`, both included."""
+    y, lo = _pair(truth, low)
+    _, hi = _pair(truth, high)
+    return float(np.mean((lo <= y) & (y <= hi)))

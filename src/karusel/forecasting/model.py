@@ -1,0 +1,108 @@
+"""The model of one cut of a panel: scaling and correction fitted to it, forecasts from any input parts.
+
+A forecast is anchor + share * size * correction, taken back from logarithms where they were used. It is a
+function of a window's input part alone, and the fit of the panel given to it alone: neither can see anything
+else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError
+from karusel.forecasting import windows
+from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
+from karusel.forecasting.panel import Panel
+from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
+
+__all__ = ["Model", "fit_model"]
+
+_LEAST_WINDOWS = 8
+_HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the windows are as many
+_MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted model; `scaling.length` values of input part give `horizon` values of forecast."""
+
+    horizon: int
+    scaling: Scaling
+    correction: Correction
+
+    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Forecasts [n, horizon] from input parts [n, length]."""
+        scaled = self.scaling.apply(inputs, self.horizon)
+        corrected = self.correction.share * self.correction.predict(scaled.features)
+        return self.scaling.invert(scaled.anchor + scaled.size * corrected)
+
+    def scores(
+        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Absolute errors [n, horizon] in sizes of the windows; infinite where the logarithm of a truth
+        is.
+        """
+        with np.errstate(divide="ignore", invalid="ignore"):
+            error = np.abs(self.scaling.transform(truth) - self.scaling.transform(forecasts))
+        return np.nan_to_num(error / self.scaling.apply(inputs, self.horizon).size, nan=np.inf)
+
+    def interval(
+        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], half_width: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Low and high ends [n, horizon] of the interval `half_width` [horizon] sizes to either side."""
+        half = self.scaling.apply(inputs, self.horizon).size * half_width
+        middle = self.scaling.transform(forecasts)
+        return self.scaling.invert(middle - half), self.scaling.invert(middle + half)
+
+
+def fit_model(
+    panel: Panel, horizon: int, season_length: int, input_size: int | None, settings: NetworkSettings
+) -> Model:
+    """Fit a model to all that the panel holds. Raises `DataError` for a series with too few rows."""
+    shortest = int(np.argmin(panel.lengths))
+    rows = int(panel.lengths[shortest])
+    if rows < rows_needed(horizon):
+        series = "the series has" if len(panel) == 1 else f'series "{panel.ids[shortest]}" has'
+        raise DataError(
+            f"{series} {rows} rows, but a horizon of {horizon} needs at least {rows_needed(horizon)}; "
+            "forecast fewer steps or give more history"
+        )
+    shape = window_shape(rows, season_length, horizon, input_size)
+    cutoffs, recency = _latest(panel, shape[0], horizon)
+    held_out, earlier = _split(recency, rows - shape[0] - horizon + 1, horizon, season_length)
+    inputs = windows.inputs(panel.values, cutoffs, shape[0])
+    targets = windows.targets(panel.values, cutoffs, horizon)
+    scaling = choose_scaling(inputs, targets, shape)
+
+    scaled = scaling.apply(inputs, horizon)
+    wanted = (scaling.transform(targets) - scaled.anchor) / scaled.size
+    anchor, size, truth = scaled.anchor[held_out], scaled.size[held_out], targets[held_out]
+    weight = 1 / np.mean(np.abs(np.diff(inputs[held_out], axis=1)) + 1e-12, axis=1, keepdims=True)
+
+    def held_out_error(corrected: NDArray[np.float64]) -> float:
+        return float(np.mean(np.abs(scaling.invert(anchor + size * corrected) - truth) * weight))
+
+    correction = fit_correction(scaled.features, wanted, held_out, earlier, held_out_error, settings)
+    return Model(horizon, scaling, correction)
+
+
+def _latest(panel: Panel, length: int, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The cutoffs to train on and how many cutoffs of their series come after each."""
+    cutoffs = windows.training_cutoffs(panel, length, horizon)
+    counts = panel.lengths - length - horizon + 1
+    lasts = np.repeat(panel.offsets[1:] - 1 - horizon, counts)
+    recency = lasts - cutoffs
+    keep = recency < max(_LEAST_WINDOWS, _MOST_WINDOWS // len(panel))
+    return cutoffs[keep], recency[keep]
+
+
+def _split(
+    recency: NDArray[np.int64], fewest: int, horizon: int, season_length: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """The latest cutoffs, held out to choose on, and those whose targets end before the first of them."""
+    season = season_length if season_length <= 24 else horizon
+    latest = min(_HELD_OUT * max(horizon, season), max(1, fewest // 3))
+    return recency < latest, recency >= latest + horizon

@@ -1,0 +1,160 @@
+"""Scaling inside the window: each window by its own level, growth, season and size, nothing from outside it.
+
+With u the values of a window's input part (or their logarithms), m the season length and h steps ahead:
+
+    growth   g    change of the level per step, between the first and the last season (or over the last steps)
+    season   s_p  mean deviation from the season's level at phase p, growth taken out
+    level    l    exponential smoothing of u - s with rate a: l <- a (u_t - s_p(t)) + (1 - a) (l + g)
+    size     d    mean |difference| of u - s between neighbours
+    anchor   A_k = l + trend * k * g + s_p(k), k = 1..h
+
+The network sees (u - s - l) / d and its differences, and forecasts (u_(t+k) - A_k) / d: the anchor continues
+level, trend and season outside any range seen before, and the network corrects it. Windows are thus
+comparable over time and between series. The idea is ES-RNN's (Smyl, 2020), with smoothing rates chosen rather
+than learned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Scaled", "Scaling", "choose_scaling", "rows_for_season", "rows_needed", "window_shape"]
+
+_MOST_SEASONS = 3  # seasons in an input part; more would weigh old patterns as much as new ones
+_SHORTEST_PLAIN, _LONGEST_PLAIN = 4, 12  # steps of an input part without season
+_LEAST_WINDOWS = 8
+_LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
+_SMOOTHING = (1.0, 0.5, 0.2)
+_TREND = (0.0, 1.0)
+_SHORT_SPAN = 3
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """Windows after scaling, n of them."""
+
+    features: NDArray[np.float64]  # [n, T, 2] what the network sees
+    anchor: NDArray[np.float64]  # [n, h]
+    size: NDArray[np.float64]  # [n, 1]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the windows of one panel are scaled.
+
+    `length` steps of input part, of which the network sees the last `seen`; `season_length` 1 when there is
+    no season; `span` steps over which growth is measured where there is no season; `log` whether u are
+    logarithms; `smoothing` the rate a; `trend` the share of the growth that is continued.
+    """
+
+    length: int
+    seen: int
+    season_length: int
+    log: bool = False
+    smoothing: float = 1.0
+    trend: float = 0.0
+    span: int = 1
+
+    def apply(self, inputs: NDArray[np.float64], horizon: int) -> Scaled:
+        """Scale input parts [n, length]."""
+        u = self.transform(inputs)
+        growth, season = self._growth_and_season(u)
+        m = self.season_length
+        rest = u - np.tile(season, self.length // m)
+        level = rest[:, 0]
+        for t in range(1, self.length):
+            level = self.smoothing * rest[:, t] + (1 - self.smoothing) * (level + growth)
+        size = np.mean(np.abs(np.diff(rest, axis=1)), axis=1)
+        size = np.where(size > 0, size, np.where(level != 0, 1e-3 * np.abs(level), 1.0))[:, None]
+        steps = np.arange(horizon)
+        anchor = level[:, None] + self.trend * growth[:, None] * (steps + 1) + season[:, steps % m]
+        away = np.clip((rest - level[:, None]) / size, -_LARGEST_INPUT, _LARGEST_INPUT)
+        change = np.diff(away, axis=1, prepend=away[:, :1])
+        return Scaled(np.stack([away, change], axis=2)[:, -self.seen :], anchor, size)
+
+    def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values as u: their logarithms when `log`."""
+        return np.log(values) if self.log else values
+
+    def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Undo `transform`."""
+        return np.exp(u) if self.log else u
+
+    def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        m = self.season_length
+        if m == 1:
+            return (u[:, -1] - u[:, -1 - self.span]) / self.span, np.zeros((len(u), 1))
+        seasons = u.reshape(len(u), -1, m)
+        levels = seasons.mean(2)
+        growth = (levels[:, -1] - levels[:, 0]) / (m * (seasons.shape[1] - 1))
+        flat = seasons - growth[:, None, None] * np.arange(m)
+        return growth, (flat - flat.mean(2, keepdims=True)).mean(1)
+
+
+def rows_needed(horizon: int) -> int:
+    """The rows that a series must have at least, for the shortest input part."""
+    return _SHORTEST_PLAIN + horizon + _LEAST_WINDOWS - 1
+
+
+def window_shape(rows: int, season_length: int, horizon: int, input_size: int | None) -> tuple[int, int, int]:
+    """Steps of the input part, steps that the network sees, and the season that `rows` rows bear out.
+
+    A season is used when two or three whole ones and enough windows to learn from fit in the rows; the season
+    returned is 1 otherwise. `input_size` overrides how many steps the network sees.
+    """
+    for seasons in range(_MOST_SEASONS, 1, -1):
+        if rows >= rows_for_season(seasons, season_length, horizon):
+            length = seasons * season_length
+            seen = season_length + 4 if season_length <= 24 else 28
+            return length, min(length, input_size or seen), season_length
+    length = (rows - horizon - _LEAST_WINDOWS + 1) // 2
+    length = max(_SHORTEST_PLAIN, min(_LONGEST_PLAIN, length))
+    return length, min(length, input_size or length), 1
+
+
+def rows_for_season(seasons: int, season_length: int, horizon: int) -> float:
+    """The rows from which an input part of so many seasons is used."""
+    if season_length == 1:
+        return float("inf")
+    return seasons * season_length + max(3 * horizon, horizon + 12)
+
+
+def choose_scaling(
+    inputs: NDArray[np.float64], targets: NDArray[np.float64], shape: tuple[int, int, int]
+) -> Scaling:
+    """The scaling whose anchor alone has the least mean absolute error over windows [n, length], [n, h].
+
+    An anchor learns nothing from other windows, so all of them may decide. Errors are taken in sizes of their
+    windows. Logarithms are tried when all values are positive.
+    """
+    horizon = targets.shape[1]
+    weight = 1 / _steps(inputs)
+    best, least = None, np.inf
+    for scaling in _candidates(shape, bool(np.all(inputs > 0) and np.all(targets > 0))):
+        with np.errstate(over="ignore"):
+            forecast = scaling.invert(scaling.apply(inputs, horizon).anchor)
+        error = float(np.mean(np.abs(forecast - targets) * weight))
+        if best is None or error < least:
+            best, least = scaling, error
+    assert best is not None
+    return best
+
+
+def _steps(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean absolute step of each input part [n, 1], 1 where it is constant."""
+    steps = np.mean(np.abs(np.diff(inputs, axis=1)), axis=1, keepdims=True)
+    return np.asarray(np.where(steps > 0, steps, 1.0))
+
+
+def _candidates(shape: tuple[int, int, int], positive: bool) -> Iterator[Scaling]:
+    length, seen, season_length = shape
+    spans = (1,) if season_length > 1 else (length - 1, _SHORT_SPAN)
+    for log in (False, True) if positive else (False,):
+        for smoothing in _SMOOTHING:
+            for span in spans:
+                for trend in _TREND:
+                    yield Scaling(length, seen, season_length, log, smoothing, trend, span)

@@ -1,0 +1,37 @@
+"""Windows: where each input part and target part of a panel begins.
+
+A window is named by its cutoff, the flat position of the last known value. Its input part is the `length`
+values up to and with the cutoff, its target part the `horizon` values after it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.forecasting.panel import Panel
+
+__all__ = ["inputs", "last_cutoffs", "targets", "training_cutoffs"]
+
+
+def training_cutoffs(panel: Panel, length: int, horizon: int) -> NDArray[np.int64]:
+    """Flat positions of all cutoffs with a whole input part and a whole target part, series by series."""
+    firsts = panel.offsets[:-1] + length - 1
+    lasts = panel.offsets[1:] - 1 - horizon
+    parts = [np.arange(first, last + 1) for first, last in zip(firsts, lasts, strict=True)]
+    return np.concatenate(parts).astype(np.int64)
+
+
+def last_cutoffs(panel: Panel) -> NDArray[np.int64]:
+    """The cutoff at the end of each series [S]: everything is known, the whole target lies ahead."""
+    return panel.offsets[1:] - 1
+
+
+def inputs(values: NDArray[np.float64], cutoffs: NDArray[np.int64], length: int) -> NDArray[np.float64]:
+    """Input parts [..., length] of the windows at `cutoffs` [...]: nothing after a cutoff is read."""
+    return np.asarray(values[cutoffs[..., None] + np.arange(1 - length, 1)])
+
+
+def targets(values: NDArray[np.float64], cutoffs: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:
+    """Target parts [..., horizon] of the windows at `cutoffs` [...]."""
+    return np.asarray(values[cutoffs[..., None] + np.arange(1, horizon + 1)])

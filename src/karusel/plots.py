@@ -1,0 +1,200 @@
+"""Plots of a forecast: lines of text for a terminal, and a PNG (with the `plot` extra)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import MissingDependencyError
+
+__all__ = ["Curve", "draw_png", "draw_text", "need_matplotlib"]
+
+_LEAST_WIDTH = 30
+_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # bits of a Braille cell, 4 x 2
+_BRAILLE = 0x2800
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What is drawn of one series: the end of its history, its forecast and one or more intervals.
+
+    `times` are the texts of history's then forecast's times; `intervals` maps a level in percent to low and
+    high ends; `season_length` spaces the marks of the time axis.
+    """
+
+    title: str
+    history: NDArray[np.float64]
+    forecast: NDArray[np.float64]
+    intervals: dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    times: Sequence[str]
+    season_length: int = 1
+
+    def tail(self, count: int) -> Curve:
+        """The same curve with only the last `count` values of history."""
+        dropped = max(0, len(self.history) - count)
+        return replace(self, history=self.history[dropped:], times=self.times[dropped:])
+
+    def limits(self) -> tuple[float, float]:
+        """Smallest and largest value drawn; never equal."""
+        parts = [self.history, self.forecast, *(end for pair in self.intervals.values() for end in pair)]
+        every = np.concatenate(parts)
+        every = every[np.isfinite(every)]
+        low, high = float(every.min()), float(every.max())
+        return (low, high) if high > low else (low - 1, high + 1)
+
+
+def draw_text(curve: Curve, width: int, height: int = 14, *, unicode: bool = True) -> str:
+    """The curve as lines of text at most `width` columns wide.
+
+    The widest interval is shaded. Unicode draws lines in Braille dots, four rows of them to a line of text;
+    ASCII draws `*` for history and `o` for the forecast.
+    """
+    width = max(_LEAST_WIDTH, width)
+    # Four times as much history as forecast, as far as a line of text can show it.
+    curve = curve.tail(min(max(4 * len(curve.forecast), 24), 2 * width))
+    low, high = curve.limits()
+    labels = [_number(value) for value in np.linspace(high, low, height)]
+    margin = max(map(len, labels)) + 2
+    columns = width - margin
+    past, ahead = len(curve.history), len(curve.forecast)
+    total = past + ahead
+
+    across, down = (2 * columns, 4 * height) if unicode else (columns, height)
+    x = np.rint(np.linspace(0, across - 1, total)).astype(int)
+
+    def row_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
+        share = (high - np.clip(values, low, high)) / (high - low)
+        return np.rint(share * (down - 1)).astype(np.int64)
+
+    shade = np.zeros((height, columns), bool)
+    if curve.intervals:
+        ends = curve.intervals[max(curve.intervals)]
+        top, bottom = (row_of(end) * height // down for end in (ends[1], ends[0]))
+        cells = x[past:] * columns // across
+        for column in range(cells[0], columns):
+            at = np.interp(column, cells, np.arange(ahead))
+            first, last = (round(float(np.interp(at, np.arange(ahead), end))) for end in (top, bottom))
+            shade[first : last + 1, column] = True
+
+    seen, expected = np.zeros((down, across), bool), np.zeros((down, across), bool)
+    _trace(seen, x[:past], row_of(curve.history))
+    joined = np.concatenate([curve.history[-1:], curve.forecast])
+    _trace(expected, x[past - 1 :], row_of(joined))
+    cells_text = _braille(seen | expected, shade) if unicode else _ascii(seen, expected, shade)
+
+    lines = []
+    for number, text in enumerate(cells_text):
+        label = labels[number] if number in (0, height // 2, height - 1) else ""
+        lines.append(
+            f"{label:>{margin - 2}} {'┤' if unicode and label else '│' if unicode else '|'}{text}".rstrip()
+        )
+    begin = int(x[past]) * columns // across
+    lines.append(" " * (margin - 1) + _axis(columns, begin, unicode=unicode))
+    lines.append(" " * margin + _ticks(curve, columns, begin, past))
+    return "\n".join(lines)
+
+
+def _trace(grid: NDArray[np.bool_], x: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
+    """Join neighbouring points by straight lines."""
+    for x0, x1, r0, r1 in zip(x[:-1], x[1:], rows[:-1], rows[1:], strict=True):
+        steps = max(abs(int(x1 - x0)), abs(int(r1 - r0)), 1)
+        share = np.arange(steps + 1) / steps
+        grid[np.rint(r0 + share * (r1 - r0)).astype(int), np.rint(x0 + share * (x1 - x0)).astype(int)] = True
+
+
+def _braille(grid: NDArray[np.bool_], shade: NDArray[np.bool_]) -> list[str]:
+    height, columns = shade.shape
+    bits = (grid.reshape(height, 4, columns, 2) * _DOTS[None, :, None, :]).sum(axis=(1, 3))
+    return [
+        "".join(chr(_BRAILLE + b) if b else "░" if s else " " for b, s in zip(bits[r], shade[r], strict=True))
+        for r in range(height)
+    ]
+
+
+def _ascii(seen: NDArray[np.bool_], expected: NDArray[np.bool_], shade: NDArray[np.bool_]) -> list[str]:
+    marks = np.where(expected, "o", np.where(seen, "*", np.where(shade, ":", " ")))
+    return ["".join(row) for row in marks]
+
+
+def _axis(columns: int, begin: int, *, unicode: bool) -> str:
+    line, corner, tick = ("─", "└", "┴") if unicode else ("-", "+", "+")
+    return corner + line * begin + tick + line * (columns - begin - 1)
+
+
+def _ticks(curve: Curve, columns: int, begin: int, past: int) -> str:
+    """The first time of the history, of the forecast, and the last, where they fit."""
+    first, start, last = curve.times[0], curve.times[past], curve.times[-1]
+    text = first.ljust(columns)[:columns]
+    if begin > len(first) + 1 and begin + len(start) <= columns:
+        text = text[:begin] + start + text[begin + len(start) :]
+        taken = begin + len(start)
+    else:
+        taken = len(first)
+    if columns - len(last) > taken:
+        text = text[: columns - len(last)] + last
+    return text.rstrip()
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3g}"
+
+
+def need_matplotlib() -> None:
+    """Raise `MissingDependencyError` unless matplotlib is installed."""
+    from importlib.util import find_spec
+
+    if find_spec("matplotlib") is None:
+        raise MissingDependencyError(
+            'a PNG plot needs matplotlib, which is not installed; run: pip install "karusel[plot]"'
+        )
+
+
+def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: str) -> None:
+    """Write a PNG with one panel for each curve, in a look that survives black-and-white print.
+
+    History is a solid line, the forecast a dashed one with dots; intervals are grey, the wider the lighter.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 1.2 + 3.3 * len(curves)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes, curve in zip(figure.subplots(len(curves), 1, squeeze=False)[:, 0], curves, strict=True):
+        past, ahead = len(curve.history), len(curve.forecast)
+        x, later = np.arange(past), np.arange(past, past + ahead)
+        for number, level in enumerate(sorted(curve.intervals, reverse=True)):
+            low, high = curve.intervals[level]
+            grey = str(max(0.5, 0.87 - 0.17 * number))
+            axes.fill_between(later, low, high, color=grey, linewidth=0, label=f"{level:g} % interval")
+        axes.plot(x, curve.history, color="black", linewidth=1.4, label="history")
+        axes.plot(
+            np.arange(past - 1, past + ahead),
+            np.concatenate([curve.history[-1:], curve.forecast]),
+            color="black",
+            linewidth=1.4,
+            linestyle=(0, (4, 2)),
+            marker="o",
+            markersize=3.5 if ahead <= 60 else 0,
+            markevery=slice(1, None),
+            label="forecast",
+        )
+        axes.axvline(past - 0.5, color="0.5", linewidth=0.8, linestyle=":")
+        apart = curve.season_length * max(1, round((past + ahead) / curve.season_length / 8))
+        if apart > past:  # a season longer than what is drawn
+            apart = max(1, (past + ahead) // 8)
+        ticks = range(past % apart, past + ahead, apart)  # one of them where the forecast begins
+        axes.set_xticks(ticks, [curve.times[t] for t in ticks])
+        axes.set_title(curve.title, loc="left")
+        axes.set_ylabel(value_label)
+        axes.grid(axis="y", color="0.9", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(x=0.01)
+        axes.legend(loc="upper left", frameon=False, fontsize="small")
+    axes.set_xlabel(time_label)
+    figure.savefig(path, format="png")

@@ -1,0 +1,107 @@
+"""The documentation is true: its Python runs, its commands exist, its links lead somewhere."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+WITH_PYTHON = [page for page in PAGES if "```python\n" in page.read_text()]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+KARUSEL = Path(sys.executable).with_name("karusel")
+
+
+def blocks(page: Path, language: str) -> list[tuple[int, str]]:
+    """(line number of its first line, text) of each code block in this language."""
+    text = page.read_text()
+    return [
+        (text.count("\n", 0, match.start(2)) + 1, match[2])
+        for match in FENCE.finditer(text)
+        if match[1] == language
+    ]
+
+
+def commands(page: Path) -> list[str]:
+    """Command lines of the page's `sh` blocks, comments taken off."""
+    lines = [line for _, block in blocks(page, "sh") for line in block.splitlines()]
+    return [stripped for line in lines if (stripped := re.sub(r"\s*#.*", "", line).strip())]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_the_pages_are_there() -> None:
+    assert {"README.md", "docs/lstm.md", "docs/model-file.md"} <= {name(page) for page in WITH_PYTHON}
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
+def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All blocks of a page, one after another, as a reader would paste them."""
+    shutil.copytree(ROOT / "examples" / "data", tmp_path / "examples" / "data")
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__main__"}
+    for line, text in blocks(page, "python"):
+        # The empty lines in front make a traceback show the line of the page.
+        exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+
+
+def test_readme_first_screen_is_short() -> None:
+    before, first, *_ = (ROOT / "README.md").read_text().split("```python\n")
+    assert before.count("\n") <= 25
+    assert first.split("```")[0].count("\n") <= 12
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)", FENCE.sub("", page.read_text())):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_dev_commands_exist(page: Path) -> None:
+    usage = subprocess.run([ROOT / "dev", "help"], capture_output=True, text=True, check=True).stdout
+    known = set(re.findall(r"^\./dev (\w+)", usage, re.MULTILINE))
+    assert {"setup", "demo", "test", "check", "bench", "sanitize"} <= known
+    for command, argument in re.findall(r"\./dev (\w+)(?: (\w+))?", page.read_text()):
+        assert command in known
+        if command == "bench" and argument:
+            assert (ROOT / "benchmarks" / f"{argument}.py").exists()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_karusel_commands_exist(page: Path) -> None:
+    for line in commands(page):
+        if line.startswith("karusel "):
+            _, subcommand, *arguments = shlex.split(line)
+            done = subprocess.run(
+                [KARUSEL, subcommand, "--help"], capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stderr
+            for option in arguments:
+                if option.startswith("-"):
+                    assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", done.stdout), (line, option)
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in commands(ROOT / "README.md") if line.startswith("karusel ")]
+)
+def test_karusel_commands_of_the_readme_run(line: str, tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "examples" / "data", tmp_path / "examples" / "data")
+    environment = {**os.environ, "PATH": f"{KARUSEL.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    made = set(os.listdir(tmp_path)) - {"examples"}
+    assert made <= set(shlex.split(line)), f"{made} not asked for"

@@ -1,0 +1,276 @@
+"""The forecaster as its users meet it: containers in and out, accuracy, repeatability, refusals."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+from karusel.errors import DataError, UsageError
+from karusel.forecasting.forecaster import Forecaster
+from karusel.forecasting.panel import from_columns
+from karusel.sources import read_table
+
+SMALL = {"hidden_size": 8, "n_members": 1}
+AIR_PASSENGERS = __file__.replace("tests/test_forecaster.py", "examples/data/air_passengers.csv")
+
+
+def wave(rows: int = 90, seed: int = 0) -> np.ndarray:
+    t = np.arange(rows)
+    return 30 + 0.2 * t + 5 * np.sin(2 * np.pi * t / 6) + np.random.default_rng(seed).normal(size=rows)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> Forecaster:
+    return Forecaster(4, season_length=6, **SMALL).fit(wave())
+
+
+def days(rows: int) -> np.ndarray:
+    return (np.datetime64("2024-01-01") + np.arange(rows)).astype("datetime64[us]")
+
+
+# Containers
+
+
+def test_an_array_gives_an_array(fitted):
+    assert fitted.predict().shape == (4,)
+    columns = fitted.predict(level=[80, 95])
+    assert list(columns) == ["LSTM", "LSTM-lo-80", "LSTM-hi-80", "LSTM-lo-95", "LSTM-hi-95"]
+    np.testing.assert_array_equal(columns["LSTM"], fitted.predict())
+    for narrow, wide in (("80", "95"),):
+        assert np.all(columns[f"LSTM-lo-{wide}"] < columns[f"LSTM-lo-{narrow}"])
+        assert np.all(columns[f"LSTM-lo-{narrow}"] < columns["LSTM"])
+        assert np.all(columns["LSTM"] < columns[f"LSTM-hi-{narrow}"])
+        assert np.all(columns[f"LSTM-hi-{narrow}"] < columns[f"LSTM-hi-{wide}"])
+
+
+def test_several_series_give_one_row_each():
+    model = Forecaster(3, season_length=6, backtest=False, **SMALL)
+    ragged = model.fit([wave(70), wave(80, 1).tolist()]).predict()
+    assert ragged.shape == (2, 3)
+    square = model.fit(np.stack([wave(70), wave(70, 1)])).predict()
+    assert square.shape == (2, 3)
+
+
+def frame_of(library: str) -> object:
+    columns = {
+        "shop": ["b"] * 60 + ["a"] * 60,
+        "day": np.concatenate([days(60), days(60)]),
+        "sold": np.concatenate([wave(60), wave(60, 1)]),
+    }
+    return {"pandas": pd.DataFrame, "polars": pl.DataFrame}[library](columns)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_frame_gives_a_frame_of_its_kind(library):
+    frame = frame_of(library)
+    model = Forecaster(4, **SMALL).fit(frame, id_col="shop", time_col="day", target_col="sold")
+    forecast = model.predict(level=[80])
+    assert type(forecast) is type(frame)
+    assert list(forecast.columns) == ["shop", "day", "LSTM", "LSTM-lo-80", "LSTM-hi-80"]
+    assert list(forecast["shop"]) == ["b"] * 4 + ["a"] * 4
+    assert forecast["day"].dtype == frame["day"].dtype
+    np.testing.assert_array_equal(forecast["day"].to_numpy()[:4], days(64)[60:])
+    assert model.panel_.frequency.describe() == "daily"
+    np.testing.assert_array_equal(forecast["LSTM"].to_numpy(), model.forecast().values.ravel())
+
+
+def test_dates_as_text_and_dates_without_time_come_back_as_they_were():
+    frame = pl.DataFrame({"ds": days(60), "y": wave(60)})
+    text = frame.with_columns(pl.col("ds").dt.strftime("%Y-%m-%d"))
+    dates = frame.with_columns(pl.col("ds").cast(pl.Date))
+    model = Forecaster(2, backtest=False, **SMALL)
+    assert model.fit(dates).predict()["ds"].to_list() == [
+        pl.Series(days(62)[60:]).cast(pl.Date)[k] for k in (0, 1)
+    ]
+    assert str(model.fit(text).predict()["ds"][0]).startswith("2024-03-01")
+    assert "unique_id" not in model.predict().columns
+
+
+def test_whole_numbers_and_missing_values_in_a_frame():
+    frame = pd.DataFrame({"ds": range(60), "y": pd.array([None, *range(58), None], dtype="Int64")})
+    model = Forecaster(2, backtest=False, **SMALL).fit(frame)
+    assert model.predict()["ds"].tolist() == [59, 60]
+    assert model.panel_.notes == ("2 rows without a value at the start or end of a series: dropped",)
+    counted = model.fit(frame, time_col=None).predict()
+    assert list(counted.columns) == ["LSTM"]
+
+
+# What it forecasts
+
+
+def curve(n: np.ndarray) -> np.ndarray:
+    return np.round(n * (n / 2) + n, 2)
+
+
+def test_a_curve_continues_outside_the_range_seen():
+    truth = curve(np.arange(51) / 10)
+    forecast = Forecaster(10, backtest=False).fit(truth[:41]).predict()
+    np.testing.assert_allclose(forecast, truth[41:], rtol=0.01)
+
+
+def test_counting_continues():
+    np.testing.assert_allclose(
+        Forecaster(5, **SMALL).fit(list(range(1, 41))).predict(), range(41, 46), rtol=0.005
+    )
+
+
+def test_a_constant_series_stays():
+    np.testing.assert_allclose(Forecaster(3, **SMALL).fit(np.full(50, 7.0)).predict(), 7.0)
+
+
+def test_air_passengers_beats_seasonal_naive_clearly():
+    model = Forecaster(12).fit(read_table(AIR_PASSENGERS).panel())
+    table = model.backtest_.table()
+    assert next(iter(table)) == "LSTM"
+    assert table["LSTM"]["MAE"] < 0.65 * table["seasonal naive"]["MAE"]
+    assert model.verdict_.outcome == "network"
+    assert model.coverage_values_ > 100
+    assert model.coverage_[95.0] > 0.9
+
+
+def test_white_noise_and_random_walks_get_no_praise():
+    random = np.random.default_rng(0)
+    noise = random.normal(size=150)
+    assert Forecaster(6, **SMALL).fit(noise).verdict_.outcome != "network"
+    walk = Forecaster(6, **SMALL).fit(noise.cumsum()).verdict_
+    assert walk.outcome != "network"
+    assert walk.best_simple == "last value"
+    assert walk.lag_copy
+
+
+def test_intervals_on_logarithms_stay_positive():
+    t = np.arange(96)
+    growing = np.exp(
+        0.03 * t + 0.3 * np.sin(2 * np.pi * t / 6) + 0.1 * np.random.default_rng(1).normal(size=96)
+    )
+    model = Forecaster(6, season_length=6, **SMALL).fit(growing)
+    assert model.model_.scaling.log
+    assert np.all(model.predict(level=[99])["LSTM-lo-99"] > 0)
+
+
+# Repeatable
+
+
+def test_same_seed_same_bits_on_any_number_of_threads():
+    y = wave()
+    one, two = (
+        Forecaster(4, season_length=6, hidden_size=8, n_jobs=jobs).fit(y).predict(level=[90])
+        for jobs in (1, 2)
+    )
+    other = Forecaster(4, season_length=6, hidden_size=8, random_state=1).fit(y).predict()
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
+    assert not np.array_equal(one["LSTM"], other)
+
+
+def test_fitting_leaves_the_data_and_numpys_seed_alone():
+    y = wave()
+    kept = y.copy()
+    state = np.random.get_state()[1].copy()  # noqa: NPY002 - the global state is what must not move
+    threads = threading.active_count()
+    Forecaster(3, season_length=6, **SMALL).fit(y).predict()
+    np.testing.assert_array_equal(y, kept)
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert threading.active_count() == threads
+
+
+def test_the_constructor_only_stores():
+    model = Forecaster(-3, hidden_size="many")
+    assert model.h == -3
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_a_second_fit_forgets_the_first(fitted):
+    model = Forecaster(4, season_length=6, **SMALL)
+    model.fit([wave(60), wave(60, 1)])
+    np.testing.assert_array_equal(model.fit(wave()).predict(), fitted.predict())
+
+
+# Refusals
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"h": 0}, "h is 0"),
+        ({"h": 2.5}, "h is 2.5"),
+        ({"h": 2, "hidden_size": 0}, "hidden_size is 0"),
+        ({"h": 2, "n_jobs": True}, "n_jobs is True"),
+        ({"h": 2, "random_state": -1}, "random_state is -1"),
+        ({"h": 2, "season_length": 0}, "season_length is 0"),
+    ],
+)
+def test_settings_outside_their_rules_are_refused(settings, words):
+    with pytest.raises(UsageError, match=words):
+        Forecaster(**settings).fit(wave())
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ([1.0, np.nan, 3.0] * 20, r"missing inside the series \(row 1\)|40 values missing"),
+        ([1.0, np.inf] * 20, "row 1 holds inf"),
+        ([], "no series"),
+        ([[], [1.0]], r"series 0 has shape \(0,\)"),
+        (np.zeros((2, 2, 2)), "3 dimensions"),
+        (["a", "b"], "no number"),
+        ([1.0, 2.0, 3.0], "has 3 rows, but a horizon of 4 needs at least 15"),
+    ],
+)
+def test_bad_arrays_are_refused(data, words):
+    with pytest.raises(DataError, match=words):
+        Forecaster(4, **SMALL).fit(data)
+
+
+@pytest.mark.parametrize(
+    ("columns", "error", "words"),
+    [
+        ({"ds": days(3)}, UsageError, r'no column "y" \(target_col\); it has ds'),
+        ({"ds": days(3), "y": list("abc")}, DataError, 'column "y" holds'),
+        (
+            {"ds": ["2020-01-01", "soon", "x"], "y": [1.0, 2, 3]},
+            DataError,
+            'column "ds" holds text that is no date',
+        ),
+        (
+            {"ds": [days(1)[0], None, days(3)[2]], "y": [1.0, 2, 3]},
+            DataError,
+            'row 1 has no time in column "ds"',
+        ),
+    ],
+)
+@pytest.mark.parametrize("library", [pd.DataFrame, pl.DataFrame])
+def test_bad_frames_are_refused(library, columns, error, words):
+    with pytest.raises(error, match=words):
+        Forecaster(2).fit(library(columns))
+
+
+def test_a_time_zone_is_refused_by_name():
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=40, tz="Europe/Riga"), "y": wave(40)})
+    with pytest.raises(DataError, match="time zone Europe/Riga"):
+        Forecaster(2).fit(frame)
+
+
+def test_what_needs_a_fit_or_a_backtest_says_so():
+    model = Forecaster(2, backtest=False, **SMALL)
+    with pytest.raises(UsageError, match="not fitted"):
+        model.predict()
+    model.fit(wave())
+    with pytest.raises(UsageError, match="need a backtest, but it was switched off"):
+        model.predict(level=[80])
+    short = Forecaster(5, **SMALL).fit(np.arange(18.0))
+    assert short.backtest_ is None
+    assert short.verdict_ is None
+    with pytest.raises(UsageError, match="too short"):
+        short.predict(level=[80])
+
+
+def test_a_panel_gives_a_forecast():
+    panel = from_columns(wave(60), ids=["only"] * 60)
+    forecast = Forecaster(3, backtest=False, **SMALL).fit(panel).predict()
+    assert forecast.ids == ("only",)
+    np.testing.assert_array_equal(forecast.times, [[60, 61, 62]])

@@ -1,0 +1,195 @@
+"""Frequency and panel: what is found in times, and which tables are refused with which words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from karusel.errors import DataError, UsageError
+from karusel.forecasting import frequency, panel
+
+STARTS = st.integers(min_value=0, max_value=20_000).map(lambda days: np.datetime64("1950-01-01", "D") + days)
+
+
+def month_times(start: np.datetime64, count: int, step: int, day: int) -> np.ndarray:
+    """Month arithmetic written the obvious way, one date at a time."""
+    year, month = (int(part) for part in str(start.astype("datetime64[M]")).split("-"))
+    dates = []
+    for k in range(count):
+        y, m = divmod(year * 12 + month - 1 + k * step, 12)
+        following = divmod(year * 12 + month + k * step, 12)
+        length = int(
+            (
+                np.datetime64(f"{following[0]:04d}-{following[1] + 1:02d}-01")
+                - np.datetime64(f"{y:04d}-{m + 1:02d}-01")
+            )
+            / np.timedelta64(1, "D")
+        )
+        dates.append(np.datetime64(f"{y:04d}-{m + 1:02d}-{min(day, length):02d}", "us"))
+    return np.array(dates)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STARTS, st.integers(5, 40), st.sampled_from([1, 3, 6, 12]), st.sampled_from([1, 15, 31]))
+def test_months_are_found_and_continued(start, count, step, day):
+    times = month_times(start, count + 7, step, day)
+    found = frequency.infer(times[:count])
+    assert (found.unit, found.step, found.day) == ("month", step, day)
+    assert found.season_length == 12 // step
+    np.testing.assert_array_equal(found.after(times[count - 1], 7), times[count:])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    STARTS,
+    st.integers(5, 200),
+    st.sampled_from([1, 7, 60, 900, 3600, 86_400, 604_800]),
+    st.integers(0, 86_399),
+)
+def test_fixed_steps_are_found_and_continued(start, count, seconds, clock):
+    times = (start.astype("datetime64[s]") + clock + seconds * np.arange(count + 5)).astype("datetime64[us]")
+    found = frequency.infer(times[:count])
+    assert (found.unit, found.step) == ("microsecond", seconds * 1_000_000)
+    np.testing.assert_array_equal(found.after(times[count - 1], 5), times[count:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(STARTS, st.integers(8, 60))
+def test_business_days_are_found_and_continued(start, count):
+    days = [day for day in start + np.arange(2 * count + 30) if np.is_busday(day)]
+    times = np.array(days[: count + 6]).astype("datetime64[us]")
+    found = frequency.infer(times[:count])
+    assert (found.unit, found.season_length) == ("business day", 5)
+    np.testing.assert_array_equal(found.after(times[count - 1], 6), times[count:])
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(-1000, 3000), st.integers(1, 50), st.integers(2, 30))
+def test_whole_numbers_are_found_and_continued(start, step, count):
+    found = frequency.infer(start + step * np.arange(count))
+    assert (found.unit, found.step, found.season_length) == ("integer", step, 1)
+    np.testing.assert_array_equal(found.after(start, 3), start + step * np.array([1, 2, 3]))
+
+
+@pytest.mark.parametrize(
+    ("step", "season"),
+    [
+        ("M", 12),
+        ("Q", 4),
+        ("Y", 1),
+        ("W", 52),
+        ("D", 7),
+        ("h", 24),
+        ("15min", 96),
+        ("5min", 288),
+        ("min", 60),
+        ("s", 60),
+    ],
+)
+def test_season_length_follows_from_the_step(step, season):
+    start = np.datetime64("2020-01-01", "us")
+    assert frequency.parse(step, np.array([start])).season_length == season
+
+
+def test_several_series_share_one_frequency():
+    times = np.array(["2020-01-01", "2020-02-01", "2020-03-01", "1990-07-01", "1990-08-01"], "datetime64[us]")
+    found = frequency.infer(times, np.array([0, 3, 5]))
+    assert (found.unit, found.step) == ("month", 1)
+
+
+def test_labels_are_as_short_as_the_frequency_allows():
+    monthly = frequency.infer(np.array(["2020-01-01", "2020-02-01"], "datetime64[us]"))
+    assert monthly.label(np.datetime64("2020-01-01")) == "2020-01"
+    hourly = frequency.infer(np.array(["2020-01-01T22", "2020-01-01T23"], "datetime64[us]"))
+    assert hourly.label(np.datetime64("2020-01-01T23")) == "2020-01-01 23:00"
+    assert hourly.describe() == "hourly"
+
+
+@pytest.mark.parametrize("text", ["fortnight", "", "0D", "5 apples", "-3"])
+def test_an_unknown_frequency_is_a_usage_error(text):
+    with pytest.raises(UsageError, match="is not known"):
+        frequency.parse(text, np.array(["2020-01-01"], "datetime64[us]"))
+
+
+def monthly(count: int) -> np.ndarray:
+    return month_times(np.datetime64("2000-01-01", "D"), count, 1, 1)
+
+
+def test_rows_are_sorted_within_each_series_and_that_is_said():
+    times = monthly(3)[[2, 0, 1, 1, 0]]
+    built = panel.from_columns(np.array([3.0, 1, 2, 20, 10]), times, ["a", "a", "a", "b", "b"])
+    np.testing.assert_array_equal(built.values, [1, 2, 3, 10, 20])
+    np.testing.assert_array_equal(built.offsets, [0, 3, 5])
+    assert built.ids == ("a", "b")
+    assert built.notes == ("the rows were not in order of time: sorted",)
+    np.testing.assert_array_equal(built.future_times(1)[:, 0], [monthly(4)[3], monthly(3)[2]])
+
+
+def test_interleaved_series_in_order_of_time_need_no_word():
+    built = panel.from_columns(np.arange(4.0), monthly(2)[[0, 0, 1, 1]], ["a", "b", "a", "b"])
+    assert built.notes == ()
+    np.testing.assert_array_equal(built.values, [0, 2, 1, 3])
+
+
+def test_values_missing_at_the_ends_are_dropped_and_that_is_said():
+    nan = np.nan
+    built = panel.from_columns(np.array([nan, 1, 2, 3, nan, nan]), monthly(6))
+    np.testing.assert_array_equal(built.values, [1, 2, 3])
+    assert built.notes == ("3 rows without a value at the start or end of a series: dropped",)
+    np.testing.assert_array_equal(built.future_times(1)[0], monthly(5)[4:])
+
+
+def test_times_are_counted_where_there_are_none():
+    built = panel.from_columns(np.arange(5.0), ids=["a", "a", "b", "b", "b"])
+    np.testing.assert_array_equal(built.times, [0, 1, 0, 1, 2])
+    assert built.frequency.describe() == "whole numbers, step 1"
+
+
+@pytest.mark.parametrize(
+    ("values", "times", "words"),
+    [
+        ([], monthly(0), "no rows"),
+        ([1, np.inf, 3], monthly(3), r"row 1 holds inf"),
+        ([1, np.nan, 3], monthly(3), r"1 value missing inside the series \(row 1\)"),
+        (
+            [1, 2, 3],
+            monthly(3)[[0, 1, 1]],
+            r"1 duplicate time in the series, such as 2000-02-01: row 1 and row 2",
+        ),
+        ([1, 2, 3, 4], monthly(6)[[0, 1, 2, 5]], r"2 times absent .*monthly.*first 2000-04 after row 2"),
+        ([np.nan, np.nan], monthly(2), "no value at all"),
+        ([1], monthly(1), "no series has two times"),
+        ([1, 2], np.array([0.5, 1.5]), "whole numbers"),
+        ([1, 2], np.array(["2000-01-01", "NaT"], "datetime64[us]"), "row 1 has no time"),
+        (
+            [1, 2, 3, 4, 5],
+            np.array(
+                ["2000-01-01", "2000-01-04", "2000-01-05", "2000-02-11", "2003-01-01"], "datetime64[us]"
+            ),
+            "not regular",
+        ),
+    ],
+)
+def test_bad_tables_are_refused_with_the_place(values, times, words):
+    with pytest.raises(DataError, match=words):
+        panel.from_columns(np.array(values, float), times)
+
+
+def test_a_message_names_the_series_when_there_are_several():
+    with pytest.raises(DataError, match=r'inside series "b" \(row 3\)'):
+        panel.from_columns(np.array([1, 2, 3, np.nan, 5]), None, ["a", "a", "b", "b", "b"])
+
+
+def test_overrides_replace_what_is_found():
+    built = panel.from_columns(np.arange(4.0), monthly(4), freq="M", season_length=6)
+    assert built.frequency.season_length == 6
+    with pytest.raises(UsageError, match="season_length is 0"):
+        panel.from_columns(np.arange(4.0), monthly(4), season_length=0)
+
+
+@pytest.mark.parametrize("freq", ["D", "Q"])
+def test_a_given_frequency_must_fit_the_times(freq):
+    with pytest.raises(DataError, match=r"absent|not regular"):
+        panel.from_columns(np.arange(6.0), monthly(6), freq=freq)

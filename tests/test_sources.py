@@ -1,0 +1,213 @@
+"""Reading CSV files: what is found in them, and which are refused with which words."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.sources import read_table
+
+HOSTILE = Path(__file__).parent / "hostile"
+AIR_PASSENGERS = Path(__file__).parents[1] / "examples" / "data" / "air_passengers.csv"
+
+
+def write(folder: Path, text: str | bytes) -> Path:
+    path = folder / "table.csv"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_the_shipped_series_is_read_whole():
+    table = read_table(AIR_PASSENGERS)
+    assert (table.time_col, table.target_cols, table.id_col) == ("Month", ("Passengers",), None)
+    assert table.form.describe() == "comma separated, UTF-8, header found"
+    panel = table.panel()
+    assert panel.values.sum() == 40363  # sum of the 144 figures in Box and Jenkins (1976), series G
+    assert panel.frequency.describe() == "monthly (first day of the month)"
+    assert table.format_time(panel.future_times(1)[0, 0]) == "1961-01"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns", "values"),
+    [
+        ("ds,y\n2020-01-01,5\n2020-01-02,6\n", ("ds", ("y",)), [5, 6]),
+        ("Datum;Wert\n01.02.2020;1,5\n02.02.2020;2,25\n", ("Datum", ("Wert",)), [1.5, 2.25]),
+        ("a\tb\n2020-01-01\t5\n2020-01-02\t6\n", ("a", ("b",)), [5, 6]),
+        ("day|sold\n2020-01-01|5\n2020-01-02|6\n", ("day", ("sold",)), [5, 6]),
+        ("2020-01-01,5\n2020-01-02,6\n", ("column 1", ("column 2",)), [5, 6]),
+        ("y\n5\n6\n", (None, ("y",)), [5, 6]),
+        ("5\n6\n", (None, ("column 1",)), [5, 6]),
+        ("year,sales\n1990,5\n1991,6\n", ("year", ("sales",)), [5, 6]),
+        (",sales\n0,5\n1,6\n", ("", ("sales",)), [5, 6]),
+        ("1,5\n2,6\n", ("column 1", ("column 2",)), [5, 6]),
+        ("# made by hand\n\nds,y\n2020-01-01,5\n\n2020-01-02,6\n", ("ds", ("y",)), [5, 6]),
+        ("Sales of a shop\nds,y\n2020-01-01,5\n2020-01-02,6\n", ("ds", ("y",)), [5, 6]),
+        ('"d s","y, all"\n"2020-01-01","5"\n"2020-01-02","6"\n', ("d s", ("y, all",)), [5, 6]),
+        ("y,ds,note\n5,2020-01-01,a\n6,2020-01-02,b\n", ("ds", ("y",)), [5, 6]),
+        ("ds,y,z\n2020-01-01,5,1\n2020-01-02,6,2\n", ("ds", ("y",)), [5, 6]),
+        ("sales\n1.5e3\n-2\n", (None, ("sales",)), [1500, -2]),
+        ("\ufeffds,y\n2020-01-01,5\n2020-01-02,6\n", ("ds", ("y",)), [5, 6]),
+        ("ds,y\r\n2020-01-01,5\r\n2020-01-02,6\r\n", ("ds", ("y",)), [5, 6]),
+    ],
+)
+def test_columns_are_found(tmp_path, text, columns, values):
+    table = read_table(write(tmp_path, text))
+    assert (table.time_col, table.target_cols) == columns
+    np.testing.assert_array_equal(table.values[:, 0], values)
+
+
+@pytest.mark.parametrize(
+    ("cells", "first", "step"),
+    [
+        (["2020-01", "2020-02", "2020-03"], "2020-01-01", "monthly"),
+        (["2020Q1", "2020Q2", "2020Q3"], "2020-01-01", "quarterly"),
+        (["2020-Q4", "2021-Q1", "2021-Q2"], "2020-10-01", "quarterly"),
+        (["01/02/2020", "02/02/2020", "03/02/2020"], "2020-02-01", "daily"),
+        (["02/01/2020", "02/02/2020", "02/03/2020"], "2020-02-01", "daily"),
+        (["01/31/2020", "02/29/2020", "03/31/2020"], "2020-01-31", "monthly"),
+        (["20200101", "20200102", "20200103"], "2020-01-01", "daily"),
+        (["Jan 2020", "Feb 2020", "Mar 2020"], "2020-01-01", "monthly"),
+        (["1.2.2020 05:00", "1.2.2020 06:00", "1.2.2020 07:00"], "2020-02-01T05", "hourly"),
+        (["2020-01-01T00:00:00+02:00", "2020-01-01T00:15:00+02:00"], "2019-12-31T22", "every 15 minutes"),
+    ],
+)
+def test_dates_are_understood_and_written_back(tmp_path, cells, first, step):
+    text = "date,y\n" + "".join(f"{cell},{k}\n" for k, cell in enumerate(cells))
+    table = read_table(write(tmp_path, text))
+    panel = table.panel()
+    assert panel.times[0] == np.datetime64(first)
+    assert panel.frequency.describe().startswith(step)
+    if "+" not in cells[0] and not cells[0].startswith("1."):
+        assert table.format_time(panel.times[1]).replace("-", "") == cells[1].replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "word", "name"),
+    [
+        ("utf-8", "Größe", "UTF-8"),
+        ("utf-16", "Größe", "UTF-16"),
+        ("cp1251", "продажи", "windows-1251"),
+        ("cp1252", "Größe", "windows-1252"),
+    ],
+)
+def test_encodings_are_found(tmp_path, encoding, word, name):
+    text = f"ds,{word}\n2020-01-01,5\n2020-01-02,6\n"
+    table = read_table(write(tmp_path, text.encode(encoding)))
+    assert table.form.encoding == name
+    assert table.target_cols == (word,)
+
+
+def test_several_series_in_long_and_in_wide_form(tmp_path):
+    text = "unique_id,ds,y\nb,2020-01-02,4\nb,2020-01-01,3\na,2020-01-01,1\na,2020-01-02,2\n"
+    panel = read_table(write(tmp_path, text)).panel()
+    assert panel.ids == ("b", "a")
+    np.testing.assert_array_equal(panel.values, [3, 4, 1, 2])
+    wide = read_table(write(tmp_path, "ds,a,b\n2020-01-01,1,3\n2020-01-02,2,4\n")).panel()
+    assert wide.ids == ("a", "b")
+    np.testing.assert_array_equal(wide.values, [1, 2, 3, 4])
+
+
+def test_overrides_choose_other_columns(tmp_path):
+    path = write(tmp_path, "ds,day,shop,y,sold\n2020-01-01,7,s,1,10\n2020-01-02,8,s,2,20\n")
+    table = read_table(path, id_col="shop", time_col="day", target_cols=["sold"])
+    np.testing.assert_array_equal(table.values[:, 0], [10, 20])
+    np.testing.assert_array_equal(table.times, [7, 8])
+    assert table.panel().ids == ("s",)
+    assert read_table(path, time_col="none", target_cols=["sold"]).panel().times.tolist() == [0, 1]
+    with pytest.raises(UsageError, match='no column "price" to be the target column; it has ds, day, shop'):
+        read_table(path, target_cols=["price"])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("empty", "is empty"),
+        ("blank_lines", "has no rows"),
+        ("header_only", "no rows below its header"),
+        ("one_row", "no series has two times"),
+        ("too_many_cells", "line 3: 3 cells where 2 are expected"),
+        ("too_few_cells", "line 5: 1 cell where 2 are expected"),
+        ("only_text", 'no column of numbers .*"name", "town"'),
+        ("binary", "binary file"),
+        ("binary_without_nul", "binary file"),
+        ("spreadsheet", "spreadsheet"),
+        ("utf16_cut", "not whole UTF-16"),
+        ("duplicate_times", "duplicate time in the series, such as 2020-01-02: line 3 and line 5"),
+        ("gap", "3 times absent from the series .*daily.*2020-01-05 after line 5"),
+        ("irregular", "not regular: 2020-01-01 in line 2 is followed by 2020-01-04"),
+        ("missing_middle", r"2 values missing inside the series \(line 4, line 6\)"),
+        ("infinite", "line 4 holds inf"),
+        ("bad_number", "line 4, column \"y\": 'twelve' is not a number"),
+        ("bad_time", "line 14, column \"ds\": 'someday' is not a time"),
+        ("missing_time", 'line 6, column "ds": the time is missing'),
+        ("unterminated_quote", "line 2: .*unterminated quote"),
+        ("same_column_twice", 'two columns called "y"'),
+        ("two_values_with_ids", r'several columns of numbers \("price", "sold"\)'),
+        ("weekend", "absent|not regular"),
+    ],
+)
+def test_hostile_files_are_refused_with_the_place(name, words):
+    with pytest.raises(DataError, match=words) as caught:
+        read_table(HOSTILE / f"{name}.csv").panel()
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 5
+
+
+def test_an_empty_column_is_passed_over():
+    assert read_table(HOSTILE / "all_missing.csv").target_cols == ("z",)
+
+
+def test_what_is_not_there_or_no_file(tmp_path):
+    with pytest.raises(FileMissingError, match="does not exist"):
+        read_table(tmp_path / "nothing.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        read_table(tmp_path)
+
+
+def test_lines_are_counted_through_blank_lines_and_quoted_breaks(tmp_path):
+    text = 'note,ds,y\n"two\nlines",2020-01-01,1\n\n,2020-01-02,oops\n,2020-01-03,3\n,2020-01-04,4\n'
+    with pytest.raises(DataError, match="line 5, column"):
+        read_table(write(tmp_path, text))
+
+
+def test_reading_leaves_nothing_behind(tmp_path, monkeypatch):
+    path = write(tmp_path, "ds,y\n2020-01-01,5\n2020-01-02,6\n".encode("utf-16"))
+    monkeypatch.chdir(tmp_path)
+    read_table(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["table.csv"]
+
+
+TEXTS = st.text(
+    st.characters(codec="utf-8", exclude_categories=("C",), exclude_characters="\ufeff"), max_size=8
+)
+NUMBERS = st.floats(-1e9, 1e9, allow_nan=False).map(lambda x: round(x, 3))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(TEXTS, NUMBERS), min_size=2, max_size=12), st.sampled_from(",;\t|"))
+def test_whatever_a_csv_writer_quotes_is_read_back(tmp_path, rows, delimiter):
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow(["note", "t", "y"])
+    writer.writerows([(text, k, number) for k, (text, number) in enumerate(rows)])
+    table = read_table(write(tmp_path, buffer.getvalue()), time_col="t", target_cols=["y"])
+    np.testing.assert_array_equal(table.values[:, 0], [number for _, number in rows])
+    np.testing.assert_array_equal(table.times, np.arange(len(rows)))
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.one_of(st.binary(max_size=300), st.text('ds,y\n"01-;.\t', max_size=120).map(str.encode)))
+def test_any_bytes_give_a_table_or_one_clear_line(tmp_path, content):
+    message = ""
+    try:
+        read_table(write(tmp_path, content)).panel()
+    except KaruselError as error:
+        message = str(error)
+    assert "\n" not in message
