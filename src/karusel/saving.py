@@ -37,6 +37,8 @@ _MAX_HEADER = 16 << 20  # bytes; Python's JSON objects take about ten times the 
 _MAX_DEPTH = 32
 _MAX_AXES = 8
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")
+# A checkpoint keeps the bits of the executor that trains; everything else is float32.
+_DTYPES = {"network": {"F32": "float32"}, "checkpoint": {"F32": "float32", "F64": "float64"}}
 _OWN_FIELDS = ("sha256", "format", "karusel", "kind")
 _DIGEST_FIELD = rb"\"sha256\":\""  # as it stands in the file: JSON inside a JSON string
 _BLANK_DIGEST = "0" * 64
@@ -66,7 +68,7 @@ def save_file(
         kind: what the file holds, such as `"network"`; `load_file` asks for it again.
         header: JSON-able fields (str keys, finite floats), none of them called `sha256`, `format`, `karusel`
             or `kind`. Tuples come back as lists.
-        tensors: float32 arrays, none empty, by name: a letter, then up to 254 letters, digits
+        tensors: float32 arrays (a checkpoint's also float64), none empty, by name: a letter, then up to 254 letters, digits
             and `_ . / -`.
 
     Raises:
@@ -86,7 +88,7 @@ def load_file(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], 
         kind: what it must hold.
 
     Returns:
-        The header's fields as `save_file` was given them, and the tensors by name: float32 arrays that own
+        The header's fields as `save_file` was given them, and the tensors by name: arrays that own
         their memory and can be written to.
 
     Raises:
@@ -128,7 +130,7 @@ def _encode(kind: str, header: dict[str, Any], tensors: dict[str, np.ndarray]) -
     except ValueError as error:
         raise UsageError(f"a model file cannot hold this header: {error}") from None
     for name, tensor in tensors.items():
-        _check_tensor(name, tensor)
+        _check_tensor(name, tensor, _dtypes(kind))
 
     # safetensors writes a raw buffer, so a strided view must be laid out first; asarray keeps 0 axes at 0.
     data = bytearray(save({k: np.asarray(v, order="C") for k, v in tensors.items()}, {"karusel": text}))
@@ -141,15 +143,15 @@ def _encode(kind: str, header: dict[str, Any], tensors: dict[str, np.ndarray]) -
     return data
 
 
-def _check_tensor(name: str, tensor: np.ndarray) -> None:
+def _check_tensor(name: str, tensor: np.ndarray, dtypes: dict[str, str]) -> None:
     if not _NAME.fullmatch(name):
         raise UsageError(f"tensor name {name!r} is not a letter and up to 254 letters, digits and _ . / -")
     if not isinstance(tensor, np.ndarray):
-        raise UsageError(f"tensor {name!r} must be a float32 array, got {type(tensor).__name__}")
-    if tensor.dtype != np.float32 or tensor.ndim > _MAX_AXES or tensor.size == 0:
+        raise UsageError(f"tensor {name!r} must be an array, got {type(tensor).__name__}")
+    if tensor.dtype.name not in dtypes.values() or tensor.ndim > _MAX_AXES or tensor.size == 0:
         raise UsageError(
-            f"tensor {name!r} must be float32 with at most {_MAX_AXES} axes and at least one value,"
-            f" got {tensor.dtype} of shape {_short(tensor.shape)}"
+            f"tensor {name!r} must be {' or '.join(dtypes.values())} with at most {_MAX_AXES} axes and at "
+            f"least one value, got {tensor.dtype} of shape {_short(tensor.shape)}"
         )
     if not np.isfinite(tensor).all():
         raise DataError(f"tensor {name!r} holds a NaN or infinite value, which a model file refuses")
@@ -226,7 +228,11 @@ def _decode(file: BinaryIO, size: int, kind: str) -> tuple[dict[str, Any], dict[
     if stored_kind != kind:
         raise ModelFileError(f"holds a {_short(stored_kind)}, not a {kind}")
 
-    expected = 8 + length + max((_tensor_end(name, entry) for name, entry in outer.items()), default=0)
+    expected = (
+        8
+        + length
+        + max((_tensor_end(name, entry, _dtypes(kind)) for name, entry in outer.items()), default=0)
+    )
     if expected > size:
         raise ModelFileError(f"is truncated: {size} of its {expected} bytes are there")
     file.seek(0)
@@ -296,15 +302,15 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _tensor_end(name: str, entry: object) -> int:
+def _tensor_end(name: str, entry: object, dtypes: dict[str, str]) -> int:
     """Where the tensor's data end, counted from the end of the header."""
     fault = f"is damaged: tensor {_short(name)}"
     if not _NAME.fullmatch(name):
         raise ModelFileError(f"{fault}: the name is not a letter and up to 254 letters, digits and _ . / -")
     if not isinstance(entry, dict) or set(entry) != {"dtype", "shape", "data_offsets"}:
         raise ModelFileError(f"{fault} must have the fields dtype, shape and data_offsets, and no other")
-    if entry["dtype"] != "F32":
-        raise ModelFileError(f"{fault} has dtype {_short(entry['dtype'])}, the rule is F32")
+    if not isinstance(entry["dtype"], str) or entry["dtype"] not in dtypes:
+        raise ModelFileError(f"{fault} has dtype {_short(entry['dtype'])}, the rule is {' or '.join(dtypes)}")
     shape, offsets = entry["shape"], entry["data_offsets"]
     if not _sizes(shape) or 0 in shape or len(shape) > _MAX_AXES:
         raise ModelFileError(
@@ -313,6 +319,11 @@ def _tensor_end(name: str, entry: object) -> int:
     if not _sizes(offsets) or len(offsets) != 2:
         raise ModelFileError(f"{fault} has data_offsets {_short(offsets)}, the rule is two sizes")
     return int(offsets[1])
+
+
+def _dtypes(kind: str) -> dict[str, str]:
+    """What the tensors of a file of this kind may be: safetensors' names and NumPy's."""
+    return _DTYPES.get(kind, _DTYPES["network"])
 
 
 def _sizes(value: object) -> TypeGuard[list[int]]:
