@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from karusel.errors import ModelFileError as ModelFileError
     from karusel.errors import TooLargeError as TooLargeError
     from karusel.errors import UsageError as UsageError
+    from karusel.forecasting.forecaster import Forecaster as Forecaster
     from karusel.layers import LSTM as LSTM
     from karusel.layers import Activation as Activation
     from karusel.layers import Dense as Dense
@@ -54,6 +55,7 @@ _MODULES = {
         "TooLargeError",
         "UsageError",
     ),
+    "karusel.forecasting.forecaster": ("Forecaster",),
     "karusel.layers": ("LSTM", "Activation", "Dense", "Dropout", "Embedding", "LayerNorm"),
     "karusel.losses": (
         "AbsoluteError",

@@ -149,7 +149,7 @@ inline void dots(const float* a, const float* w, int64_t w_stride, int64_t K, bo
     const Vec av = load(a + k, rest);
     for (int j = 0; j < NR; ++j) acc[j] += av * load(w + j * w_stride + k, rest);
   }
-  for (int j = 0; j < NR; ++j) c[j] = (add ? c[j] : 0.0f) + sum(acc[j]);
+  sums<NR>(acc, add, c);
 }
 
 // C[M, W.rows] (+)= A[M, W.cols] W^T.
@@ -161,6 +161,7 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
   for (int64_t m = 0; m < M; ++m) {
     int64_t r = 0;
     for (; r + 8 <= W.rows; r += 8) dots<8>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
+    for (; r + 2 <= W.rows; r += 2) dots<2>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
     for (; r < W.rows; ++r) dots<1>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
   }
 }

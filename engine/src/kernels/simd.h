@@ -64,6 +64,29 @@ inline Vec spread(float x) { return Vec{} + x; }
 inline Vec maximum(Vec x, Vec bound) { return x < bound ? bound : x; }
 inline Vec minimum(Vec x, Vec bound) { return x > bound ? bound : x; }
 
+// The sums of n vectors, n <= 8, added to what c holds if so wished.
+#if defined(__AVX__) && !defined(__AVX512F__)
+template <int N>
+inline void sums(const Vec* v, bool add, float* c) {
+  Vec lanes[8] = {};
+  for (int i = 0; i < N; ++i) lanes[i] = v[i];
+  const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(lanes[0], lanes[1]), _mm256_hadd_ps(lanes[2], lanes[3]));
+  const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(lanes[4], lanes[5]), _mm256_hadd_ps(lanes[6], lanes[7]));
+  Vec total = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
+  if constexpr (N == 8) {
+    store(c, add ? load(c) + total : total);
+  } else {
+    store(c, add ? load(c, N) + total : total, N);
+  }
+}
+#else
+inline float sum(Vec v);
+template <int N>
+inline void sums(const Vec* v, bool add, float* c) {
+  for (int i = 0; i < N; ++i) c[i] = (add ? c[i] : 0.0f) + sum(v[i]);
+}
+#endif
+
 inline float sum(Vec v) {
   float parts[V];
   std::memcpy(parts, &v, sizeof v);
