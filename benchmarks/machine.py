@@ -51,10 +51,39 @@ def describe() -> dict[str, Any]:
         "processor": processor(),
         "instruction_sets": [level for level in LEVELS if level in flags],
         "cores": cores(),
-        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
     }
+
+
+class Others:
+    """How much of the processor other programs took since this was made.
+
+    Busy time of all cores (/proc/stat, so only on Linux) less this process's own and that of its ended children.
+    """
+
+    def __init__(self) -> None:
+        self._start = self._read()
+
+    @staticmethod
+    def _read() -> tuple[float, float, float] | None:
+        """Seconds of all cores together, busy ones among them, and those of this process and its children."""
+        try:
+            words = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        except OSError:
+            return None
+        ticks = [int(word) for word in words]
+        tick = os.sysconf("SC_CLK_TCK")
+        idle = ticks[3] + ticks[4]  # idle, waiting for input and output
+        return sum(ticks) / tick, (sum(ticks) - idle) / tick, sum(os.times()[:4])
+
+    def share(self) -> float | None:
+        """Of all cores' time, from 0 to 1; None where it cannot be told."""
+        now = self._read()
+        if self._start is None or now is None:
+            return None
+        total, busy, own = (b - a for a, b in zip(self._start, now, strict=True))
+        return round(max(0.0, busy - own) / total, 3) if total else 0.0
 
 
 def versions(python: str, packages: tuple[str, ...]) -> dict[str, str]:

@@ -157,8 +157,9 @@ def run(options: argparse.Namespace, chosen: dict[str, Command]) -> None:
     if not RIVALS_PYTHON.exists():
         print("no .venv-rivals: only Karusel is measured; --install brings the rivals", file=sys.stderr)
         chosen = {name: chosen[name] for name in (NUMPY, KARUSEL, DEMO)}
-    described = machine.describe()
+    described, others = machine.describe(), machine.Others()
     seconds = measure(options.rounds, options.keras_rounds, chosen)
+    share = others.share()
     rival_versions = machine.versions(str(RIVALS_PYTHON), PACKAGES) if RIVALS_PYTHON.exists() else {}
     document = {
         "benchmark": "notebook",
@@ -166,14 +167,14 @@ def run(options: argparse.Namespace, chosen: dict[str, Command]) -> None:
         "machine": described,
         "versions": {"karusel": machine.version("karusel"), **rival_versions},
         "command": f"./dev bench notebook --rounds {options.rounds} --keras-rounds {options.keras_rounds}",
+        "others_share": share,
         "unit": "seconds of a whole process, wall clock",
         "contenders": {name: results.summary(found) for name, found in seconds.items()},
     }
     text = page(document)
     print(text)
     if not options.dry:
-        print(f"written: {results.write_json('notebook', document)}", file=sys.stderr)
-        results.put_between_markers("notebook", text)
+        results.keep("notebook", document, text)
 
 
 if __name__ == "__main__":

@@ -6,11 +6,13 @@ import datetime
 import json
 import pathlib
 import statistics
+import sys
 from typing import Any
 
 import machine
 
 HERE = pathlib.Path(__file__).parent
+MOST_OTHERS = 0.05  # of the processor, taken by other programs: more spoils the figures
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 
 
@@ -26,6 +28,18 @@ def write_json(name: str, document: dict[str, Any], folder: pathlib.Path | None 
     path = folder / f"{datetime.date.today().isoformat()}-{machine.slug()}-{name}.json"
     path.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
     return path
+
+
+def keep(name: str, document: dict[str, Any], text: str) -> None:
+    """Writes the JSON file and the page's table, unless other programs disturbed the run."""
+    others = document["others_share"]
+    if others is not None and others > MOST_OTHERS:
+        raise SystemExit(
+            f"not kept: other programs took {others:.0%} of the processor meanwhile, at most {MOST_OTHERS:.0%} "
+            "may be; run it again on an idle machine"
+        )
+    print(f"written: {write_json(name, document)}", file=sys.stderr)
+    put_between_markers(name, text)
 
 
 def table(head: list[str], rows: list[list[str]]) -> str:
@@ -51,8 +65,10 @@ def about(document: dict[str, Any]) -> str:
     where = document["machine"]
     with_versions = ", ".join(f"{name} {version}" for name, version in document["versions"].items())
     sets = ", ".join(where["instruction_sets"])
+    others = document["others_share"]
+    busy = "an unknown part" if others is None else f"{others:.0%}"
     return (
         f"{document['date']}, {where['processor']}, {where['cores']} cores ({sets}), {where['system']}, "
-        f"load before {where['load_before']}, Python {where['python']}; {with_versions}. "
+        f"Python {where['python']}; {with_versions}. Other programs took {busy} of the processor meanwhile. "
         f"Command: `{document['command']}`."
     )

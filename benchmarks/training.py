@@ -179,7 +179,7 @@ def main() -> None:
         shapes = [shape for shape in GOALS if ",".join(map(str, shape)) in options.shape]
         if len(shapes) != len(options.shape):
             parser.error(f"--shape must be one of {' '.join(','.join(map(str, s)) for s in GOALS)}")
-    described = machine.describe()
+    described, others = machine.describe(), machine.Others()
     own = start(sys.executable, "karusel_training.py")
     workers = [own]
     contenders, ragged = {"Karusel": Contender(own)}, {"Karusel": Contender(own, "packed")}
@@ -208,6 +208,7 @@ def main() -> None:
         "machine": described,
         "versions": {"karusel": machine.version("karusel"), **rival_versions},
         "command": f"./dev bench training --rounds {options.rounds} --seconds {options.seconds:g}",
+        "others_share": others.share(),
         "unit": "seconds of one training step, wall clock",
         "peak_gflops": {str(threads): value for threads, value in peaks.items()},
         "shapes": entries,
@@ -216,8 +217,7 @@ def main() -> None:
     text = page(document)
     print(text)
     if not options.dry and not options.shape:
-        print(f"written: {results.write_json('training', document)}", file=sys.stderr)
-        results.put_between_markers("training", text)
+        results.keep("training", document, text)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime
 
 import numpy as np
 import pandas as pd
@@ -127,17 +128,19 @@ def test_air_passengers_beats_seasonal_naive_clearly():
     table = model.backtest_.table()
     assert next(iter(table)) == "LSTM"
     assert table["LSTM"]["MAE"] < 0.65 * table["seasonal naive"]["MAE"]
-    assert model.verdict_.outcome == "network"
+    assert table["LSTM"]["MAE"] < 0.8 * table["linear on lags"]["MAE"]
+    assert model.verdict_.best_simple == "smoothing"
+    assert model.verdict_.skill > 0
     assert model.coverage_values_ > 100
     assert model.coverage_[95.0] > 0.9
 
 
 def test_white_noise_and_random_walks_get_no_praise():
-    random = np.random.default_rng(0)
-    noise = random.normal(size=150)
-    assert Forecaster(6, **SMALL).fit(noise).verdict_.outcome != "network"
-    walk = Forecaster(6, **SMALL).fit(noise.cumsum()).verdict_
-    assert walk.outcome != "network"
+    for seed in range(5):
+        noise = np.random.default_rng(seed).normal(size=150)
+        assert Forecaster(6, **SMALL).fit(noise).verdict_.outcome == "simple"
+        walk = Forecaster(6, **SMALL).fit(noise.cumsum()).verdict_
+        assert walk.outcome != "network"
     assert walk.best_simple == "last value"
     assert walk.lag_copy
 
@@ -212,7 +215,7 @@ def test_settings_outside_their_rules_are_refused(settings, words):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([1.0, np.nan, 3.0] * 20, r"missing inside the series \(row 1\)|40 values missing"),
+        ([1.0, np.nan, 3.0] * 20, r"20 values missing inside the series \(row 1, row 4, row 7, ...\)"),
         ([1.0, np.inf] * 20, "row 1 holds inf"),
         ([], "no series"),
         ([[], [1.0]], r"series 0 has shape \(0,\)"),
@@ -237,7 +240,7 @@ def test_bad_arrays_are_refused(data, words):
             'column "ds" holds text that is no date',
         ),
         (
-            {"ds": [days(1)[0], None, days(3)[2]], "y": [1.0, 2, 3]},
+            {"ds": [datetime(2024, 1, 1), None, datetime(2024, 1, 3)], "y": [1.0, 2, 3]},
             DataError,
             'row 1 has no time in column "ds"',
         ),

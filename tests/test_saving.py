@@ -123,6 +123,23 @@ def test_strided_and_read_only_tensors_are_saved_as_seen(tmp_path: Path) -> None
     assert_same(load_file(tmp_path / "m", "network")[1], tensors)
 
 
+def test_a_checkpoint_and_nothing_else_holds_float64(tmp_path: Path) -> None:
+    tensors = {"m": np.array([[1 / 3, -1e300]]), "weights": np.array([0.1, 0.2, 0.3], np.float32)}
+    save_file(tmp_path / "m", "checkpoint", {"step": 3}, tensors)
+    header, got = load_file(tmp_path / "m", "checkpoint")
+    assert header == {"step": 3}
+    assert {name: (array.dtype, array.tobytes()) for name, array in got.items()} == {
+        name: (array.dtype, array.tobytes()) for name, array in tensors.items()
+    }
+    for dtype in (np.float16, np.int64):
+        with pytest.raises(UsageError, match="float32 or float64"):
+            save_file(tmp_path / "m", "checkpoint", {}, {"m": np.ones(3, dtype)})
+    contents = model({"m": entry(0, 2, dtype="BF16")}, bytes(2), karusel_text(kind="checkpoint"))
+    (tmp_path / "m").write_bytes(contents)
+    with pytest.raises(ModelFileError, match="dtype 'BF16', the rule is F32 or F64"):
+        load_file(tmp_path / "m", "checkpoint")
+
+
 def test_other_safetensors_readers_can_read_it(tmp_path: Path) -> None:
     from safetensors import safe_open
 

@@ -47,7 +47,7 @@ class Curve:
         return (low, high) if high > low else (low - 1, high + 1)
 
 
-def draw_text(curve: Curve, width: int, height: int = 14, *, unicode: bool = True) -> str:
+def draw_text(curve: Curve, width: int, height: int = 15, *, unicode: bool = True) -> str:
     """The curve as lines of text at most `width` columns wide.
 
     The widest interval is shaded. Unicode draws lines in Braille dots, four rows of them to a line of text;

@@ -68,8 +68,8 @@ def save_file(
         kind: what the file holds, such as `"network"`; `load_file` asks for it again.
         header: JSON-able fields (str keys, finite floats), none of them called `sha256`, `format`, `karusel`
             or `kind`. Tuples come back as lists.
-        tensors: float32 arrays (a checkpoint's also float64), none empty, by name: a letter, then up to 254 letters, digits
-            and `_ . / -`.
+        tensors: float32 arrays (a checkpoint's also float64), none empty, by name: a letter, then up to 254
+            letters, digits and `_ . / -`.
 
     Raises:
         UsageError: a header or tensor that the format cannot hold.

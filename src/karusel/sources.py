@@ -259,8 +259,12 @@ def _find_form(path: Path, readable: Path, encoding: str) -> Form:
     skip = next(
         (number for number, line in filled if _outside_quotes(line, delimiter) == count), filled[0][0]
     )
-    first = next(csv.reader(lines[skip:], delimiter=delimiter))
-    header = not any(_is_value(cell) for cell in first)
+    rows = [cells for cells in csv.reader(lines[skip:], delimiter=delimiter) if cells]
+    first, second = rows[0], rows[1] if len(rows) > 1 else []
+    header = not any(map(_is_value, first)) or any(
+        name.strip() and not _is_value(name) and _is_value(cell)
+        for name, cell in zip(first, second, strict=False)
+    )
     names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
     twice = [name for name, times in Counter(names).items() if times > 1 and name]
     if twice:

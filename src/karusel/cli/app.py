@@ -23,7 +23,7 @@ Threads = Annotated[
         help="Threads; all that this process may use by default. Results do not depend on it.", min=1
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", min=0)]
+Seed = Annotated[int, typer.Option(help="Seed; the same seed gives the same result.", min=0, max=2**32 - 1)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 

@@ -25,14 +25,17 @@ def check_output(path: Path, source: Path) -> None:
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a new file beside `path`, then put it in its place in one step."""
-    if path.exists() and not path.is_file():  # a device such as /dev/stdout cannot be replaced
-        write(path)
-        return
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    # A device such as /dev/stdout cannot be replaced.
+    in_place = path.exists() and not path.is_file()
+    filled = path if in_place else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(beside)
-        os.replace(beside, path)
+        write(filled)
+        if not in_place:
+            os.replace(filled, path)
+    except BrokenPipeError:  # whoever read the pipe has seen enough
+        raise
     except OSError as error:
         raise KaruselError(f"{path} cannot be written: {error.strerror or error}") from None
     finally:
-        beside.unlink(missing_ok=True)
+        if not in_place:
+            filled.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from karusel.cli.files import check_output, write_whole
 from karusel.cli.progress import Progress
 from karusel.errors import DataError, UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
+from karusel.forecasting.intervals import check_levels
 from karusel.plots import Curve, draw_png, draw_text, need_matplotlib
 from karusel.sources import Table, read_table
 
@@ -64,6 +65,8 @@ def run_forecast(request: Request) -> None:
     for path in (request.out, request.plot):
         if path is not None:
             check_output(path, request.file)
+    if request.out is not None and request.out == request.plot:
+        raise UsageError(f"--out and --plot both name {request.out}; give each its own file")
     if request.plot is not None:
         if request.plot.suffix.lower() != ".png":
             raise UsageError(f"--plot {request.plot} is not a .png file; plots are written as PNG")
@@ -76,10 +79,10 @@ def run_forecast(request: Request) -> None:
         )
         try:
             panel = table.panel(request.freq, request.season_length)
+            model = Forecaster(request.horizon, random_state=request.seed, n_jobs=request.threads)
+            model.fit(panel, progress=progress)
         except DataError as error:
             raise DataError(f"{request.file}: {error}") from None
-        model = Forecaster(request.horizon, random_state=request.seed, n_jobs=request.threads)
-        model.fit(panel, progress=progress)
         forecast = model.forecast(levels if model.backtest_ is not None else ())
         result = _Result(request, table, model, forecast, time.perf_counter() - started)
         if request.out is not None:
@@ -96,9 +99,10 @@ def run_forecast(request: Request) -> None:
 
 def _read_levels(text: str) -> tuple[float, ...]:
     try:
-        return tuple(float(part) for part in text.split(",") if part.strip())
+        levels = [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
         raise UsageError(f"--level {text!r} is not a list of percentages; write one such as 80,95") from None
+    return check_levels(levels)
 
 
 def _row_names(result: _Result) -> tuple[str | None, str]:

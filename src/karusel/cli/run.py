@@ -27,7 +27,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _command(given or ["--help"])
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit):  # Rich, which prints the help, exits when its pipe is closed
         _forget_stdout()
         return _PIPE_CLOSED
     except BaseException as error:
@@ -37,16 +37,25 @@ def run(arguments: Sequence[str] | None = None) -> int:
             traceback.print_exc()
         code, message = _explain(error, given)
         print(f"karusel: {message}", file=sys.stderr)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not isinstance(error, KaruselError):
             _forget_stdout()  # what could not be written is still in its buffer
     return code
 
 
 def _command(arguments: list[str]) -> int:
+    import typer
+    from typer.main import get_group
+
     from karusel.cli.app import app
 
-    result = app(args=arguments, prog_name="karusel", standalone_mode=False)
-    return result if isinstance(result, int) else 0
+    group = get_group(app)
+    # Calling `app` itself would turn Ctrl-C and a closed pipe into exit codes of its own.
+    try:
+        with group.make_context("karusel", arguments) as context:
+            group.invoke(context)
+    except typer.Exit as leave:
+        return leave.exit_code
+    return 0
 
 
 def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
@@ -58,7 +67,7 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return _INTERRUPTED, "interrupted"
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own usage errors
-        command = next((word for word in arguments if not word.startswith("-")), "")
+        command = _known_command(arguments)
         help_line = " ".join(filter(None, ["karusel", command, "--help"]))
         return int(error.exit_code), f"{_one_line(error.format_message()).rstrip('.')}; see {help_line}"
     if isinstance(error, MemoryError):
@@ -70,6 +79,15 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
         1,
         f"internal error, {name}: {_one_line(str(error))}; KARUSEL_TRACEBACK=1 shows where, please report it",
     )
+
+
+def _known_command(arguments: list[str]) -> str:
+    """The command among the arguments, empty when there is none of that name."""
+    from typer.main import get_group
+
+    from karusel.cli.app import app
+
+    return next((word for word in arguments if word in get_group(app).commands), "")
 
 
 def _one_line(text: str) -> str:

@@ -22,6 +22,7 @@ from karusel.forecasting.scaling import rows_for_season, rows_needed
 __all__ = ["NETWORK", "Backtest", "run_backtest"]
 
 NETWORK = "LSTM"
+SMOOTHING = "smoothing"  # the network's own starting point: whether the network adds to it must show
 _BLOCKS = 3
 _LEAST_CUTOFFS, _MOST_CUTOFFS = 24, 150  # wanted: a quarter of the rows, but at least three horizons
 _MOST_FORECASTS = 2_000_000  # values per method, over all series and cutoffs
@@ -94,6 +95,7 @@ def run_backtest(
         "mean": mean(values, starts, cutoffs, horizon),
         "seasonal naive": seasonal_naive(values, starts, cutoffs, horizon, season_length),
         "drift": drift(values, starts, cutoffs, horizon),
+        SMOOTHING: np.empty((count, len(panel), horizon)),
         "linear on lags": np.empty((count, len(panel), horizon)),
     }
     if season_length == 1:
@@ -110,6 +112,7 @@ def run_backtest(
         predicted = model.predict(inputs)
         shape = (len(block), len(panel), horizon)
         forecasts[NETWORK][block] = predicted.reshape(shape)
+        forecasts[SMOOTHING][block] = model.predict_without_network(inputs).reshape(shape)
         scores[block] = model.scores(inputs, predicted, truth[block].reshape(-1, horizon)).reshape(shape)
         lags = _lags(int(known.lengths.min()), horizon, season_length)
         forecasts["linear on lags"][block] = LinearOnLags.fit(known, horizon, lags).predict(

@@ -22,14 +22,13 @@ __all__ = ["Correction", "NetworkSettings", "fit_correction"]
 
 Result = TypeVar("Result")
 
-_EPOCHS = 40  # the middle one of the three numbers of epochs tried, for few windows
-_STEPS = 500  # optimiser steps at most in that many epochs
-_MANY = 2000  # windows from which batches are larger
-_LARGE_BATCH = 256
+_EPOCHS = 80  # the middle one of the three numbers of epochs tried, for few windows
+_STEPS = 400  # optimiser steps at most in that many epochs
+_AVERAGING = 0.98  # of the weights, over some 50 steps
 _SHARES = np.linspace(0, 1, 11)
-_COST = 0.1  # a whole correction must lessen the held-out error by so much to be used at all
+_USUAL_SHARE = 0.5  # smoothing and network in equal parts, unless held-out windows speak against it
+_COST = 0.1  # what a share away from the usual one must gain, as a part of smoothing's error
 _LEAST_WINDOWS = 4  # fewer earlier windows teach too little to choose anything by
-_UNTESTED_SHARE = 0.25  # used where too few windows allow no choice
 
 
 @dataclass(frozen=True)
@@ -77,42 +76,33 @@ def fit_correction(
     """
     unit = float(np.mean(np.abs(wanted))) or 1.0
     x, y = features.astype(np.float32), (wanted / unit).astype(np.float32)
-    middle = _middle_epochs(len(x), settings.batch_size)
-    epochs, share = middle, _UNTESTED_SHARE
+    middle = max(1, min(_EPOCHS, round(_STEPS * settings.batch_size / len(x))))
+    epochs, share = middle, _USUAL_SHARE / 2  # untested
     if np.count_nonzero(earlier) >= _LEAST_WINDOWS:
         tried = sorted({max(1, middle // 2), middle, 2 * middle})
 
         def stages(seed: int) -> list[NDArray[np.float64]]:
             net, done, outputs = _network(x, y, settings, seed), 0, []
             for target in tried:
-                _train(net, x[earlier], y[earlier], target - done, settings)
+                net.fit(x[earlier], y[earlier], epochs=target - done, batch_size=settings.batch_size)
                 done = target
                 outputs.append(np.asarray(net.predict(x[held_out]), np.float64))
             return outputs
 
         seeds = [settings.random_state + 1000 + k for k in range(settings.n_members)]
         means = unit * np.mean(_in_parallel(stages, seeds, settings.n_jobs), axis=0)
-        costs = _COST * _SHARES * held_out_error(np.zeros_like(means[0]))
+        costs = _COST * np.abs(_SHARES - _USUAL_SHARE) * held_out_error(np.zeros_like(means[0]))
         errors = [[held_out_error(share * mean) for share in _SHARES] + costs for mean in means]
         best = int(np.argmin(errors))
         epochs, share = tried[best // len(_SHARES)], float(_SHARES[best % len(_SHARES)])
 
     def member(seed: int) -> Sequential:
         net = _network(x, y, settings, seed)
-        _train(net, x, y, epochs, settings)
+        net.fit(x, y, epochs=epochs, batch_size=settings.batch_size)
         return net
 
     seeds = [settings.random_state + k for k in range(settings.n_members)]
     return Correction(tuple(_in_parallel(member, seeds, settings.n_jobs)), unit, epochs, share)
-
-
-def _middle_epochs(count: int, batch_size: int) -> int:
-    batch = _batch(count, batch_size)
-    return max(1, min(_EPOCHS, round(_STEPS * batch / count)))
-
-
-def _batch(count: int, batch_size: int) -> int:
-    return batch_size if count < _MANY else max(batch_size, _LARGE_BATCH)
 
 
 def _network(
@@ -123,20 +113,12 @@ def _network(
         random_state=seed,
         n_jobs=1,  # members run side by side instead
     )
-    net.compile(loss=AbsoluteError(), optimizer=Adam(settings.learning_rate, clip_norm=1.0))
+    net.compile(
+        loss=AbsoluteError(), optimizer=Adam(settings.learning_rate, clip_norm=1.0, ema_decay=_AVERAGING)
+    )
     net.build(input_shape=features.shape[1:])
     net.parameters["dense_1.W"][:] = 0.0  # no correction before training
     return net
-
-
-def _train(
-    net: Sequential,
-    features: NDArray[np.float32],
-    wanted: NDArray[np.float32],
-    epochs: int,
-    settings: NetworkSettings,
-) -> None:
-    net.fit(features, wanted, epochs=epochs, batch_size=_batch(len(features), settings.batch_size))
 
 
 def _in_parallel(task: Callable[[int], Result], seeds: Sequence[int], n_jobs: int) -> list[Result]:

@@ -56,7 +56,7 @@ class Forecaster:
     hidden_size : hidden units of each LSTM layer.
     num_layers : LSTM layers of each network.
     learning_rate : of Adam.
-    batch_size : windows per optimiser step; larger by itself for thousands of windows.
+    batch_size : windows per optimiser step.
     n_members : networks in the ensemble.
     freq : step between times, such as "MS" or "15min"; found in the times by default.
     season_length : steps of one season, 1 for none; from the frequency by default.

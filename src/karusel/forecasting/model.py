@@ -39,6 +39,10 @@ class Model:
         corrected = self.correction.share * self.correction.predict(scaled.features)
         return self.scaling.invert(scaled.anchor + scaled.size * corrected)
 
+    def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The anchors alone [n, horizon]: exponential smoothing inside the window."""
+        return self.scaling.invert(self.scaling.apply(inputs, self.horizon).anchor)
+
     def scores(
         self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
     ) -> NDArray[np.float64]:
@@ -67,8 +71,8 @@ def fit_model(
     if rows < rows_needed(horizon):
         series = "the series has" if len(panel) == 1 else f'series "{panel.ids[shortest]}" has'
         raise DataError(
-            f"{series} {rows} rows, but a horizon of {horizon} needs at least {rows_needed(horizon)}; "
-            "forecast fewer steps or give more history"
+            f"{series} {rows} row{'s' if rows > 1 else ''}, but a horizon of {horizon} needs at least "
+            f"{rows_needed(horizon)}; forecast fewer steps or give more history"
         )
     shape = window_shape(rows, season_length, horizon, input_size)
     cutoffs, recency = _latest(panel, shape[0], horizon)
