@@ -59,7 +59,7 @@ def describe() -> dict[str, Any]:
 class Others:
     """How much of the processor other programs took since this was made.
 
-    Busy time of all cores (/proc/stat, so only on Linux) less this process's own and that of its ended children.
+    Busy time of all cores (/proc/stat, so only on Linux) less this process's and its ended children's.
     """
 
     def __init__(self) -> None:

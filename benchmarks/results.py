@@ -35,8 +35,8 @@ def keep(name: str, document: dict[str, Any], text: str) -> None:
     others = document["others_share"]
     if others is not None and others > MOST_OTHERS:
         raise SystemExit(
-            f"not kept: other programs took {others:.0%} of the processor meanwhile, at most {MOST_OTHERS:.0%} "
-            "may be; run it again on an idle machine"
+            f"not kept: other programs took {others:.0%} of the processor meanwhile, {MOST_OTHERS:.0%} is "
+            "the most that spoils nothing; run it again on an idle machine"
         )
     print(f"written: {write_json(name, document)}", file=sys.stderr)
     put_between_markers(name, text)

@@ -89,9 +89,11 @@ class Sequential:
         if (
             isinstance(random_state, bool)
             or not isinstance(random_state, (int, np.integer))
-            or random_state < 0
+            or not 0 <= random_state < 2**63
         ):
-            raise UsageError(f"random_state must be a whole number from 0 up, got {random_state!r}")
+            raise UsageError(
+                f"random_state must be a whole number from 0 up, below 2^63, got {random_state!r}"
+            )
         if n_jobs is not None and (isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs < 1):
             raise UsageError(f"n_jobs must be None or a whole number from 1 up, got {n_jobs!r}")
         self.layers: list[Layer] = []

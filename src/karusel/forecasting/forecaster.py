@@ -193,8 +193,8 @@ class Forecaster:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
         if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
             raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
-        if self.random_state < 0:
-            raise UsageError(f"random_state is {self.random_state}; it must be at least 0")
+        if not 0 <= self.random_state < 2**32:
+            raise UsageError(f"random_state is {self.random_state}; it must be from 0 to 2^32 - 1")
         from karusel.program.executor import default_threads
 
         return NetworkSettings(

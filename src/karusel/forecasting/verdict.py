@@ -85,7 +85,7 @@ def _sentence(
         )
     elif outcome == "simple":
         text = (
-            f"A simple method wins here: {over} the LSTM's error is {percent} more than that of "
+            f"A simple method wins here: {over} the LSTM's error is {_more(skill)} that of "
             f"{best_simple}; use {best_simple}"
         )
     else:
@@ -97,3 +97,11 @@ def _sentence(
     if lag_copy:
         text += "; the LSTM's next-step forecasts only repeat the last value (lag-copy test)"
     return text + "."
+
+
+def _more(skill: float) -> str:
+    """How much larger the network's error is, in words that stay readable."""
+    times = 1 - skill
+    if times < 2:
+        return f"{100 * (times - 1):.0f} % more than"
+    return f"{times:.1f} times" if times < 1000 else "more than 1,000 times"
