@@ -25,6 +25,7 @@ from karusel import (
     DivergenceError,
     Dropout,
     EarlyStopping,
+    ModelFileError,
     Sequential,
     Step,
     UsageError,
@@ -265,3 +266,40 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
         network().fit(X + 1, Y, epochs=3, callbacks=[After(path)])
     with pytest.raises(DataError, match=r"is a checkpoint of another fit \(its config"):
         network(Adam(0.1)).fit(X, Y, epochs=3, callbacks=[After(path)])
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("epoch", -5),
+        ("epoch", "3"),
+        ("step", None),
+        ("stop", "never"),
+        ("history", {}),
+        ("callbacks", []),
+        ("m", None),
+    ],
+)
+def test_an_unsound_checkpoint_is_refused_whole(part: str, value: Any, tmp_path: Path) -> None:
+    from karusel.saving import load_file, save_file
+
+    class After(Checkpoint):
+        def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+            super().on_epoch_end(training, epoch, logs)
+            raise KeyboardInterrupt
+
+    path = tmp_path / "fit.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        network().fit(X, Y, epochs=3, callbacks=[After(path)])
+    header, tensors = load_file(path, "checkpoint")
+    if part == "m":
+        tensors["m"] = np.ones(1, tensors["m"].dtype)  # would be broadcast
+    else:
+        header[part] = value
+    save_file(path, "checkpoint", header, tensors)
+    made = network()
+    made.build((5, 2))
+    before = made._weights.copy()
+    with pytest.raises(ModelFileError, match="is no sound checkpoint: delete it"):
+        made.fit(X, Y, epochs=3, callbacks=[After(path)])
+    assert np.array_equal(made._weights, before)

@@ -263,7 +263,7 @@ def check_finite(rows: Rows, what: str, weight: Stream | None = None) -> None:
 
 
 def check_range(rows: Rows, what: str, highest: int, weight: Stream | None = None) -> None:
-    """Raises DataError for a number outside 0 .. highest, naming its place; lines of weight 0 are left out."""
+    """Raises DataError for a number outside 0 .. highest, naming its place; lines of weight 0 are left."""
     bad = (rows.values < 0) | (rows.values > highest)
     if not bad.any():
         return

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
-from karusel.errors import DataError, DivergenceError, UsageError
+from karusel.errors import DataError, DivergenceError, ModelFileError, UsageError
 from karusel.program.executor import OptimizerState, Total, flat_vector
 from karusel.randomness import permutation
 
@@ -315,15 +315,49 @@ class Training:
                 "delete it, or name another file"
             )
         o = self._optimizer
-        for name, array in (("weights", o.weights), ("m", o.m), ("v", o.v), ("average", o.average)):
-            if array is not None:
-                array[:] = tensors[name]
-        o.step, self.epoch, self._stop = int(header["step"]), int(header["epoch"]), header["stop"]
+        vectors = {"weights": o.weights, "m": o.m, "v": o.v}
+        if o.average is not None:
+            vectors["average"] = o.average
+        self._check_checkpoint(path, header, tensors, vectors)
+        for name, array in vectors.items():
+            array[:] = tensors[name]
+        o.step, self.epoch, self._stop = header["step"], header["epoch"], header["stop"]
         self.history.history = {name: list(values) for name, values in header["history"].items()}
         for i, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
             prefix = f"callback{i}."
             own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
             callback.restore(state, own)
+
+    def _check_checkpoint(
+        self,
+        path: str,
+        header: dict[str, Any],
+        tensors: dict[str, NDArray[Any]],
+        vectors: dict[str, NDArray[Any]],
+    ) -> None:
+        """Raises ModelFileError unless every part of a checkpoint can be taken: it is all or nothing."""
+        epoch, step, history = header.get("epoch"), header.get("step"), header.get("history")
+        states = header.get("callbacks")
+        shape = vectors["weights"].shape
+        sound = (
+            type(epoch) is int
+            and type(step) is int
+            and 0 < epoch <= self.epochs
+            and step >= 0
+            and header.get("stop") in ("", "early", "time")
+            and isinstance(history, dict)
+            and set(history) == set(self.history.history)
+            and all(
+                isinstance(values, list) and len(values) == epoch and all(type(v) is float for v in values)
+                for values in history.values()
+            )
+            and isinstance(states, list)
+            and len(states) == len(self.callbacks)
+            and all(name in tensors and tensors[name].shape == shape for name in vectors)
+            and all(tensors[name].shape == shape for name in tensors if name.startswith("callback"))
+        )
+        if not sound:
+            raise ModelFileError(f"{path} is no sound checkpoint: delete it to train from the beginning")
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -31,15 +31,15 @@ class FrameKind:
         """A frame of the same library: ids and times of each row, then the columns."""
         import narwhals as nw
 
-        series: dict[str, Any] = {}
+        series: list[Any] = []
         if self.id_col is not None:
-            series[self.id_col] = nw.new_series(self.id_col, ids, self.id_type, backend=self.backend)
+            series.append(nw.new_series(self.id_col, ids, self.id_type, backend=self.backend))
         if self.time_col is not None:
             made = nw.new_series(self.time_col, times, backend=self.backend)
-            series[self.time_col] = made.cast(self.time_type)
-        for name, values in columns.items():
-            series[name] = nw.new_series(name, values, backend=self.backend)
-        return nw.from_dict(series, backend=self.backend).to_native()
+            series.append(made.cast(self.time_type))
+        series += [nw.new_series(name, values, backend=self.backend) for name, values in columns.items()]
+        # Side by side, since building from a dictionary of polars series would need pyarrow.
+        return nw.concat([one.to_frame() for one in series], how="horizontal").to_native()
 
 
 def is_frame(data: Any) -> bool:
