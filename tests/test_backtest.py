@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from karusel.errors import DataError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import NETWORK, Backtest, run_backtest
-from karusel.forecasting.correction import NetworkSettings
+from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
 from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
 from karusel.forecasting.model import Model, fit_model
 from karusel.forecasting.panel import Panel, from_columns
@@ -177,6 +178,46 @@ def test_a_series_that_is_too_short_is_refused_with_the_rows_needed():
         fit_small(panel)
 
 
+# The network's correction
+
+
+def fit_to(sign_held_out: float, earlier: int = 60) -> Correction:
+    """Windows whose last input is the correction wanted, times a sign for the held-out ones."""
+    features = np.random.default_rng(8).normal(size=(90, 4, 2))
+    wanted = features[:, -1, :1] * [1.0, 0.5]
+    held_out = np.arange(90) >= 66
+    truth = sign_held_out * wanted[held_out]
+    return fit_correction(
+        features,
+        np.where(held_out[:, None], sign_held_out, 1.0) * wanted,
+        held_out,
+        np.arange(90) < earlier,
+        lambda corrected: float(np.mean(np.abs(corrected - truth))),
+        SMALL,
+    )
+
+
+def test_a_correction_that_proves_itself_on_held_out_windows_is_used_whole():
+    assert fit_to(1.0).share >= 0.9
+
+
+def test_a_correction_that_harms_held_out_windows_is_not_used():
+    assert fit_to(-1.0).share == 0.0
+
+
+def test_a_correction_that_could_not_be_tested_is_used_with_care():
+    assert fit_to(1.0, earlier=3).share == 0.25
+
+
+def test_without_a_share_the_model_is_the_smoothing_alone():
+    panel = seasonal_panel()
+    model = fit_small(panel)
+    inputs = windows.inputs(panel.values, windows.last_cutoffs(panel), model.scaling.length)
+    silent = replace(model, correction=replace(model.correction, share=0.0))
+    np.testing.assert_array_equal(silent.predict(inputs), model.predict_without_network(inputs))
+    assert not np.array_equal(model.predict(inputs), model.predict_without_network(inputs))
+
+
 # Intervals
 
 
@@ -215,9 +256,9 @@ def test_coverage_is_near_the_promise_on_independent_errors():
 def test_coverage_is_tested_on_cutoffs_that_took_no_part():
     scores = np.ones((14, 2))
     scores[12:] = 9.0  # unknown to every calibration that is tested
-    reached, count = reached_coverage(scores, (80.0,), least=8)
+    reached, count = reached_coverage(scores, (99.0,), least=8)
     assert count == 5 * 2  # cutoffs 9 to 13: eight whole targets are known from the ninth on
-    assert reached == {80.0: pytest.approx(3 / 5)}
+    assert reached == {99.0: pytest.approx(3 / 5)}
     assert reached_coverage(scores[:9], (80.0,), least=8) == ({}, 0)
 
 

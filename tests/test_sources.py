@@ -172,10 +172,11 @@ def test_what_is_not_there_or_no_file(tmp_path):
         read_table(tmp_path)
 
 
-def test_lines_are_counted_through_blank_lines_and_quoted_breaks(tmp_path):
-    text = 'note,ds,y\n"two\nlines",2020-01-01,1\n\n,2020-01-02,oops\n,2020-01-03,3\n,2020-01-04,4\n'
-    with pytest.raises(DataError, match="line 5, column"):
-        read_table(write(tmp_path, text))
+def test_lines_are_counted_through_comments_blank_lines_and_quoted_breaks(tmp_path):
+    table = 'note,ds,y\n"two\nlines",2020-01-01,1\n\n,2020-01-02,oops\n,2020-01-03,3\n,2020-01-04,4\n'
+    for before, line in (("", 5), ("# made by hand\n\n", 7)):
+        with pytest.raises(DataError, match=f"line {line}, column"):
+            read_table(write(tmp_path, before + table))
 
 
 def test_reading_leaves_nothing_behind(tmp_path, monkeypatch):

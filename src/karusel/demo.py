@@ -129,7 +129,7 @@ def run_demo(epochs: int = 100, random_state: int = 0, n_jobs: int | None = None
     differenced = _network(random_state, n_jobs)
     changes, change = _changes(inputs), following - _repeat_last_difference(inputs)
     unit = float(np.mean(np.abs(change)))
-    differenced.fit(changes / unit, change / unit, epochs=epochs, batch_size=1)
+    differenced.fit(changes / unit, change / unit, epochs=epochs, batch_size=8)  # an easy lesson
 
     inside = _windows(1.0, 0.1, 10)
     predictions = raw.predict(inside[:, :_SEEN, None])[:, 0]
