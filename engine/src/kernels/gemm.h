@@ -166,11 +166,34 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
   }
 }
 
+// dW += A^T B for a few lines: each row of dW is read and written once, without the loops of a tile.
+template <int LINES>
+inline void add_few_lines(const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb, float* dW,
+                          int64_t ldw) {
+  for (int64_t m = 0; m < M; ++m) {
+    Vec a[LINES];
+    for (int i = 0; i < LINES; ++i) a[i] = spread(A[i * lda + m]);
+    float* row = dW + m * ldw;
+    for_vectors(N, [&](int64_t j, auto get, auto put) {
+      Vec total = get(row + j);
+      for (int i = 0; i < LINES; ++i) total += a[i] * get(B + i * ldb + j);
+      put(row + j, total);
+    });
+  }
+}
+
 // dW[A.cols, B.cols] += A^T B over `lines` lines: the gradient of a weight.
 // Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together.
 inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                                    int64_t ldb, float* dW, int64_t ldw) {
   constexpr int64_t BLOCK_LINES = 128, BLOCK_ROWS = 32 * TILE_ROWS, NEAR = 256;
+  switch (lines) {
+    case 1: return add_few_lines<1>(A, M, lda, B, N, ldb, dW, ldw);
+    case 2: return add_few_lines<2>(A, M, lda, B, N, ldb, dW, ldw);
+    case 3: return add_few_lines<3>(A, M, lda, B, N, ldb, dW, ldw);
+    case 4: return add_few_lines<4>(A, M, lda, B, N, ldb, dW, ldw);
+    default: break;
+  }
   if (lines <= 8 || (lda <= NEAR && ldb <= NEAR)) {
     const Term term = {A, 1, lda, B, ldb, P, lines};
     return multiply(M, N, &term, 1, {dW, ldw}, dW, ldw);
