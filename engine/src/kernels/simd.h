@@ -58,7 +58,14 @@ inline void store(float* p, Vec v, int64_t n) {
 }
 #endif
 
-inline Vec spread(float x) { return Vec{} + x; }
+// Not Vec{} + x: adding zero is an operation of its own, since it turns -0 into 0.
+#if defined(__AVX512F__)
+inline Vec spread(float x) { return _mm512_set1_ps(x); }
+#elif defined(__AVX__)
+inline Vec spread(float x) { return _mm256_set1_ps(x); }
+#else
+inline Vec spread(float x) { return Vec{x, x, x, x}; }
+#endif
 
 // Both return x itself when it is not a number, so that a fault stays visible.
 inline Vec maximum(Vec x, Vec bound) { return x < bound ? bound : x; }
