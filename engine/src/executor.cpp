@@ -8,6 +8,7 @@
 #include <new>
 #include <stdexcept>
 
+#include "karusel/randomness.h"
 #include "karusel/threads.h"
 
 namespace karusel {
@@ -17,12 +18,6 @@ constexpr int64_t MOST_LANES = 16;
 constexpr int64_t PIECE = 1 << 14;      // weights that one task updates
 constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
 constexpr int64_t FEW_ROWS = 3;         // products of so few rows read weights where they lie
-
-uint64_t mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
 
 // Copies between a caller's array and the packed lines of a slice.
 template <class Copy>
@@ -52,7 +47,7 @@ void copy_numbers(float* to, const float* from, int64_t n) {
 }  // namespace
 
 uint64_t step_seed(uint64_t seed, int64_t step) {
-  return mix(mix(seed) + static_cast<uint64_t>(step) * 0x9E3779B97F4A7C15u);
+  return mix(mix(seed) + static_cast<uint64_t>(step) * GOLDEN);
 }
 
 void Floats::Free::operator()(float* p) const { std::free(p); }

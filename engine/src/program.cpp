@@ -4,6 +4,8 @@
 #include <map>
 #include <stdexcept>
 
+#include "karusel/randomness.h"
+
 namespace karusel {
 namespace {
 
@@ -44,12 +46,6 @@ const std::map<std::string, Signature>& signatures() {
 }
 
 bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
-
-uint64_t mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
-}
 
 }  // namespace
 
@@ -184,7 +180,7 @@ double Program::run(const Frame& frame, const Call& call) const {
                    static_cast<int64_t>(call.attributes.size())});
   };
   const auto dropout = [&](bool accumulate) {
-    const uint64_t key = mix(frame.seed + static_cast<uint64_t>(number(1)) * 0x9E3779B97F4A7C15u);
+    const uint64_t key = mix(frame.seed + static_cast<uint64_t>(number(1)) * GOLDEN);
     k.dropout(packing, {m(0), m(1), call.attributes[0], key, accumulate});
   };
 

@@ -1,8 +1,8 @@
 """Random numbers by counter: the n-th draw depends on its key and n alone.
 
-The engine draws the same numbers (`engine/src/program.cpp`, `engine/src/kernels/elementwise.cpp`), so
-that both executors drop the same units, whatever the order in which they come to them. The mixing
-function is the finalizer of SplitMix64 (Steele, Lea & Flood 2014).
+The engine draws the same numbers (`engine/include/karusel/randomness.h`), so that both executors drop
+the same units, whatever the order in which they come to them. The mixing function is the finalizer of
+SplitMix64 (Steele, Lea & Flood 2014).
 """
 
 from __future__ import annotations

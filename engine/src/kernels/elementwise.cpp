@@ -1,4 +1,5 @@
 // Activations, softmax, sums, broadcasts, the last step, dropout.
+#include "karusel/randomness.h"
 #include "level.h"
 #include "simd.h"
 
@@ -24,13 +25,6 @@ void with_function(Function function, F f) {
     case Function::relu:
       return f([](Vec x) { return maximum(x, Vec{}); }, [](Vec y) { return y > Vec{} ? spread(1.0f) : Vec{}; });
   }
-}
-
-// Two rounds of xor-shift and multiply over a counter (the finalizer of SplitMix64, Steele et al. 2014).
-uint64_t mix(uint64_t z) {
-  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
-  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
-  return z ^ (z >> 31);
 }
 
 }  // namespace
@@ -103,7 +97,7 @@ void dropout(const Packing& packing, const Dropout& call) {
     const float* x = call.x.row(at);
     float* y = call.y.row(at);
     for (int64_t j = 0; j < W; ++j) {
-      const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(j)) * 0x9E3779B97F4A7C15u) >> 40;  // 24 bits
+      const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(j)) * GOLDEN) >> 40;  // 24 bits
       const bool keep = static_cast<float>(drawn) * 0x1p-24f >= call.rate;
       const float value = keep ? x[j] * scale : 0.0f;
       y[j] = call.accumulate ? y[j] + value : value;
