@@ -27,6 +27,7 @@ from karusel.layers.base import Shape
 from karusel.losses import Loss, get_loss
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
+    EVALUATION_ROWS,
     Executor,
     OptimizerState,
     check_memory,
@@ -47,7 +48,6 @@ __all__ = ["Sequential", "load"]
 LAYERS: dict[str, Callable[..., Layer]] = {
     layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm)
 }
-PREDICT_ROWS = 1024  # rows of one batch when nothing is learned
 
 
 class Sequential:
@@ -496,7 +496,7 @@ class Sequential:
         """The mean loss, without dropout."""
         examples = self._examples(X, y, lengths, sample_weight, mask, initial_state)
         order = np.arange(len(examples), dtype=np.int64)
-        return self._executor("loss", examples).evaluate(self._weights, examples, order, PREDICT_ROWS).mean
+        return self._executor("loss", examples).evaluate(self._weights, examples, order, EVALUATION_ROWS).mean
 
     def gradients(
         self,
@@ -568,7 +568,7 @@ class Sequential:
                     )
         order = np.arange(n, dtype=np.int64)
         executor = self._executor("states" if return_state else "predict", examples)
-        executor.evaluate(self._weights, examples, order, PREDICT_ROWS)
+        executor.evaluate(self._weights, examples, order, EVALUATION_ROWS)
 
         result: Any
         if not self._output.per_step:

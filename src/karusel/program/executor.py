@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from karusel.batches import Examples
 
 __all__ = [
+    "EVALUATION_ROWS",
     "Executor",
     "OptimizerState",
     "Progress",
@@ -24,6 +25,7 @@ __all__ = [
     "flat_vector",
 ]
 
+EVALUATION_ROWS = 1024  # rows of one batch when nothing is learned
 PADDING = 16  # numbers behind a flat vector that the engine may read, never use
 
 

@@ -173,10 +173,6 @@ class Lowering:
     def gradient(self, parameter: Parameter) -> Gradient:
         return Gradient(parameter)
 
-    def has_gradient(self, signal: Signal) -> bool:
-        """Whether anything has written the signal's gradient yet."""
-        return self._gradient_view(signal.view) in self._written
-
     def read_gradient(self, signal: Signal) -> View:
         """The gradient of the loss by a signal, complete at this point of the backward part."""
         return self._gradient_view(signal.view)

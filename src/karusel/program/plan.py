@@ -26,10 +26,6 @@ class Plan:
     arena_size: int
     state_size: int
 
-    @property
-    def arena_bytes(self) -> int:
-        return 4 * self.arena_size
-
 
 def plan(program: Program, rows: int, steps: int) -> Plan:
     """Places the buffers of a program for at most `rows` rows of at most `steps` steps.
