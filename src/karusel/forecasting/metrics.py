@@ -73,7 +73,8 @@ def mase(truth: ArrayLike, forecast: ArrayLike, history: ArrayLike, season_lengt
 def weighted_quantile_loss(truth: ArrayLike, forecasts: ArrayLike, quantiles: Sequence[float]) -> float:
     """Mean over quantiles of 2 sum rho_q(y - f_q) / sum |y|, rho_q(u) = max(q u, (q - 1) u); no unit.
 
-    `forecasts` [..., Q] holds the quantile forecasts of `truth` [...]. NaN when all truth is 0.
+    `forecasts` [..., Q] holds the quantile forecasts of `truth` [...]. NaN when all truth is 0, infinite when
+    it is so small that no number is large enough.
     The form of DeepAR's evaluation (Salinas et al., 2017), called mean weighted quantile loss in GluonTS.
     """
     y, f = np.asarray(truth, np.float64), np.asarray(forecasts, np.float64)
@@ -85,7 +86,7 @@ def weighted_quantile_loss(truth: ArrayLike, forecasts: ArrayLike, quantiles: Se
     total = float(np.sum(np.abs(y)))
     error = y[..., None] - f
     loss = np.maximum(q * error, (q - 1) * error)
-    return float(np.mean(2 * loss.reshape(-1, q.size).sum(0)) / total) if total > 0 else float("nan")
+    return float(np.mean(2 * loss.reshape(-1, q.size).sum(0))) / total if total > 0 else float("nan")
 
 
 def coverage(truth: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
