@@ -23,7 +23,7 @@ void with_function(Function function, F f) {
     case Function::tanh: return f([](Vec x) { return tanh(x); }, [](Vec y) { return 1.0f - y * y; });
     case Function::sigmoid: return f([](Vec x) { return sigmoid(x); }, [](Vec y) { return y * (1.0f - y); });
     case Function::relu:
-      return f([](Vec x) { return maximum(x, Vec{}); }, [](Vec y) { return y > Vec{} ? spread(1.0f) : Vec{}; });
+      return f([](Vec x) { return maximum(x, 0.0f); }, [](Vec y) { return y > Vec{} ? spread(1.0f) : Vec{}; });
   }
 }
 

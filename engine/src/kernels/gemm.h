@@ -4,7 +4,7 @@
 //
 // A is reached by two strides, so the same tile serves A and its transpose. B is read in panels of P
 // columns, either where it lies (row-major) or laid out panel after panel (Kernels::pack).
-// B must be readable up to the next whole vector beyond its last column; C is never written there.
+// A and B must be readable up to the next whole vector beyond their last column; C is never written there.
 #pragma once
 
 #include "karusel/shapes.h"
@@ -64,6 +64,7 @@ inline void tile(const Term* terms, int64_t n_terms, int64_t m, int64_t panel, i
     const float* a = term.a + m * term.a_row;
     const float* b = term.b + panel * term.b_panel + column;
     const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, K = term.K;
+#pragma GCC unroll 4
     for (int64_t k = 0; k < K; ++k) {
       Vec bv[NV];
       for (int j = 0; j < NV; ++j) bv[j] = load(b + j * V);
@@ -106,6 +107,26 @@ inline void few_rows(int64_t N, const Term* terms, int64_t n_terms, Start start,
     tile<MR, 1>(terms, n_terms, 0, 0, n, N - n < V ? N - n : V, start.at(0, n), C + n, ldc);
 }
 
+// M rows are shared out to tiles evenly: 6 + 1 would leave a slow tile of one row, 4 + 3 does not.
+struct Tiles {
+  int64_t count, least, longer;  // the first `longer` tiles have least + 1 rows
+
+  explicit Tiles(int64_t M) : count((M + TILE_ROWS - 1) / TILE_ROWS), least(M / count), longer(M % count) {}
+  int64_t rows(int64_t i) const { return least + (i < longer); }
+};
+
+KARUSEL_INLINE inline void tile_rows(int64_t rows, const Term* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid,
+                      Start start, float* C, int64_t ldc) {
+  switch (rows) {
+    case 1: return tile_columns<1>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 2: return tile_columns<2>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 3: return tile_columns<3>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 4: return tile_columns<4>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 5: return tile_columns<5>(terms, n_terms, m, panel, valid, start, C, ldc);
+    default: return tile_columns<6>(terms, n_terms, m, panel, valid, start, C, ldc);
+  }
+}
+
 inline void multiply(int64_t M, int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc) {
   if (M <= 0) return;
   bool in_place = true;
@@ -115,24 +136,11 @@ inline void multiply(int64_t M, int64_t N, const Term* terms, int64_t n_terms, S
     if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc);
     return few_rows<3, 3>(N, terms, n_terms, start, C, ldc);
   }
-  const int64_t tiles = (M + TILE_ROWS - 1) / TILE_ROWS;
+  const Tiles tiles(M);
   for (int64_t panel = 0, n = 0; n < N; ++panel, n += P) {
     const int64_t valid = N - n < P ? N - n : P;
-    // Rows are shared out evenly: 6 + 1 would leave a slow tile of one row, 4 + 3 does not.
-    for (int64_t i = 0, m = 0; i < tiles; ++i) {
-      const int64_t rows = (M - m + tiles - i - 1) / (tiles - i);
-      float* c = C + m * ldc + n;
-      const Start from = start.at(m, n);
-      switch (rows) {
-        case 1: tile_columns<1>(terms, n_terms, m, panel, valid, from, c, ldc); break;
-        case 2: tile_columns<2>(terms, n_terms, m, panel, valid, from, c, ldc); break;
-        case 3: tile_columns<3>(terms, n_terms, m, panel, valid, from, c, ldc); break;
-        case 4: tile_columns<4>(terms, n_terms, m, panel, valid, from, c, ldc); break;
-        case 5: tile_columns<5>(terms, n_terms, m, panel, valid, from, c, ldc); break;
-        default: tile_columns<6>(terms, n_terms, m, panel, valid, from, c, ldc); break;
-      }
-      m += rows;
-    }
+    for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++))
+      tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, start.at(m, n), C + m * ldc + n, ldc);
   }
 }
 
@@ -182,11 +190,23 @@ inline void add_few_lines(const float* A, int64_t M, int64_t lda, const float* B
   }
 }
 
+// to[i] = line i of `from` up to N columns, N columns apart. Whole vectors are copied: what they hold beyond is
+// overwritten by the next line or never used.
+template <int64_t N>
+inline void copy_lines(int64_t lines, const float* from, int64_t stride, float* to) {
+  for (int64_t i = 0; i < lines; ++i) {
+    Vec line[(N + V - 1) / V];
+    for (int64_t j = 0; j < N; j += V) line[j / V] = load(from + i * stride + j);
+    for (int64_t j = 0; j < N; j += V) store(to + i * N + j, line[j / V]);
+  }
+}
+
 // dW[A.cols, B.cols] += A^T B over `lines` lines: the gradient of a weight.
-// Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together.
+// Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together: B as a panel,
+// A as the columns of one tile after those of the other.
 inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                                    int64_t ldb, float* dW, int64_t ldw) {
-  constexpr int64_t BLOCK_LINES = 128, BLOCK_ROWS = 32 * TILE_ROWS, NEAR = 256;
+  constexpr int64_t BLOCK_LINES = 256, BLOCK_ROWS = 32 * TILE_ROWS, NEAR = 128;
   switch (lines) {
     case 1: return add_few_lines<1>(A, M, lda, B, N, ldb, dW, ldw);
     case 2: return add_few_lines<2>(A, M, lda, B, N, ldb, dW, ldw);
@@ -194,46 +214,37 @@ inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int
     case 4: return add_few_lines<4>(A, M, lda, B, N, ldb, dW, ldw);
     default: break;
   }
-  if (lines <= 8 || (lda <= NEAR && ldb <= NEAR)) {
+  if (lines <= 8 || M <= FEW_ROWS || (lda <= NEAR && ldb <= NEAR)) {
     const Term term = {A, 1, lda, B, ldb, P, lines};
     return multiply(M, N, &term, 1, {dW, ldw}, dW, ldw);
   }
-  alignas(64) float a_block[BLOCK_LINES * BLOCK_ROWS];
+  alignas(64) float a_block[BLOCK_LINES * BLOCK_ROWS + V];
   alignas(64) float b_block[BLOCK_LINES * P];
   for (int64_t k = 0; k < lines; k += BLOCK_LINES) {
     const int64_t K = lines - k < BLOCK_LINES ? lines - k : BLOCK_LINES;
     for (int64_t m = 0; m < M; m += BLOCK_ROWS) {
       const int64_t rows = M - m < BLOCK_ROWS ? M - m : BLOCK_ROWS;
-      for (int64_t i = 0; i < K; ++i) {
-        const float* from = A + (k + i) * lda + m;
-        float* to = a_block + i * BLOCK_ROWS;
-        for_vectors(rows, [&](int64_t j, auto get, auto put) { put(to + j, get(from + j)); });
-      }
+      const Tiles tiles(rows);
+      for (int64_t i = 0, first = m; i < tiles.count; first += tiles.rows(i++))
+        copy_lines<TILE_ROWS>(K, A + k * lda + first, lda, a_block + i * K * TILE_ROWS);
       for (int64_t n = 0; n < N; n += P) {
         const int64_t cols = N - n < P ? N - n : P;
-        for (int64_t i = 0; i < K; ++i) {
-          const float* from = B + (k + i) * ldb + n;
-          float* to = b_block + i * P;
-          if (cols == P)
-            for (int64_t j = 0; j < P; j += V) store(to + j, load(from + j));
-          else
-            for_vectors(cols, [&](int64_t j, auto get, auto put) { put(to + j, get(from + j)); });
+        copy_lines<P>(K, B + k * ldb + n, ldb, b_block);
+        for (int64_t i = 0, first = m; i < tiles.count; first += tiles.rows(i++)) {
+          const Term term = {a_block + i * K * TILE_ROWS, 1, TILE_ROWS, b_block, P, 0, K};
+          float* c = dW + first * ldw + n;
+          tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, {c, ldw}, c, ldw);
         }
-        // Two panels' width between panels tells multiply that B is laid out, not lying in place.
-        const Term term = {a_block, 1, BLOCK_ROWS, b_block, P, 2 * P, K};
-        multiply(rows, cols, &term, 1, {dW + m * ldw + n, ldw}, dW + m * ldw + n, ldw);
       }
     }
   }
 }
 
-// db += the sum of all lines.
+// db += the sum of all lines: their product with ones.
 inline void add_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, float* db) {
-  for_vectors(N, [&](int64_t j, auto get, auto put) {
-    Vec total = get(db + j);
-    for (int64_t i = 0; i < lines; ++i) total += get(B + i * ldb + j);
-    put(db + j, total);
-  });
+  const float one = 1.0f;
+  const Term term = {&one, 0, 0, B, ldb, P, lines};
+  multiply(1, N, &term, 1, {db, 0}, db, N);
 }
 
 }  // namespace KARUSEL_LEVEL

@@ -45,36 +45,42 @@ State slot(const Matrix& initial, int64_t H, int64_t t) {
   return {initial.data + (t % slots) * H, initial.stride};
 }
 
+// In loops of their own: each is short enough for the processor to work on many vectors at once.
 void gates_forward(int64_t H, float* a, const float* c_before, float* c, float* h) {
+  for_vectors(2 * H, [&](int64_t j, auto get, auto put) { put(a + j, sigmoid(get(a + j))); });
+  for_vectors(H, [&](int64_t j, auto get, auto put) { put(a + 2 * H + j, tanh(get(a + 2 * H + j))); });
+  for_vectors(H, [&](int64_t j, auto get, auto put) { put(a + 3 * H + j, sigmoid(get(a + 3 * H + j))); });
   for_vectors(H, [&](int64_t j, auto get, auto put) {
-    const Vec i = sigmoid(get(a + j));
-    const Vec f = sigmoid(get(a + H + j));
-    const Vec g = tanh(get(a + 2 * H + j));
-    const Vec o = sigmoid(get(a + 3 * H + j));
+    const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
     const Vec state = i * g + (c_before ? f * get(c_before + j) : Vec{});
-    put(a + j, i);
-    put(a + H + j, f);
-    put(a + 2 * H + j, g);
-    put(a + 3 * H + j, o);
     put(c + j, state);
     put(h + j, o * tanh(state));
   });
 }
 
-// a: gates in, their gradient out. carry: dc from the later step in (if follows), for the earlier step out.
-void gates_backward(int64_t H, float* a, const float* c_before, const float* c, const float* dh, const float* dc_end,
-                    bool follows, float* carry) {
+// What comes back to a step of one row; each part may be missing.
+struct Incoming {
+  const float* later;    // dh by way of the later step's gates
+  const float* dh;       // dh of the output of this step
+  const float* dh_end;   // dh and dc of the final state, at the row's last step
+  const float* dc_end;
+};
+
+// a: gates in, their gradient out. carry: dc from the later step in (if there is one), for the earlier step out.
+void gates_backward(int64_t H, float* a, const float* c_before, const float* c, const Incoming& in, float* carry) {
   for_vectors(H, [&](int64_t j, auto get, auto put) {
     const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
     const Vec tc = tanh(get(c + j));
-    const Vec dh_j = get(dh + j);
-    Vec dc = dh_j * o * (1.0f - tc * tc);
-    if (follows) dc += get(carry + j);
-    if (dc_end) dc += get(dc_end + j);
+    Vec dh = in.later ? get(in.later + j) : Vec{};
+    if (in.dh) dh += get(in.dh + j);
+    if (in.dh_end) dh += get(in.dh_end + j);
+    Vec dc = dh * o * (1.0f - tc * tc);
+    if (in.later) dc += get(carry + j);
+    if (in.dc_end) dc += get(in.dc_end + j);
     put(a + j, dc * g * i * (1.0f - i));
     put(a + H + j, c_before ? dc * get(c_before + j) * f * (1.0f - f) : Vec{});
     put(a + 2 * H + j, dc * i * (1.0f - g * g));
-    put(a + 3 * H + j, dh_j * tc * o * (1.0f - o));
+    put(a + 3 * H + j, dh * tc * o * (1.0f - o));
     put(carry + j, dc * f);
   });
 }
@@ -140,25 +146,15 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
     const bool last = call.reverse ? s.t == 0 : true;  // rows from `first_end` on end in this step
     const int64_t first_end = call.reverse ? 0 : (s.t + 1 < packing.steps ? packing.active[s.t + 1] : 0);
 
-    for (int64_t r = 0; r < s.n; ++r) {
-      float* sum = call.sum.row(r);
-      if (call.dh)
-        copy_row(call.dh.row(s.line + r), sum, H);
-      else
-        clear_row(sum, H);
-      if (call.dhn && last && r >= first_end) {
-        const float* end = call.dhn.row(r);
-        for_vectors(H, [&](int64_t j, auto get, auto put) { put(sum + j, get(sum + j) + get(end + j)); });
-      }
-    }
-    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, true, call.sum.data, call.sum.stride);
+    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, false, call.sum.data, call.sum.stride);
 
     const State c0 = slot(call.c0, H, s.t);
     for (int64_t r = 0; r < s.n; ++r) {
+      const bool ends = last && r >= first_end;
+      const Incoming in = {r < s.q ? call.sum.row(r) : nullptr, call.dh ? call.dh.row(s.line + r) : nullptr,
+                           ends && call.dhn ? call.dhn.row(r) : nullptr, ends && call.dcn ? call.dcn.row(r) : nullptr};
       const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
-      const float* dc_end = call.dcn && last && r >= first_end ? call.dcn.row(r) : nullptr;
-      gates_backward(H, gates.row(s.line + r), c_before, call.c.row(s.line + r), call.sum.row(r), dc_end, r < s.q,
-                     call.carry.row(r) + (s.t % d) * H);
+      gates_backward(H, gates.row(s.line + r), c_before, call.c.row(s.line + r), in, call.carry.row(r) + (s.t % d) * H);
     }
     if (call.dh0)
       multiply_transposed(s.n - s.m, gates.row(s.line + s.m), gates.stride, call.U, true, call.dh0.row(s.m),

@@ -67,9 +67,18 @@ inline Vec spread(float x) { return _mm256_set1_ps(x); }
 inline Vec spread(float x) { return Vec{x, x, x, x}; }
 #endif
 
-// Both return x itself when it is not a number, so that a fault stays visible.
-inline Vec maximum(Vec x, Vec bound) { return x < bound ? bound : x; }
-inline Vec minimum(Vec x, Vec bound) { return x > bound ? bound : x; }
+// Both return x itself when it is not a number, so that a fault stays visible. (GCC 12 warns of its own unmasked
+// intrinsics for 512 bits.)
+#if defined(__AVX512F__)
+inline Vec maximum(Vec x, float bound) { return _mm512_maskz_max_ps(0xFFFF, spread(bound), x); }
+inline Vec minimum(Vec x, float bound) { return _mm512_maskz_min_ps(0xFFFF, spread(bound), x); }
+#elif defined(__AVX__)
+inline Vec maximum(Vec x, float bound) { return _mm256_max_ps(spread(bound), x); }
+inline Vec minimum(Vec x, float bound) { return _mm256_min_ps(spread(bound), x); }
+#else
+inline Vec maximum(Vec x, float bound) { return x < bound ? spread(bound) : x; }
+inline Vec minimum(Vec x, float bound) { return x > bound ? spread(bound) : x; }
+#endif
 
 // The sums of n vectors, n <= 8, added to what c holds if so wished.
 #if defined(__AVX__) && !defined(__AVX512F__)
@@ -102,34 +111,34 @@ inline float sum(Vec v) {
   return parts[0];
 }
 
-// exp(x) = 2^n (1 + p), n = round(x / ln 2), p = exp(r) - 1 with |r| <= ln 2 / 2 by its Taylor series
-// to r^7 (remainder below 2e-8). Keeping p apart keeps exp(x) - 1 exact near zero.
-struct Exponential {
+// 2^t = 2^n (1 + p), n = round(t), p = 2^r - 1 with |r| <= 1/2: a polynomial of degree 5 without constant term,
+// minimax but for its first coefficient, which is ln 2, so that p / r is exact near zero. Error 1.1e-7 of 2^t.
+// Keeping p apart keeps 2^t - 1 exact near zero.
+struct PowerOfTwo {
   Vec scale;  // 2^n
   Vec p;
 };
 
-inline Exponential exponential(Vec x) {  // x in [-87, 88]
-  const float shift = 12582912.0f;       // 1.5 · 2^23: adding it rounds to a whole number
-  const Vec shifted = x * 1.44269504088896341f + shift;
-  const Vec n = shifted - shift;
-  const Vec r = (x - n * 0.693145751953125f) - n * 1.42860682030941723212e-6f;  // ln 2 in two parts
-  Vec q = r * (1.0f / 5040) + (1.0f / 720);
-  q = q * r + (1.0f / 120);
-  q = q * r + (1.0f / 24);
-  q = q * r + (1.0f / 6);
-  q = q * r + 0.5f;
-  q = q * r * r + r;
+inline PowerOfTwo power_of_two(Vec t) {  // t in [-126, 127]
+  const float shift = 12582912.0f + 127.0f;  // 1.5 · 2^23 rounds to a whole number; 127 makes its bits an exponent
+  const Vec shifted = t + shift;
+  const Vec r = t - (shifted - shift);
+  Vec q = r * 0.001330060651525855f + 0.009669691324234009f;
+  q = q * r + 0.05550558492541313f;
+  q = q * r + 0.24022282660007477f;
+  q = q * r + 0.6931471824645996f;
   Int bits;
   std::memcpy(&bits, &shifted, sizeof bits);
-  bits = (bits - 0x4B400000 + 127) << 23;
+  bits <<= 23;
   Vec scale;
   std::memcpy(&scale, &bits, sizeof scale);
-  return {scale, q};
+  return {scale, q * r};
 }
 
+constexpr float LOG2_E = 1.44269504088896341f;
+
 inline Vec exp(Vec x) {
-  const Exponential e = exponential(minimum(maximum(x, spread(-87.0f)), spread(88.0f)));
+  const PowerOfTwo e = power_of_two(minimum(maximum(x * LOG2_E, -126.0f), 127.0f));
   return e.scale * e.p + e.scale;
 }
 
@@ -137,7 +146,7 @@ inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
 
 // tanh(x) = m / (m + 2), m = exp(2x) - 1; never beyond ±1, exact to the last bits near zero.
 inline Vec tanh(Vec x) {
-  const Exponential e = exponential(minimum(maximum(x + x, spread(-40.0f)), spread(40.0f)));
+  const PowerOfTwo e = power_of_two(minimum(maximum(x * (2 * LOG2_E), -60.0f), 60.0f));
   const Vec m = e.scale * e.p + (e.scale - 1.0f);
   return m / (m + 2.0f);
 }
