@@ -17,7 +17,7 @@ namespace {
 constexpr int64_t MOST_LANES = 16;
 constexpr int64_t PIECE = 1 << 14;      // weights that one task updates
 constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
-constexpr int64_t FEW_ROWS = 3;         // products of so few rows read weights where they lie
+constexpr int64_t FEW_LINES = 16;       // products of so few lines in all read weights where they lie
 
 // Copies between a caller's array and the packed lines of a slice.
 template <class Copy>
@@ -169,8 +169,8 @@ double Executor::batch_weight(const Examples& examples, Selection batch) const {
   return total * static_cast<double>(shape.terms);
 }
 
-const float* Executor::pack(const float* weights, int64_t rows) {
-  if (rows <= FEW_ROWS || program_.packed().empty()) return nullptr;
+const float* Executor::pack(const float* weights, int64_t lines) {
+  if (lines <= FEW_LINES || program_.packed().empty()) return nullptr;
   float* panels = reserve(panels_, program_.panels_size());
   const int workers = program_.n_weights() < FEW_WEIGHTS ? 1 : threads_;
   parallel(workers, static_cast<int64_t>(program_.packed().size()),
@@ -198,7 +198,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
-  frame.panels = pack(weights, (batch.count + slices - 1) / slices);
+  frame.panels = pack(weights, (batch.count + slices - 1) / slices * examples.lengths[sorted_[0]]);
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 
@@ -336,7 +336,7 @@ Stepper::Stepper(Program program, const float* weights, int64_t rows, int64_t ma
       name_(static_cast<size_t>(rows)) {
   std::memcpy(weights_.resize(program_.n_weights()), weights,
               static_cast<size_t>(program_.n_weights()) * sizeof(float));
-  if (rows > FEW_ROWS && !program_.packed().empty()) {
+  if (!program_.packed().empty()) {
     float* panels = panels_.resize(program_.panels_size());
     for (size_t i = 0; i < program_.packed().size(); ++i) program_.pack(kernels_, weights_.data(), panels, i);
   }

@@ -106,7 +106,7 @@ class Executor {
   double run_slice(Frame, const Examples&, Worker&, int64_t slice, int64_t slices) const;
   void sort_rows(const Examples&, Selection batch);
   double batch_weight(const Examples&, Selection batch) const;
-  const float* pack(const float* weights, int64_t rows);
+  const float* pack(const float* weights, int64_t lines);
   void add_lanes(int64_t lanes);
   double gradient_norm();
   void update(Optimizer&, float rate);

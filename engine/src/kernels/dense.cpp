@@ -6,7 +6,7 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 
 void dense_forward(const DenseForward& call) {
-  const Term term = times(call.x.rows, call.x.data, call.x.stride, call.W);
+  const Term term = times(call.x.data, call.x.stride, call.W);
   multiply(call.x.rows, call.W.cols, &term, 1, {call.b.data, 0}, call.y.data, call.y.stride);
 }
 

@@ -38,15 +38,15 @@ struct Start {
 
 inline int64_t panels_size(int64_t K, int64_t N) { return (N + P - 1) / P * P * K; }
 
-constexpr int64_t FEW_ROWS = 3;
+constexpr int64_t FEW_ROWS = 2;  // so few leave most of a tile's registers idle
 
-// M lines of a times a weight: from its panels, or where it lies when the lines are few.
-inline Term times(int64_t M, const float* a, int64_t a_row, const Weight& W) {
-  if (W.panels && M > FEW_ROWS) return {a, a_row, 1, W.panels, P, P * W.rows, W.rows};
+// Lines of a times a weight: from its panels, or where it lies.
+inline Term times(const float* a, int64_t a_row, const Weight& W) {
+  if (W.panels) return {a, a_row, 1, W.panels, P, P * W.rows, W.rows};
   return {a, a_row, 1, W.data, W.cols, P, W.rows};
 }
 
-// `valid` columns of C: all vectors but the last are whole.
+// `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that follow.
 template <int MR, int NV>
 inline void tile(const Term* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t column, int64_t valid, Start start,
                  float* C, int64_t ldc) {
@@ -63,11 +63,11 @@ inline void tile(const Term* terms, int64_t n_terms, int64_t m, int64_t panel, i
     const Term& term = terms[s];
     const float* a = term.a + m * term.a_row;
     const float* b = term.b + panel * term.b_panel + column;
-    const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, K = term.K;
+    const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, b_panel = term.b_panel, K = term.K;
 #pragma GCC unroll 4
     for (int64_t k = 0; k < K; ++k) {
       Vec bv[NV];
-      for (int j = 0; j < NV; ++j) bv[j] = load(b + j * V);
+      for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
       for (int i = 0; i < MR; ++i) {
         const Vec av = spread(a[i * a_row]);
         for (int j = 0; j < NV; ++j) acc[i][j] += av * bv[j];
@@ -97,14 +97,17 @@ inline void tile_columns(const Term* terms, int64_t n_terms, int64_t m, int64_t 
   tile<MR, 1>(terms, n_terms, m, panel, 0, valid, start, C, ldc);
 }
 
-// One to three rows leave most of a tile's registers idle: wider tiles on B where it lies.
+// Wider tiles for few rows.
 template <int MR, int NV>
-inline void few_rows(int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc) {
-  int64_t n = 0;
-  for (; n + NV * V <= N; n += NV * V)
-    tile<MR, NV>(terms, n_terms, 0, 0, n, NV * V, start.at(0, n), C + n, ldc);
-  for (; n < N; n += V)
-    tile<MR, 1>(terms, n_terms, 0, 0, n, N - n < V ? N - n : V, start.at(0, n), C + n, ldc);
+inline void few_rows(int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc, bool backwards) {
+  constexpr int64_t WIDTH = NV * V;
+  const int64_t wide = N / WIDTH;
+  for (int64_t i = 0; i < wide; ++i) {
+    const int64_t n = (backwards ? wide - 1 - i : i) * WIDTH;
+    tile<MR, NV>(terms, n_terms, 0, n / P, 0, WIDTH, start.at(0, n), C + n, ldc);
+  }
+  for (int64_t n = wide * WIDTH; n < N; n += P)
+    tile_columns<MR>(terms, n_terms, 0, n / P, N - n < P ? N - n : P, start.at(0, n), C + n, ldc);
 }
 
 // M rows are shared out to tiles evenly: 6 + 1 would leave a slow tile of one row, 4 + 3 does not.
@@ -127,15 +130,12 @@ KARUSEL_INLINE inline void tile_rows(int64_t rows, const Term* terms, int64_t n_
   }
 }
 
-inline void multiply(int64_t M, int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc) {
+// `backwards`: few rows go through the columns from the end. Alternating steps then find in the cache what they left.
+inline void multiply(int64_t M, int64_t N, const Term* terms, int64_t n_terms, Start start, float* C, int64_t ldc,
+                     bool backwards = false) {
   if (M <= 0) return;
-  bool in_place = true;
-  for (int64_t s = 0; s < n_terms; ++s) in_place = in_place && terms[s].b_panel == P;
-  if (in_place && M <= FEW_ROWS) {
-    if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc);
-    if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc);
-    return few_rows<3, 3>(N, terms, n_terms, start, C, ldc);
-  }
+  if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
+  if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
   const Tiles tiles(M);
   for (int64_t panel = 0, n = 0; n < N; ++panel, n += P) {
     const int64_t valid = N - n < P ? N - n : P;
@@ -160,17 +160,26 @@ inline void dots(const float* a, const float* w, int64_t w_stride, int64_t K, bo
   sums<NR>(acc, add, c);
 }
 
-// C[M, W.rows] (+)= A[M, W.cols] W^T.
-inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const Weight& W, bool add, float* C, int64_t ldc) {
+// C[M, W.rows] (+)= A[M, W.cols] W^T. `backwards` as for multiply.
+inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const Weight& W, bool add, float* C, int64_t ldc,
+                                bool backwards = false) {
   if (W.panels_transposed) {
-    const Term term = {A, lda, 1, W.panels_transposed, P, P * W.cols, W.cols};
-    return multiply(M, W.rows, &term, 1, add ? Start{C, ldc} : Start{}, C, ldc);
+    Term term = {A, lda, 1, W.panels_transposed, P, P * W.cols, W.cols};
+    if (backwards) term = {A + W.cols - 1, lda, -1, W.panels_transposed + (W.cols - 1) * P, -P, P * W.cols, W.cols};
+    return multiply(M, W.rows, &term, 1, add ? Start{C, ldc} : Start{}, C, ldc, backwards);
   }
+  constexpr int64_t MANY = 8;
+  const int64_t many = W.rows / MANY;
   for (int64_t m = 0; m < M; ++m) {
-    int64_t r = 0;
-    for (; r + 8 <= W.rows; r += 8) dots<8>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
-    for (; r + 2 <= W.rows; r += 2) dots<2>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
-    for (; r < W.rows; ++r) dots<1>(A + m * lda, W.data + r * W.cols, W.cols, W.cols, add, C + m * ldc + r);
+    const float* a = A + m * lda;
+    float* c = C + m * ldc;
+    for (int64_t i = 0; i < many; ++i) {
+      const int64_t r = (backwards ? many - 1 - i : i) * MANY;
+      dots<MANY>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
+    }
+    int64_t r = many * MANY;
+    for (; r + 2 <= W.rows; r += 2) dots<2>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
+    for (; r < W.rows; ++r) dots<1>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
   }
 }
 

@@ -102,10 +102,10 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
 
     const auto rows = [&](int64_t first, int64_t count, State h_before, State c_before) {
       if (count <= 0) return;
-      Term terms[2] = {times(count, call.x.row(s.line + first), call.x.stride, call.W), {}};
-      if (h_before.data) terms[1] = times(count, h_before.row(first), h_before.stride, call.U);
+      Term terms[2] = {times(call.x.row(s.line + first), call.x.stride, call.W), {}};
+      if (h_before.data) terms[1] = times(h_before.row(first), h_before.stride, call.U);
       multiply(count, 4 * H, terms, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
-               call.gates.stride);
+               call.gates.stride, k % 2 == 1);
       for (int64_t r = first; r < first + count; ++r)
         gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r), call.h.row(s.line + r));
     };
@@ -146,7 +146,8 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
     const bool last = call.reverse ? s.t == 0 : true;  // rows from `first_end` on end in this step
     const int64_t first_end = call.reverse ? 0 : (s.t + 1 < packing.steps ? packing.active[s.t + 1] : 0);
 
-    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, false, call.sum.data, call.sum.stride);
+    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, false, call.sum.data, call.sum.stride,
+                        k % 2 == 1);
 
     const State c0 = slot(call.c0, H, s.t);
     for (int64_t r = 0; r < s.n; ++r) {
