@@ -25,10 +25,10 @@ using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, in
 using OutputTuple = std::tuple<int64_t, int64_t, int64_t, Outputs, ReadIndices, int64_t>;
 
 Program make_program(const std::vector<BufferTuple>& buffers, int64_t n_weights, const std::vector<Program::CallTuple>& calls,
-                     std::vector<int64_t> offsets, int64_t arena_size) {
+                     std::vector<int64_t> offsets, int64_t arena_size, bool half = false) {
   std::vector<Buffer> list;
   for (const auto& [extent, width, state] : buffers) list.push_back({static_cast<Extent>(extent), width, state});
-  Program program(std::move(list), n_weights, calls, kernels().panel);
+  Program program(std::move(list), n_weights, calls, kernels().panel, half);
   program.place(std::move(offsets), arena_size);
   return program;
 }
@@ -55,8 +55,8 @@ NB_MODULE(_engine, m) {
       .def("__init__",
            [](Executor* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
               const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
-              int64_t slice_rows, int64_t max_steps, int threads) {
-             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size), slice_rows,
+              int64_t slice_rows, int64_t max_steps, int threads, bool half) {
+             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size, half), slice_rows,
                                  max_steps, threads);
            })
       .def("evaluate",
@@ -127,6 +127,7 @@ NB_MODULE(_engine, m) {
           },
           nb::rv_policy::reference_internal);
 
+  m.def("multiplies_bf16", [] { return kernels().half; });
   m.def("level", [] { return std::string(kernels().level); });
   m.def("supported_levels", [] {
     std::vector<std::string> names;

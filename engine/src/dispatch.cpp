@@ -18,6 +18,9 @@ extern const Kernels table;
 namespace v4 {
 extern const Kernels table;
 }
+namespace v4bf16 {
+extern const Kernels table;
+}
 #else
 namespace portable {
 extern const Kernels table;
@@ -48,8 +51,10 @@ const Levels& levels() {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
       l.add(v3::table);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       l.add(v4::table);
+      if (__builtin_cpu_supports("avx512bf16")) l.add(v4bf16::table);
+    }
 #else
     l.add(portable::table);
 #endif

@@ -49,8 +49,9 @@ bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
 
 }  // namespace
 
-Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel)
-    : buffers_(std::move(buffers)), n_weights_(n_weights) {
+Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel,
+                 bool half)
+    : buffers_(std::move(buffers)), n_weights_(n_weights), half_(half) {
   const auto panels_of = [this](Argument& weight, bool transposed) {
     size_t at = 0;
     while (at < packed_.size() && packed_[at].first != weight.first) ++at;
@@ -108,7 +109,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     const auto place_panels = [&](int64_t& at, int64_t rows, int64_t cols) {
       if (at < 0) return;
       at = panels_size_;
-      panels_size_ += (cols + panel - 1) / panel * panel * rows;
+      panels_size_ += (cols + panel - 1) / panel * panel * (half ? (rows + 1) / 2 : rows);
     };
     place_panels(w.panels, w.rows, w.cols);
     place_panels(w.panels_transposed, w.cols, w.rows);
@@ -123,7 +124,7 @@ void Program::place(std::vector<int64_t> offsets, int64_t arena_size) {
 
 void Program::pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const {
   const PackedWeight& w = packed_[at];
-  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr};
+  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, half_};
   if (w.panels >= 0) kernels.pack(weight, panels + w.panels);
   if (w.panels_transposed >= 0) kernels.pack_transposed(weight, panels + w.panels_transposed);
 }
@@ -164,7 +165,7 @@ double Program::run(const Frame& frame, const Call& call) const {
   };
   const auto weight = [&](size_t i) -> Weight {
     const Argument& a = call.arguments[i];
-    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr};
+    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr, half_};
     if (frame.panels && a.packed >= 0) {
       const PackedWeight& packed = packed_[static_cast<size_t>(a.packed)];
       if (packed.panels >= 0) w.panels = frame.panels + packed.panels;

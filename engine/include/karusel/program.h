@@ -91,8 +91,10 @@ class Program {
   using ArgumentTuple = std::tuple<int, int64_t, int64_t, int64_t, int64_t>;
   using CallTuple = std::tuple<std::string, std::vector<ArgumentTuple>, std::vector<float>>;
 
+  // panel: columns of a panel. half: panels hold bf16.
   // Throws std::invalid_argument for a call that does not fit its kernel.
-  Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel);
+  Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel,
+          bool half = false);
 
   // Where each buffer begins: in the arena of a slice, or in the state.
   void place(std::vector<int64_t> offsets, int64_t arena_size);
@@ -129,6 +131,7 @@ class Program {
   int64_t arena_size_ = 0;
   int64_t n_weights_ = 0;
   int64_t panels_size_ = 0;
+  bool half_ = false;
   bool has_loss_ = false;
   LossShape loss_shape_ = {};
 };

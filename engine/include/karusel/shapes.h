@@ -37,7 +37,7 @@ struct IndexMatrix {
 };
 
 // A weight [rows, cols], row-major without gaps, as one operand of matrix products.
-// `panels` and `panels_transposed` hold the same numbers laid out for the register tile (gemm.h), or
+// `panels` and `panels_transposed` hold the same numbers laid out for the register tile (tile.h), or
 // are nullptr when laying out costs more than it saves.
 // Memory behind `data` is readable 16 floats beyond the end: tiles load whole vectors.
 struct Weight {
@@ -46,6 +46,7 @@ struct Weight {
   int64_t cols = 0;
   const float* panels = nullptr;
   const float* panels_transposed = nullptr;
+  bool half = false;  // panels hold pairs of bf16, two rows of the weight (or of its transpose) in one
 
   KARUSEL_INLINE explicit operator bool() const { return data != nullptr; }
 };

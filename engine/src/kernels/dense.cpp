@@ -6,8 +6,8 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 
 void dense_forward(const DenseForward& call) {
-  const Term term = times(call.x.data, call.x.stride, call.W);
-  multiply(call.x.rows, call.W.cols, &term, 1, {call.b.data, 0}, call.y.data, call.y.stride);
+  const Factor factor = {call.x.data, call.x.stride, &call.W};
+  multiply(call.x.rows, call.W.cols, &factor, 1, {call.b.data, 0}, call.y.data, call.y.stride);
 }
 
 void dense_backward(const DenseBackward& call) {
@@ -15,30 +15,39 @@ void dense_backward(const DenseBackward& call) {
     multiply_transposed(call.dy.rows, call.dy.data, call.dy.stride, call.W, call.accumulate, call.dx.data,
                         call.dx.stride);
   add_transposed_product(call.x.rows, call.x.data, call.x.cols, call.x.stride, call.dy.data, call.dy.cols,
-                         call.dy.stride, call.dW.data, call.dW.stride);
+                         call.dy.stride, call.W.half, call.dW.data, call.dW.stride);
   if (call.db) add_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.db.data);
 }
 
-void pack(const Weight& W, float* panels) {
-  for (int64_t n = 0; n < W.cols; n += P) {
-    const int64_t valid = W.cols - n < P ? W.cols - n : P;
-    for (int64_t k = 0; k < W.rows; ++k, panels += P) {
-      if (valid < P) std::memset(panels, 0, sizeof(float) * static_cast<size_t>(P));
-      std::memcpy(panels, W.data + k * W.cols + n, sizeof(float) * static_cast<size_t>(valid));
+// Both read the weight by rows and by columns through strides: its transpose has them swapped.
+static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, bool half, float* panels) {
+  for (int64_t n = 0; n < N; n += P) {
+    const int64_t valid = N - n < P ? N - n : P;
+    const auto at = [&](int64_t k, int64_t j) { return k < K && j < valid ? W[k * row + (n + j) * col] : 0.0f; };
+    if (half) {
+      for (int64_t k = 0; k < K; k += 2, panels += P) {
+        float first[P], second[P];
+        for (int64_t j = 0; j < P; ++j) first[j] = at(k, j), second[j] = at(k + 1, j);
+        for (int64_t j = 0; j < P; j += V)
+          store(reinterpret_cast<Pair*>(panels + j), paired(load(first + j), load(second + j)));
+      }
+    } else if (col == 1) {
+      for (int64_t k = 0; k < K; ++k, panels += P) {
+        if (valid < P) std::memset(panels, 0, sizeof(float) * static_cast<size_t>(P));
+        std::memcpy(panels, W + k * row + n, sizeof(float) * static_cast<size_t>(valid));
+      }
+    } else {
+      for (int64_t j = 0; j < P; ++j)
+        for (int64_t k = 0; k < K; ++k) panels[k * P + j] = at(k, j);
+      panels += K * P;
     }
   }
 }
 
+void pack(const Weight& W, float* panels) { lay_out(W.data, W.rows, W.cols, W.cols, 1, W.half, panels); }
+
 void pack_transposed(const Weight& W, float* panels) {
-  for (int64_t n = 0; n < W.rows; n += P, panels += P * W.cols) {
-    const int64_t valid = W.rows - n < P ? W.rows - n : P;
-    for (int64_t j = 0; j < P; ++j) {
-      if (j < valid)
-        for (int64_t k = 0; k < W.cols; ++k) panels[k * P + j] = W.data[(n + j) * W.cols + k];
-      else
-        for (int64_t k = 0; k < W.cols; ++k) panels[k * P + j] = 0.0f;
-    }
-  }
+  lay_out(W.data, W.cols, W.rows, 1, W.cols, W.half, panels);
 }
 
 }  // namespace KARUSEL_LEVEL

@@ -102,9 +102,9 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
 
     const auto rows = [&](int64_t first, int64_t count, State h_before, State c_before) {
       if (count <= 0) return;
-      Term terms[2] = {times(call.x.row(s.line + first), call.x.stride, call.W), {}};
-      if (h_before.data) terms[1] = times(h_before.row(first), h_before.stride, call.U);
-      multiply(count, 4 * H, terms, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
+      const Factor factors[2] = {{call.x.row(s.line + first), call.x.stride, &call.W},
+                                 {h_before.row(first), h_before.stride, &call.U}};
+      multiply(count, 4 * H, factors, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
                call.gates.stride, k % 2 == 1);
       for (int64_t r = first; r < first + count; ++r)
         gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r), call.h.row(s.line + r));
@@ -171,7 +171,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
     multiply_transposed(packing.total, gates.data, gates.stride, call.W, call.accumulate, call.dx.data, call.dx.stride);
   add_lines(packing.total, gates.data, G, gates.stride, call.db.data);
   add_transposed_product(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride,
-                         call.dW.data, call.dW.stride);
+                         call.W.half, call.dW.data, call.dW.stride);
 
   // dU sums over all pairs of a step and the one before. Steps whose pairs lie one behind the other in
   // memory are taken together: with equal lengths that is one product over all of time.
@@ -179,7 +179,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   const auto flush = [&] {
     if (lines > 0)
       add_transposed_product(lines, call.h.row(first_before), H, call.h.stride, gates.row(first), G, gates.stride,
-                             call.dU.data, call.dU.stride);
+                             call.U.half, call.dU.data, call.dU.stride);
     lines = 0;
   };
   for (int64_t t = 0; t < packing.steps; ++t) {
@@ -194,7 +194,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
     }
     if (const State h0 = slot(call.h0, H, t); h0.data && s.n > s.m)
       add_transposed_product(s.n - s.m, h0.row(s.m), H, h0.stride, gates.row(s.line + s.m), G, gates.stride,
-                             call.dU.data, call.dU.stride);
+                             call.U.half, call.dU.data, call.dU.stride);
   }
   flush();
 }

@@ -67,6 +67,52 @@ inline Vec spread(float x) { return _mm256_set1_ps(x); }
 inline Vec spread(float x) { return Vec{x, x, x, x}; }
 #endif
 
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
+
+// Two bf16 in 32 bits, the first in the lower half. A bf16 is the upper half of a float32, rounded to nearest even.
+struct Pair {
+  uint32_t bits;
+};
+
+inline Int load(const Pair* p) {
+  Int v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(Pair* p, Int v) { std::memcpy(p, &v, sizeof v); }
+inline Int spread(Pair x) { return static_cast<int32_t>(x.bits) - Int{}; }
+
+// Rounded, still in the upper half; the lower half is zero.
+inline Int rounded(Vec x) {
+  Int bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return (bits + 0x7FFF + ((bits >> 16) & 1)) & ~0xFFFF;
+}
+
+inline Int paired(Vec first, Vec second) { return ((rounded(first) >> 16) & 0xFFFF) | rounded(second); }
+
+// Neighbours of x become pairs: V / 2 of them, or the first n.
+inline void store_rounded(Pair* p, Vec x, int64_t n = V / 2) {
+  typedef int16_t Half __attribute__((vector_size(2 * KARUSEL_VECTOR)));
+  const Half half = __builtin_convertvector(rounded(x) >> 16, Half);
+  std::memcpy(p, &half, static_cast<size_t>(n) * sizeof(Pair));
+}
+
+// c + the products of both halves.
+#if defined(__AVX512BF16__)
+inline Vec multiply_add(Int a, Int b, Vec c) {
+  return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+}
+#else
+inline Vec upper(Int x) {
+  x &= ~0xFFFF;
+  Vec v;
+  std::memcpy(&v, &x, sizeof v);
+  return v;
+}
+inline Vec multiply_add(Int a, Int b, Vec c) { return upper(a) * upper(b) + (upper(a << 16) * upper(b << 16) + c); }
+#endif
+
 // Both return x itself when it is not a number, so that a fault stays visible. (GCC 12 warns of its own unmasked
 // intrinsics for 512 bits.)
 #if defined(__AVX512F__)

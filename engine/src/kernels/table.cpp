@@ -12,6 +12,11 @@ extern const Kernels table;
 const Kernels table = {
     KARUSEL_NAME(KARUSEL_LEVEL),
     P,
+#if defined(__AVX512BF16__)
+    true,
+#else
+    false,
+#endif
     lstm_forward,
     lstm_backward,
     dense_forward,

@@ -44,11 +44,14 @@ def _serialize(program: Program, placed: Plan) -> tuple[_Buffers, int, _Calls, l
 
 
 class NativeExecutor:
-    """Runs a program in the engine, on up to `threads` threads; results do not depend on their number."""
+    """Runs a program in the engine, on up to `threads` threads; results do not depend on their number.
+
+    half: whether matrix products round their factors to bf16.
+    """
 
     dtype = np.float32
 
-    def __init__(self, program: Program, max_steps: int, threads: int) -> None:
+    def __init__(self, program: Program, max_steps: int, threads: int, *, half: bool = False) -> None:
         self.program = program
         self.plan = plan(program, SLICE_ROWS, max_steps)
         check_memory(
@@ -56,7 +59,7 @@ class NativeExecutor:
             f"a batch of sequences of {max_steps:,} steps through this network",
         )
         self._buffers = {buffer: i for i, buffer in enumerate(program.buffers)}
-        self._engine = _engine.Executor(*_serialize(program, self.plan), SLICE_ROWS, max_steps, threads)
+        self._engine = _engine.Executor(*_serialize(program, self.plan), SLICE_ROWS, max_steps, threads, half)
 
     @property
     def allocations(self) -> int:

@@ -1,0 +1,142 @@
+// The register tile of a matrix product and the loops around it.
+//
+//   C[M, N] = start + sum over terms of A[M, K] B[K, N]
+//
+// A is reached by two strides, so the same tile serves A and its transpose. B is read in panels of P columns, either
+// where it lies (row-major) or laid out panel after panel. A and B hold floats, or pairs of bf16: two neighbours along
+// K in 32 bits, so that K counts pairs; sums are float32 either way.
+// B must be readable up to the next whole vector beyond its last column; C is never written there.
+#pragma once
+
+#include "simd.h"
+
+namespace karusel {
+namespace KARUSEL_LEVEL {
+
+// The tile is TILE_ROWS x TILE_VECTORS vectors of C in registers.
+constexpr int64_t TILE_ROWS = 6;
+constexpr int64_t TILE_VECTORS = V == 16 ? 4 : 2;
+constexpr int64_t P = TILE_VECTORS * V;
+
+template <class Number>  // float or Pair
+struct Term {
+  const Number* a = nullptr;
+  int64_t a_row = 0;   // distance between A's rows
+  int64_t a_step = 0;  // distance between A's columns
+  const Number* b = nullptr;
+  int64_t b_row = 0;    // distance between B's rows inside a panel
+  int64_t b_panel = 0;  // distance between panels
+  int64_t K = 0;
+};
+
+// What the sum starts from: zero, a bias in every row (row distance 0), or what C holds.
+struct Start {
+  const float* data = nullptr;
+  int64_t row = 0;
+
+  Start at(int64_t m, int64_t n) const { return data ? Start{data + m * row + n, row} : Start{}; }
+};
+
+// `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that follow.
+template <int MR, int NV, class Number>
+inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start, float* C,
+                 int64_t ldc) {
+  const int64_t rest = valid - (NV - 1) * V;
+  const auto whole = [rest](int j) { return j < NV - 1 || rest == V; };
+
+  Vec acc[MR][NV];
+  for (int i = 0; i < MR; ++i)
+    for (int j = 0; j < NV; ++j) {
+      const float* from = start.data + i * start.row + j * V;
+      acc[i][j] = !start.data ? Vec{} : whole(j) ? load(from) : load(from, rest);
+    }
+  for (int64_t s = 0; s < n_terms; ++s) {
+    const Term<Number>& term = terms[s];
+    const Number* a = term.a + m * term.a_row;
+    const Number* b = term.b + panel * term.b_panel;
+    const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, b_panel = term.b_panel, K = term.K;
+#pragma GCC unroll 4
+    for (int64_t k = 0; k < K; ++k) {
+      decltype(load(b)) bv[NV];
+      for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
+      for (int i = 0; i < MR; ++i) {
+        const auto av = spread(a[i * a_row]);
+        for (int j = 0; j < NV; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
+      }
+      a += a_step;
+      b += b_row;
+    }
+  }
+  for (int i = 0; i < MR; ++i)
+    for (int j = 0; j < NV; ++j) {
+      if (whole(j))
+        store(C + i * ldc + j * V, acc[i][j]);
+      else
+        store(C + i * ldc + j * V, acc[i][j], rest);
+    }
+}
+
+template <int MR, class Number>
+inline void tile_columns(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
+                         float* C, int64_t ldc) {
+  const int64_t vectors = (valid + V - 1) / V;
+  if constexpr (TILE_VECTORS == 4) {
+    if (vectors == 4) return tile<MR, 4>(terms, n_terms, m, panel, valid, start, C, ldc);
+    if (vectors == 3) return tile<MR, 3>(terms, n_terms, m, panel, valid, start, C, ldc);
+  }
+  if (vectors == 2) return tile<MR, 2>(terms, n_terms, m, panel, valid, start, C, ldc);
+  tile<MR, 1>(terms, n_terms, m, panel, valid, start, C, ldc);
+}
+
+template <class Number>
+KARUSEL_INLINE inline void tile_rows(int64_t rows, const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel,
+                                     int64_t valid, Start start, float* C, int64_t ldc) {
+  switch (rows) {
+    case 1: return tile_columns<1>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 2: return tile_columns<2>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 3: return tile_columns<3>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 4: return tile_columns<4>(terms, n_terms, m, panel, valid, start, C, ldc);
+    case 5: return tile_columns<5>(terms, n_terms, m, panel, valid, start, C, ldc);
+    default: return tile_columns<6>(terms, n_terms, m, panel, valid, start, C, ldc);
+  }
+}
+
+// M rows are shared out to tiles evenly: 6 + 1 would leave a slow tile of one row, 4 + 3 does not.
+struct Tiles {
+  int64_t count, least, longer;  // the first `longer` tiles have least + 1 rows
+
+  explicit Tiles(int64_t M) : count((M + TILE_ROWS - 1) / TILE_ROWS), least(M / count), longer(M % count) {}
+  int64_t rows(int64_t i) const { return least + (i < longer); }
+};
+
+// One or two rows leave most of a tile's registers idle: wider tiles.
+template <int MR, int NV, class Number>
+inline void few_rows(int64_t N, const Term<Number>* terms, int64_t n_terms, Start start, float* C, int64_t ldc,
+                     bool backwards) {
+  constexpr int64_t WIDTH = NV * V;
+  const int64_t wide = N / WIDTH;
+  for (int64_t i = 0; i < wide; ++i) {
+    const int64_t n = (backwards ? wide - 1 - i : i) * WIDTH;
+    tile<MR, NV>(terms, n_terms, 0, n / P, WIDTH, start.at(0, n), C + n, ldc);
+  }
+  for (int64_t n = wide * WIDTH; n < N; n += P)
+    tile_columns<MR>(terms, n_terms, 0, n / P, N - n < P ? N - n : P, start.at(0, n), C + n, ldc);
+}
+
+// `backwards`: few rows go through the columns from the end. Alternating steps then find in the cache what they left.
+template <class Number>
+inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_terms, Start start, float* C, int64_t ldc,
+                     bool backwards = false) {
+  if (M <= 0) return;
+  if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
+  if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
+  const Tiles tiles(M);
+  for (int64_t panel = 0, n = 0; n < N; ++panel, n += P) {
+    const int64_t valid = N - n < P ? N - n : P;
+    for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++))
+      tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, start.at(m, n), C + m * ldc + n, ldc);
+  }
+}
+
+}  // namespace KARUSEL_LEVEL
+}  // namespace karusel
