@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "karusel/executor.h"
+#include "karusel/stepper.h"
 #include "karusel/threads.h"
 
 using namespace karusel;
@@ -259,13 +260,13 @@ void test_stepper() {
   Stepper whole = made(), single = made();
   std::vector<float> all(static_cast<size_t>(rows * steps * H)), one(static_cast<size_t>(rows * H)),
       now(static_cast<size_t>(rows * I));
-  whole.run(x.data(), steps, all.data());
+  whole.run(x.data(), steps, 0, steps, all.data());
   double worst = 0;
   for (int64_t t = 0; t < steps; ++t) {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t i = 0; i < I; ++i)
         now[static_cast<size_t>(r * I + i)] = x[static_cast<size_t>((r * steps + t) * I + i)];
-    single.run(now.data(), 1, one.data());
+    single.run(now.data(), 1, 0, 1, one.data());
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t h = 0; h < H; ++h)
         worst = std::fmax(worst, std::fabs(static_cast<double>(one[static_cast<size_t>(r * H + h)]) -

@@ -200,20 +200,35 @@ class ReferenceStepper:
         self.program = program
         self._weights = weights.copy()
         self._rows = rows
+        self._max_steps = max_steps
         self._states = {b.name: np.zeros((rows, b.width)) for b in program.states.values()}
 
-    def run(self, x: Array, steps: int, y: Array) -> None:
-        packing = pack(np.full(self._rows, steps, dtype=np.int64))
-        memory = _Memory(self.program, packing, self._weights, None, self._states)
+    def step(self, x: Any) -> None:
+        """Always the long way."""
 
-        x_lines = x.reshape(self._rows, steps, -1).swapaxes(0, 1).reshape(steps * self._rows, -1)
-        memory.arrays[self.program.inputs["x"].name][:] = x_lines
-        for call in self.program.forward:
-            memory.run(call, 0, 0.0)
+    def run(self, x: Array, first: int, last: int, y: Array) -> None:
         view = self.program.outputs["y"]
-        lines = steps if view.extent is Extent.STEPS else 1
-        out = memory.arrays[view.buffer.name]
-        y.reshape(self._rows, lines, -1)[:] = out.reshape(lines, self._rows, -1).swapaxes(0, 1)
+        for t in range(first, last, self._max_steps):
+            steps = min(self._max_steps, last - t)
+            packing = pack(np.full(self._rows, steps, dtype=np.int64))
+            memory = _Memory(self.program, packing, self._weights, None, self._states)
+            x_lines = x[:, t : t + steps].swapaxes(0, 1).reshape(steps * self._rows, -1)
+            memory.arrays[self.program.inputs["x"].name][:] = x_lines
+            for call in self.program.forward:
+                memory.run(call, 0, 0.0)
+            out = memory.arrays[view.buffer.name]
+            if view.extent is Extent.STEPS:
+                y[:, t : t + steps] = out.reshape(steps, self._rows, -1).swapaxes(0, 1)
+            else:
+                y[:] = out
 
-    def state(self, name: str, width: int) -> Array:
-        return self._states[name]
+    @property
+    def state(self) -> Array:
+        return np.concatenate(list(self._states.values()), axis=1)
+
+    @state.setter
+    def state(self, value: Array) -> None:
+        first = 0
+        for state in self._states.values():
+            state[:] = value[:, first : first + state.shape[1]]
+            first += state.shape[1]
