@@ -1,4 +1,4 @@
-// The Python module karusel._engine: arrays in, arrays out, the lock released; nothing else.
+// The Python module karusel._engine: arrays and numbers in, arrays out, the lock released; nothing else.
 // src/karusel/program/native.py is its only user and checks everything before it comes here.
 #include <nanobind/stl/optional.h>
 

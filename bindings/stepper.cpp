@@ -181,7 +181,7 @@ void bind_stepper(nb::module_& m) {
              new (self) StreamStepper(make_program(buffers, n_weights, calls, std::move(offsets), arena_size), weights,
                                       rows, max_steps, state_size, input, output, symbols, std::move(y));
            })
-      .def("step", &StreamStepper::step)
+      .def("step", &StreamStepper::step, nb::arg().none())
       .def("run", &StreamStepper::run)
       .def("read_state", &StreamStepper::read_state)
       .def("write_state", &StreamStepper::write_state);

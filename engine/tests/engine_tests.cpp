@@ -1,5 +1,6 @@
 // The engine without Python: kernels against their obvious versions, whole programs against finite
 // differences and against themselves on other numbers of threads. Run under sanitizers by ./dev sanitize.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -273,6 +274,26 @@ void test_stepper() {
                                            static_cast<double>(all[static_cast<size_t>((r * steps + t) * H + h)])));
   }
   check(worst < 1e-6, "single steps equal the chunk");
+
+  Stepper pieces = made();
+  std::vector<float> parts(all.size());
+  for (int64_t first = 0; first < steps; first += 7)
+    pieces.run(x.data(), steps, first, std::min(first + 7, steps), parts.data());
+  check(parts == all, "pieces of a run fill their part of y");
+  check(std::equal(pieces.state(), pieces.state() + state, whole.state()), "pieces leave the state of the whole");
+
+  // An arena for fewer steps: the run is cut into chunks inside.
+  int64_t small_arena = 0;
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].state) continue;
+    offsets[i] = small_arena;
+    small_arena += (buffers[i].width * rows * (buffers[i].extent == Extent::steps ? 6 : 1) + 15) / 16 * 16;
+  }
+  Program program(buffers, n, calls, kernels().panel);
+  program.place(offsets, small_arena);
+  Stepper chunks(std::move(program), weights.data(), rows, 6, state, 0, 3);
+  chunks.run(x.data(), steps, 0, steps, parts.data());
+  check(parts == all, "chunks inside a run equal one chunk");
 }
 
 }  // namespace

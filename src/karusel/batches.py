@@ -146,7 +146,7 @@ def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[A
         array = np.asarray(data)
         if array.dtype == object or array.dtype.kind not in "fiub":
             array = array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{what}{where} must hold numbers only, in rows of one length") from None
     wanted = np.dtype(dtype)
     if wanted.kind == "i" and array.dtype.kind == "f" and not (np.isfinite(array) & (array % 1 == 0)).all():

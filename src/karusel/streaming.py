@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Stepper", "Stream"]
 
-CHUNK_STEPS = 256  # steps that an executor plans its memory for
+CHUNK_STEPS = 64  # steps that an executor plans its memory for
 PIECE_WORK = 1 << 30  # products between two looks at Ctrl-C: some tenths of a second
 
 
@@ -142,8 +142,6 @@ class Stream:
     def _long_step(self, x: Any) -> NDArray[Any]:
         """A step that the executor does not take by itself: to be converted, or refused, or much work."""
         given = self._read(x)
-        if given.ndim == 0:
-            given = given[None]
         single = self.rows == 1 and given.shape == (self._inputs,)
         if not single and given.shape != (self.rows, self._inputs):
             raise DataError(

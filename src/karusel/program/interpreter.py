@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -202,33 +203,40 @@ class ReferenceStepper:
         self._rows = rows
         self._max_steps = max_steps
         self._states = {b.name: np.zeros((rows, b.width)) for b in program.states.values()}
+        self._turn = threading.Lock()
 
     def step(self, x: Any) -> None:
         """Always the long way."""
 
     def run(self, x: Array, first: int, last: int, y: Array) -> None:
+        with self._turn:
+            for t in range(first, last, self._max_steps):
+                self._run_chunk(x, t, min(t + self._max_steps, last), y)
+
+    def _run_chunk(self, x: Array, first: int, last: int, y: Array) -> None:
+        steps = last - first
+        packing = pack(np.full(self._rows, steps, dtype=np.int64))
+        memory = _Memory(self.program, packing, self._weights, None, self._states)
+        x_lines = x[:, first:last].swapaxes(0, 1).reshape(steps * self._rows, -1)
+        memory.arrays[self.program.inputs["x"].name][:] = x_lines
+        for call in self.program.forward:
+            memory.run(call, 0, 0.0)
         view = self.program.outputs["y"]
-        for t in range(first, last, self._max_steps):
-            steps = min(self._max_steps, last - t)
-            packing = pack(np.full(self._rows, steps, dtype=np.int64))
-            memory = _Memory(self.program, packing, self._weights, None, self._states)
-            x_lines = x[:, t : t + steps].swapaxes(0, 1).reshape(steps * self._rows, -1)
-            memory.arrays[self.program.inputs["x"].name][:] = x_lines
-            for call in self.program.forward:
-                memory.run(call, 0, 0.0)
-            out = memory.arrays[view.buffer.name]
-            if view.extent is Extent.STEPS:
-                y[:, t : t + steps] = out.reshape(steps, self._rows, -1).swapaxes(0, 1)
-            else:
-                y[:] = out
+        out = memory.arrays[view.buffer.name]
+        if view.extent is Extent.STEPS:
+            y[:, first:last] = out.reshape(steps, self._rows, -1).swapaxes(0, 1)
+        else:
+            y[:] = out
 
     @property
     def state(self) -> Array:
-        return np.concatenate(list(self._states.values()), axis=1)
+        with self._turn:
+            return np.concatenate([np.zeros((self._rows, 0)), *self._states.values()], axis=1)
 
     @state.setter
     def state(self, value: Array) -> None:
         first = 0
-        for state in self._states.values():
-            state[:] = value[:, first : first + state.shape[1]]
-            first += state.shape[1]
+        with self._turn:
+            for state in self._states.values():
+                state[:] = value[:, first : first + state.shape[1]]
+                first += state.shape[1]

@@ -164,7 +164,7 @@ class NativeStepper:
     def state(self) -> NDArray[Any]:
         flat = np.empty(self._state_size, dtype=self.dtype)
         self._engine.read_state(flat)
-        return np.concatenate(self._parts(flat), axis=1)
+        return np.concatenate([np.zeros((self._rows, 0), self.dtype), *self._parts(flat)], axis=1)
 
     @state.setter
     def state(self, value: NDArray[Any]) -> None:
