@@ -1,37 +1,16 @@
-// The Python module karusel._engine: arrays in, arrays out, the lock released; nothing else.
+// The Python module karusel._engine: arrays and numbers in, arrays out, the lock released; nothing else.
 // src/karusel/program/native.py is its only user and checks everything before it comes here.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
-#include <nanobind/stl/string.h>
-#include <nanobind/stl/tuple.h>
-#include <nanobind/stl/vector.h>
 
 #include "karusel/executor.h"
+#include "module.h"
 
-namespace nb = nanobind;
 using namespace karusel;
 
 namespace {
 
-using Numbers = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using ReadNumbers = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using ReadIndices = nb::ndarray<const int64_t, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Values = nb::ndarray<nb::ro, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using Outputs = nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-
-using BufferTuple = std::tuple<int, int64_t, bool>;
 using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t>;
 using OutputTuple = std::tuple<int64_t, int64_t, int64_t, Outputs, ReadIndices, int64_t>;
-
-Program make_program(const std::vector<BufferTuple>& buffers, int64_t n_weights, const std::vector<Program::CallTuple>& calls,
-                     std::vector<int64_t> offsets, int64_t arena_size, bool half = false) {
-  std::vector<Buffer> list;
-  for (const auto& [extent, width, state] : buffers) list.push_back({static_cast<Extent>(extent), width, state});
-  Program program(std::move(list), n_weights, calls, kernels().panel, half);
-  program.place(std::move(offsets), arena_size);
-  return program;
-}
 
 // The arrays stay alive as long as the caller's lists do, which is as long as the call.
 Examples make_examples(const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
@@ -104,28 +83,7 @@ NB_MODULE(_engine, m) {
            nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"))
       .def_prop_ro("allocations", &Executor::allocations);
 
-  nb::class_<Stepper>(m, "Stepper")
-      .def("__init__",
-           [](Stepper* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
-              const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
-              const ReadNumbers& weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
-              int64_t output) {
-             new (self) Stepper(make_program(buffers, n_weights, calls, std::move(offsets), arena_size), weights.data(),
-                                rows, max_steps, state_size, input, output);
-           })
-      .def("run",
-           [](Stepper& self, const Values& x, int64_t steps, Numbers y) {
-             const nb::gil_scoped_release unlocked;
-             self.run(static_cast<const float*>(x.data()), steps, y.data());
-           })
-      // A view of the state; writing to it sets the state.
-      .def_prop_ro(
-          "state",
-          [](Stepper& self) {
-            return nb::ndarray<nb::numpy, float, nb::ndim<1>>(self.state(), {static_cast<size_t>(self.state_size())},
-                                                              nb::handle());
-          },
-          nb::rv_policy::reference_internal);
+  bind_stepper(m);
 
   m.def("multiplies_bf16", [] { return kernels().half; });
   m.def("level", [] { return std::string(kernels().level); });

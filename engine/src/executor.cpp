@@ -3,9 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 
 #include "karusel/randomness.h"
@@ -48,18 +46,6 @@ void copy_numbers(float* to, const float* from, int64_t n) {
 
 uint64_t step_seed(uint64_t seed, int64_t step) {
   return mix(mix(seed) + static_cast<uint64_t>(step) * GOLDEN);
-}
-
-void Floats::Free::operator()(float* p) const { std::free(p); }
-
-float* Floats::resize(int64_t n) {
-  const size_t bytes = (static_cast<size_t>(n) * sizeof(float) + 64 + 63) / 64 * 64;
-  float* p = static_cast<float*>(std::aligned_alloc(64, bytes));
-  if (!p) throw std::bad_alloc();
-  std::memset(p, 0, bytes);
-  data_.reset(p);
-  size_ = n;
-  return p;
 }
 
 Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int threads)
@@ -319,62 +305,6 @@ Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selecti
     if (Clock::now() >= end) break;
   }
   return progress;
-}
-
-Stepper::Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size,
-                 int64_t input, int64_t output)
-    : program_(std::move(program)),
-      kernels_(kernels()),
-      rows_(rows),
-      max_steps_(max_steps),
-      state_size_(state_size),
-      input_(input),
-      output_(output),
-      active_(static_cast<size_t>(max_steps), rows),
-      offset_(static_cast<size_t>(max_steps) + 1),
-      length_(static_cast<size_t>(rows)),
-      name_(static_cast<size_t>(rows)) {
-  std::memcpy(weights_.resize(program_.n_weights()), weights,
-              static_cast<size_t>(program_.n_weights()) * sizeof(float));
-  if (!program_.packed().empty()) {
-    float* panels = panels_.resize(program_.panels_size());
-    for (size_t i = 0; i < program_.packed().size(); ++i) program_.pack(kernels_, weights_.data(), panels, i);
-  }
-  arena_.resize(program_.arena_size());
-  state_.resize(state_size);
-  for (int64_t t = 0; t <= max_steps; ++t) offset_[static_cast<size_t>(t)] = t * rows;
-}
-
-void Stepper::run(const float* x, int64_t steps, float* y) {
-  const FlushDenormals flush;
-  Packing packing;
-  packing.rows = rows_;
-  packing.steps = packing.batch_steps = steps;
-  packing.total = steps * rows_;
-  packing.active = active_.data();
-  packing.offset = offset_.data();
-  packing.length = length_.data();
-  packing.name = name_.data();
-  std::fill(length_.begin(), length_.end(), steps);
-
-  Frame frame = {};
-  frame.kernels = &kernels_;
-  frame.packing = &packing;
-  frame.arena = arena_.data();
-  frame.state = state_.data();
-  frame.weights = weights_.data();
-  frame.panels = panels_.data();
-
-  const size_t in = static_cast<size_t>(input_), out = static_cast<size_t>(output_);
-  const int64_t I = program_.buffers()[in].width, O = program_.buffers()[out].width;
-  float* input = frame.arena + program_.offset(in);
-  float* output = frame.arena + program_.offset(out);
-  for (int64_t r = 0; r < rows_; ++r)
-    for (int64_t t = 0; t < steps; ++t) copy_numbers(input + (t * rows_ + r) * I, x + (r * steps + t) * I, I);
-  program_.run(frame);
-  const int64_t out_steps = program_.buffers()[out].extent == Extent::steps ? steps : 1;
-  for (int64_t r = 0; r < rows_; ++r)
-    for (int64_t t = 0; t < out_steps; ++t) copy_numbers(y + (r * out_steps + t) * O, output + (t * rows_ + r) * O, O);
 }
 
 }  // namespace karusel

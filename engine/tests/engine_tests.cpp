@@ -1,5 +1,6 @@
 // The engine without Python: kernels against their obvious versions, whole programs against finite
 // differences and against themselves on other numbers of threads. Run under sanitizers by ./dev sanitize.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 #include <vector>
 
 #include "karusel/executor.h"
+#include "karusel/stepper.h"
 #include "karusel/threads.h"
 
 using namespace karusel;
@@ -259,19 +261,39 @@ void test_stepper() {
   Stepper whole = made(), single = made();
   std::vector<float> all(static_cast<size_t>(rows * steps * H)), one(static_cast<size_t>(rows * H)),
       now(static_cast<size_t>(rows * I));
-  whole.run(x.data(), steps, all.data());
+  whole.run(x.data(), steps, 0, steps, all.data());
   double worst = 0;
   for (int64_t t = 0; t < steps; ++t) {
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t i = 0; i < I; ++i)
         now[static_cast<size_t>(r * I + i)] = x[static_cast<size_t>((r * steps + t) * I + i)];
-    single.run(now.data(), 1, one.data());
+    single.run(now.data(), 1, 0, 1, one.data());
     for (int64_t r = 0; r < rows; ++r)
       for (int64_t h = 0; h < H; ++h)
         worst = std::fmax(worst, std::fabs(static_cast<double>(one[static_cast<size_t>(r * H + h)]) -
                                            static_cast<double>(all[static_cast<size_t>((r * steps + t) * H + h)])));
   }
   check(worst < 1e-6, "single steps equal the chunk");
+
+  Stepper pieces = made();
+  std::vector<float> parts(all.size());
+  for (int64_t first = 0; first < steps; first += 7)
+    pieces.run(x.data(), steps, first, std::min(first + 7, steps), parts.data());
+  check(parts == all, "pieces of a run fill their part of y");
+  check(std::equal(pieces.state(), pieces.state() + state, whole.state()), "pieces leave the state of the whole");
+
+  // An arena for fewer steps: the run is cut into chunks inside.
+  int64_t small_arena = 0;
+  for (size_t i = 0; i < buffers.size(); ++i) {
+    if (buffers[i].state) continue;
+    offsets[i] = small_arena;
+    small_arena += (buffers[i].width * rows * (buffers[i].extent == Extent::steps ? 6 : 1) + 15) / 16 * 16;
+  }
+  Program program(buffers, n, calls, kernels().panel);
+  program.place(offsets, small_arena);
+  Stepper chunks(std::move(program), weights.data(), rows, 6, state, 0, 3);
+  chunks.run(x.data(), steps, 0, steps, parts.data());
+  check(parts == all, "chunks inside a run equal one chunk");
 }
 
 }  // namespace

@@ -114,7 +114,7 @@ def read_sequences(
 
 def read_rows(data: Any, *, what: str, dtype: Any, width: int | None, n: int | None) -> Rows:
     """One line per example from an array [n, W] or [n]."""
-    array = _numbers(data, what, dtype)
+    array = read_numbers(data, what, dtype)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
@@ -140,13 +140,13 @@ def _is_rectangular(data: Sequence[Any]) -> bool:
     return len(lengths) == 1
 
 
-def _numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
+def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
     """A C-contiguous array of the executor's type; refuses what is no number or not whole."""
     try:
         array = np.asarray(data)
         if array.dtype == object or array.dtype.kind not in "fiub":
             array = array.astype(np.float64)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise DataError(f"{what}{where} must hold numbers only, in rows of one length") from None
     wanted = np.dtype(dtype)
     if wanted.kind == "i" and array.dtype.kind == "f" and not (np.isfinite(array) & (array % 1 == 0)).all():
@@ -160,7 +160,7 @@ def _numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
 
 
 def _read_array(data: Any, lengths: Any, what: str, dtype: Any, lines_of: Rows | None) -> Rows:
-    array = _numbers(data, what, dtype)
+    array = read_numbers(data, what, dtype)
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3:
@@ -182,7 +182,7 @@ def _read_array(data: Any, lengths: Any, what: str, dtype: Any, lines_of: Rows |
 def _lengths(lengths: Any, n: int, steps: int, what: str) -> Index:
     if lengths is None:
         return np.full(n, steps, dtype=np.int64)
-    counts = _numbers(lengths, "lengths", np.int64)
+    counts = read_numbers(lengths, "lengths", np.int64)
     if counts.shape != (n,):
         raise DataError(
             f"lengths must hold one number for each of the {n:,} rows of {what}, "
@@ -200,7 +200,7 @@ def _lengths(lengths: Any, n: int, steps: int, what: str) -> Index:
 def _read_list(data: Sequence[Any], what: str, dtype: Any) -> Rows:
     parts: list[NDArray[Any]] = []
     for k, row in enumerate(data):
-        array = _numbers(row, what, dtype, f", row {k},")
+        array = read_numbers(row, what, dtype, f", row {k},")
         if array.ndim == 1:
             array = array[:, None]
         if array.ndim != 2:

@@ -66,7 +66,7 @@ class Sequential:
         "native" (the compiled engine, float32), "reference" (float64 NumPy, slow, the definition), or
         "auto": native where it is built. KARUSEL_EXECUTOR changes what "auto" means.
     precision
-        "float32", or "bf16": `fit`, `evaluate`, `gradients` and `predict` of the engine then multiply in bf16,
+        "float32", or "bf16": `fit`, `evaluate`, `gradients`, `predict` of the engine then multiply in bf16,
         which is faster where the processor has instructions for it (AVX-512 BF16). Each factor is off by at
         most 2^-8 of itself; gradients of 256 and 512 units by 0.5 % in norm, as measured. Sums, states,
         gradients and the weights that training changes stay float32; streams and batches of up to 16 steps

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Embedding
 
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Stepper", "Stream"]
 
-CHUNK_STEPS = 256  # steps that one call of the engine takes at most: what its memory is planned for
+CHUNK_STEPS = 64  # steps that an executor plans its memory for
+PIECE_WORK = 1 << 30  # products between two looks at Ctrl-C: some tenths of a second
 
 
 class Stepper(Protocol):
@@ -23,20 +25,37 @@ class Stepper(Protocol):
 
     dtype: Any
 
-    def run(self, x: NDArray[Any], steps: int, y: NDArray[Any]) -> None:
-        """x [rows, steps, I] -> y [rows, steps, O], or [rows, O] with one output per row."""
+    def step(self, x: Any, /) -> NDArray[Any] | None:
+        """The short way of a small step whose x is plain: y of a new array, as `Stream.step` returns it.
+
+        None, with nothing changed, when the long way is to be taken.
+        """
         ...
 
-    def state(self, name: str, width: int) -> NDArray[Any]:
-        """A state buffer [rows, width], which can be written."""
+    def run(self, x: NDArray[Any], first: int, last: int, y: NDArray[Any]) -> None:
+        """Steps [first, last) of x [rows, steps, I] into y [rows, steps, O].
+
+        y is [rows, O] with one output per row: what it is after these steps.
+        """
         ...
+
+    @property
+    def state(self) -> NDArray[Any]:
+        """A copy of all state buffers, side by side in the program's order: [rows, their widths]."""
+        ...
+
+    @state.setter
+    def state(self, value: NDArray[Any]) -> None: ...
 
 
 class Stream:
     """A network with a memory of what it was fed: `net.stream()`.
 
     The outputs equal those for the whole sequence up to rounding. The weights are those of the moment
-    when the stream was made.
+    when the stream was made. A call that is refused changes nothing.
+
+    Threads may share a stream: its memory stays whole, and each step is one thread's alone, in no certain
+    order. A long `run` may let steps of other threads in between.
 
     Parameters
     ----------
@@ -62,7 +81,6 @@ class Stream:
             raise UsageError(f"rows must be a whole number from 1 up, got {rows!r}")
         if not network._per_step:
             raise UsageError("a network without time steps has no stream: use predict")
-        self._network = network
         self.rows = int(rows)
         self._inputs = network.input_shape[1]  # type: ignore[index]
         self._outputs = network._output.width
@@ -70,68 +88,73 @@ class Stream:
         first = network.layers[0]
         self._symbols = first.input_dim if isinstance(first, Embedding) else None
         self._stepper = network._stepper(self.rows, CHUNK_STEPS)
-        self._states = [
-            (f"lstm_{i}.{name}", state, layer.hidden_size, layer.dilation[depth], layer.initial_state)
-            for i, layer in enumerate(network.layers)
-            if isinstance(layer, LSTM)
-            for depth, name in enumerate(layer.state_names())
-            for state in ("h", "c")
-        ]
-        self._initial = network._read_state(initial_state, self.rows)
+        self._short_step = self._stepper.step
+        chunk_work = CHUNK_STEPS * self.rows * len(network._weights)
+        self._piece_steps = CHUNK_STEPS * max(1, PIECE_WORK // chunk_work)
+        self._begin = self._initial_state(network, initial_state)
         self.reset()
+
+    def _initial_state(self, network: Sequential, initial_state: Any) -> NDArray[Any]:
+        given = network._read_state(initial_state, self.rows)
+        parts = [np.zeros((self.rows, 0))]
+        for i, layer in enumerate(network.layers):
+            if not isinstance(layer, LSTM):
+                continue
+            for depth, name in enumerate(layer.state_names()):
+                for state in (f"lstm_{i}.{name}.h0", f"lstm_{i}.{name}.c0"):
+                    if layer.initial_state == "learned":
+                        part = np.tile(network.parameters[state], (self.rows, 1))
+                    elif layer.initial_state == "given":
+                        part = given[state].values.reshape(self.rows, layer.hidden_size)
+                    else:
+                        part = np.zeros((self.rows, layer.hidden_size))
+                    parts.append(np.tile(part, layer.dilation[depth]))
+        return np.concatenate(parts, axis=1, dtype=self._stepper.dtype)
 
     def reset(self) -> None:
         """Forgets everything: back to the initial state."""
-        parameters = self._network.parameters
-        for name, state, hidden, dilation, initial in self._states:
-            array = self._state_array(name, state, hidden, dilation)
-            if initial == "learned":
-                array[:] = np.tile(parameters[f"{name}.{state}0"], dilation)
-            elif initial == "given":
-                given = self._initial[f"{name}.{state}0"].values.reshape(self.rows, hidden)
-                array[:] = np.tile(given, dilation)
-            else:
-                array[:] = 0
-
-    def _state_array(self, name: str, state: str, hidden: int, dilation: int) -> NDArray[Any]:
-        return self._stepper.state(f"{name}.state_{state}", hidden * dilation)
+        self._stepper.state = self._begin
 
     @property
     def state(self) -> NDArray[Any]:
         """The memory of all rows, as one array that can be kept and set again later."""
-        parts = [self._state_array(*entry[:4]) for entry in self._states]
-        if not parts:
-            return np.zeros((self.rows, 0), dtype=self._stepper.dtype)
-        return np.concatenate(parts, axis=1)
+        return self._stepper.state
 
     @state.setter
     def state(self, value: Any) -> None:
-        widths = [hidden * dilation for _, _, hidden, dilation, _ in self._states]
         array = np.asarray(value, dtype=self._stepper.dtype)
-        if array.shape != (self.rows, sum(widths)):
+        if array.shape != self._begin.shape:
             raise DataError(
-                f"a state of this stream has shape {[self.rows, sum(widths)]}, got {list(array.shape)}"
+                f"a state of this stream has shape {list(self._begin.shape)}, got {list(array.shape)}"
             )
         if not np.isfinite(array).all():
             raise DataError("a state must hold finite numbers only")
-        parts = np.split(array, np.cumsum(widths)[:-1], axis=1) if widths else []
-        for entry, part in zip(self._states, parts, strict=True):
-            self._state_array(*entry[:4])[:] = part
+        self._stepper.state = array
 
     def step(self, x: Any) -> NDArray[Any]:
-        """One step of all rows: x [rows, I] -> [rows, O]; with one row also [I] -> [O]."""
+        """One step of all rows: x [rows, I] -> [rows, O]; with one row also [I] -> [O].
+
+        With one row of one input x may be a number. The result is a new array each time.
+        """
+        y = self._short_step(x)
+        return self._long_step(x) if y is None else y
+
+    def _long_step(self, x: Any) -> NDArray[Any]:
+        """A step that the executor does not take by itself: to be converted, or refused, or much work."""
         given = self._read(x)
-        single = given.ndim == 1 and self.rows == 1 and given.shape == (self._inputs,)
+        single = self.rows == 1 and given.shape == (self._inputs,)
         if not single and given.shape != (self.rows, self._inputs):
             raise DataError(
                 f"a step of this stream needs x of shape {[self.rows, self._inputs]}, got {list(given.shape)}"
             )
-        y = np.empty((self.rows, self._outputs), dtype=self._stepper.dtype)
-        self._stepper.run(given, 1, y)
+        y = self._run(given.reshape(self.rows, 1, self._inputs)).reshape(self.rows, self._outputs)
         return y[0] if single else y
 
     def run(self, x: Any) -> NDArray[Any]:
-        """Many steps of all rows: x [rows, T, I] -> [rows, T, O], or [rows, O] with one output per row."""
+        """Many steps of all rows: x [rows, T, I] -> [rows, T, O], or [rows, O] with one output per row.
+
+        Other threads run meanwhile. Ctrl-C ends it between two steps, and the memory is what it was there.
+        """
         given = self._read(x)
         if (
             given.ndim != 3
@@ -142,18 +165,18 @@ class Stream:
             raise DataError(
                 f"this stream needs x of shape [{self.rows}, steps, {self._inputs}], got {list(given.shape)}"
             )
-        pieces = []
-        for first in range(0, given.shape[1], CHUNK_STEPS):
-            piece = np.ascontiguousarray(given[:, first : first + CHUNK_STEPS])
-            steps = piece.shape[1] if self._per_step else 1
-            y = np.empty((self.rows, steps, self._outputs), dtype=self._stepper.dtype)
-            self._stepper.run(piece, piece.shape[1], y)
-            pieces.append(y)
-        return np.concatenate(pieces, axis=1) if self._per_step else pieces[-1][:, 0]
+        return self._run(given)
+
+    def _run(self, x: NDArray[Any]) -> NDArray[Any]:
+        steps = x.shape[1]
+        shape = (self.rows, steps, self._outputs) if self._per_step else (self.rows, self._outputs)
+        y = np.empty(shape, dtype=self._stepper.dtype)
+        for first in range(0, steps, self._piece_steps):
+            self._stepper.run(x, first, min(first + self._piece_steps, steps), y)
+        return y
 
     def _read(self, x: Any) -> NDArray[Any]:
-        dtype = np.int32 if self._symbols is not None else self._stepper.dtype
-        array = np.ascontiguousarray(x, dtype=dtype)
+        array = read_numbers(x, "x", self._stepper.dtype if self._symbols is None else np.int32)
         if self._symbols is not None:
             if array.size and (array.min() < 0 or array.max() >= self._symbols):
                 raise DataError(f"an index of the stream lies outside 0 .. {self._symbols - 1}")

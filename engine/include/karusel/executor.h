@@ -5,9 +5,9 @@
 // added in their order, so results are the same bits on any number of threads.
 #pragma once
 
-#include <memory>
 #include <vector>
 
+#include "karusel/floats.h"
 #include "karusel/program.h"
 
 namespace karusel {
@@ -55,21 +55,6 @@ struct Progress {
   Total total;
   int64_t batches = 0;
   bool finite = true;  // false: the batch after these had a loss that is not finite, and changed nothing
-};
-
-// 64-byte aligned memory that only grows; readable a vector beyond its end.
-class Floats {
- public:
-  float* resize(int64_t n);
-  float* data() const { return data_.get(); }
-  int64_t size() const { return size_; }
-
- private:
-  struct Free {
-    void operator()(float* p) const;
-  };
-  std::unique_ptr<float[], Free> data_;
-  int64_t size_ = 0;
 };
 
 class Executor {
@@ -128,30 +113,5 @@ class Executor {
 
 // What dropout draws from in a step of a training with a seed; src/karusel/randomness.py says the same.
 uint64_t step_seed(uint64_t seed, int64_t step);
-
-// Runs a forward program with state step by step, rows side by side.
-class Stepper {
- public:
-  Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
-          int64_t output);
-
-  // x [rows, steps, I] -> y [rows, steps, O], or [rows, O] when the output has one line per row.
-  void run(const float* x, int64_t steps, float* y);
-
-  float* state() const { return state_.data(); }
-  int64_t state_size() const { return state_size_; }
-  int64_t rows() const { return rows_; }
-  int64_t max_steps() const { return max_steps_; }
-  const Program& program() const { return program_; }
-  int64_t input() const { return input_; }
-  int64_t output() const { return output_; }
-
- private:
-  Program program_;
-  const Kernels& kernels_;
-  int64_t rows_, max_steps_, state_size_, input_, output_;
-  Floats weights_, panels_, arena_, state_;
-  std::vector<int64_t> active_, offset_, length_, name_;
-};
 
 }  // namespace karusel

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -200,20 +201,42 @@ class ReferenceStepper:
         self.program = program
         self._weights = weights.copy()
         self._rows = rows
+        self._max_steps = max_steps
         self._states = {b.name: np.zeros((rows, b.width)) for b in program.states.values()}
+        self._turn = threading.Lock()
 
-    def run(self, x: Array, steps: int, y: Array) -> None:
+    def step(self, x: Any) -> None:
+        """Always the long way."""
+
+    def run(self, x: Array, first: int, last: int, y: Array) -> None:
+        with self._turn:
+            for t in range(first, last, self._max_steps):
+                self._run_chunk(x, t, min(t + self._max_steps, last), y)
+
+    def _run_chunk(self, x: Array, first: int, last: int, y: Array) -> None:
+        steps = last - first
         packing = pack(np.full(self._rows, steps, dtype=np.int64))
         memory = _Memory(self.program, packing, self._weights, None, self._states)
-
-        x_lines = x.reshape(self._rows, steps, -1).swapaxes(0, 1).reshape(steps * self._rows, -1)
+        x_lines = x[:, first:last].swapaxes(0, 1).reshape(steps * self._rows, -1)
         memory.arrays[self.program.inputs["x"].name][:] = x_lines
         for call in self.program.forward:
             memory.run(call, 0, 0.0)
         view = self.program.outputs["y"]
-        lines = steps if view.extent is Extent.STEPS else 1
         out = memory.arrays[view.buffer.name]
-        y.reshape(self._rows, lines, -1)[:] = out.reshape(lines, self._rows, -1).swapaxes(0, 1)
+        if view.extent is Extent.STEPS:
+            y[:, first:last] = out.reshape(steps, self._rows, -1).swapaxes(0, 1)
+        else:
+            y[:] = out
 
-    def state(self, name: str, width: int) -> Array:
-        return self._states[name]
+    @property
+    def state(self) -> Array:
+        with self._turn:
+            return np.concatenate([np.zeros((self._rows, 0)), *self._states.values()], axis=1)
+
+    @state.setter
+    def state(self, value: Array) -> None:
+        first = 0
+        with self._turn:
+            for state in self._states.values():
+                state[:] = value[:, first : first + state.shape[1]]
+                first += state.shape[1]

@@ -141,22 +141,46 @@ class NativeStepper:
         placed = plan(program, rows, max_steps)
         check_memory(placed.arena_size + placed.state_size, f"a stream of {rows:,} rows")
         index = {buffer: i for i, buffer in enumerate(program.buffers)}
+        x, y = program.inputs["x"], program.outputs["y"].buffer
+        tables = [call.arguments["E"] for call in program.forward if call.kernel == "embedding_forward"]
+        symbols = tables[0].rows if tables and isinstance(tables[0], Parameter) else 0
         self._engine = _engine.Stepper(
             *_serialize(program, placed),
             weights,
             rows,
             max_steps,
             placed.state_size,
-            index[program.inputs["x"]],
-            index[program.outputs["y"].buffer],
+            index[x],
+            index[y],
+            symbols,
+            np.empty((rows, y.width), dtype=self.dtype),
         )
-        self._offsets = {b.name: placed.offsets[index[b]] for b in program.states.values()}
+        self.step = self._engine.step
         self._rows = rows
+        self._state_size = placed.state_size
+        self._places = [(placed.offsets[index[b]], b.width) for b in program.states.values()]
 
-    def run(self, x: NDArray[Any], steps: int, y: NDArray[Any]) -> None:
-        self._engine.run(x.reshape(-1), steps, y.reshape(-1))
+    def run(self, x: NDArray[Any], first: int, last: int, y: NDArray[Any]) -> None:
+        self._engine.run(x.reshape(-1), x.shape[1], first, last, y.reshape(-1))
 
-    def state(self, name: str, width: int) -> NDArray[Any]:
-        """A state buffer [rows, width], a view that can be written."""
-        first = self._offsets[name]
-        return self._engine.state[first : first + self._rows * width].reshape(self._rows, width)
+    @property
+    def state(self) -> NDArray[Any]:
+        flat = np.empty(self._state_size, dtype=self.dtype)
+        self._engine.read_state(flat)
+        return np.concatenate([np.zeros((self._rows, 0), self.dtype), *self._parts(flat)], axis=1)
+
+    @state.setter
+    def state(self, value: NDArray[Any]) -> None:
+        flat = np.zeros(self._state_size, dtype=self.dtype)
+        first = 0
+        for part in self._parts(flat):
+            part[:] = value[:, first : first + part.shape[1]]
+            first += part.shape[1]
+        self._engine.write_state(flat)
+
+    def _parts(self, flat: NDArray[Any]) -> list[NDArray[Any]]:
+        """Views of each state [rows, width] where the plan put it."""
+        return [
+            flat[first : first + self._rows * width].reshape(self._rows, width)
+            for first, width in self._places
+        ]

@@ -1,0 +1,45 @@
+// Runs a forward program with state over steps as they come, rows side by side.
+#pragma once
+
+#include <vector>
+
+#include "karusel/floats.h"
+#include "karusel/program.h"
+
+namespace karusel {
+
+class Stepper {
+ public:
+  // The program's buffers `input` and `output` hold x and y; its arena is planned for `rows` rows of at most
+  // max_steps steps. The weights are copied.
+  Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
+          int64_t output);
+  Stepper(const Stepper&) = delete;  // the frame points into the stepper itself
+  Stepper& operator=(const Stepper&) = delete;
+
+  // Steps [first, last) of x [rows, steps, I] -> the same steps of y [rows, steps, O]; with one output per row, y
+  // [rows, O] is what it is after them. Any number of steps; nothing is allocated.
+  void run(const float* x, int64_t steps, int64_t first, int64_t last, float* y);
+
+  // The buffers with state, which outlive a run.
+  float* state() { return state_.data(); }
+  int64_t state_size() const { return state_.size(); }
+
+  int64_t rows() const { return rows_; }
+  int64_t inputs() const { return program_.buffers()[input_].width; }
+  int64_t outputs() const { return program_.buffers()[output_].width; }
+  int64_t n_weights() const { return program_.n_weights(); }
+
+ private:
+  void run_chunk(int64_t steps);
+
+  Program program_;
+  int64_t rows_, max_steps_;
+  size_t input_, output_;
+  Floats weights_, panels_, arena_, state_;
+  std::vector<int64_t> active_, offset_, length_;
+  Packing packing_;
+  Frame frame_ = {};
+};
+
+}  // namespace karusel
