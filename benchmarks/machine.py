@@ -32,9 +32,9 @@ def processor() -> str:
     return f"{name} (family {family}, model {model})" if family and model else name
 
 
-def slug() -> str:
-    """The processor's name as a part of a file name."""
-    return re.sub(r"[^a-z0-9]+", "-", processor().lower()).strip("-")
+def slug(name: str) -> str:
+    """A processor's name as a part of a file name."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def cores() -> int:

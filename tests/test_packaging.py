@@ -265,8 +265,10 @@ def test_dev_refuses_an_unknown_command() -> None:
 
 def test_dev_bench_lists_and_refuses(tmp_path: Path) -> None:
     dev = str(ROOT / "dev")
-    listed = subprocess.run([dev, "bench"], capture_output=True, text=True, check=True, cwd=tmp_path).stdout
+    listed = subprocess.run(
+        [dev, "bench", "--list"], capture_output=True, text=True, check=True, cwd=tmp_path
+    ).stdout
     assert "\nclosure " in f"\n{listed}"
     done = subprocess.run([dev, "bench", "none"], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert done.returncode == 1
-    assert "no benchmarks/none.py" in done.stderr
+    assert "no benchmark none" in done.stderr
