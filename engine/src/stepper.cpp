@@ -81,6 +81,7 @@ void Stepper::run_chunk(int64_t steps) {
     std::fill(length_.begin(), length_.end(), steps);
   }
   program_.run(frame_);
+  packing_.steps_before += steps;
 }
 
 }  // namespace karusel

@@ -65,6 +65,8 @@ struct Packing {
   // these, so that a mask depends neither on slices nor on threads.
   const int64_t* name = nullptr;
   int64_t batch_steps = 0;
+  // Steps that a stream made before: a row alone runs through its weights forth and back in turn.
+  int64_t steps_before = 0;
 };
 
 }  // namespace karusel

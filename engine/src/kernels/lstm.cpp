@@ -105,7 +105,7 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
       const Factor factors[2] = {{call.x.row(s.line + first), call.x.stride, &call.W},
                                  {h_before.row(first), h_before.stride, &call.U}};
       multiply(count, 4 * H, factors, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
-               call.gates.stride, k % 2 == 1);
+               call.gates.stride, (packing.steps_before + k) % 2 == 1);
       for (int64_t r = first; r < first + count; ++r)
         gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r), call.h.row(s.line + r));
     };

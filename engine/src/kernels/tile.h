@@ -20,13 +20,13 @@ constexpr int64_t P = TILE_VECTORS * V;
 
 template <class Number>  // float or Pair
 struct Term {
-  const Number* a = nullptr;
-  int64_t a_row = 0;   // distance between A's rows
-  int64_t a_step = 0;  // distance between A's columns
-  const Number* b = nullptr;
-  int64_t b_row = 0;    // distance between B's rows inside a panel
-  int64_t b_panel = 0;  // distance between panels
-  int64_t K = 0;
+  const Number* a;
+  int64_t a_row;   // distance between A's rows
+  int64_t a_step;  // distance between A's columns
+  const Number* b;
+  int64_t b_row;    // distance between B's rows inside a panel
+  int64_t b_panel;  // distance between panels
+  int64_t K;
 };
 
 // What the sum starts from: zero, a bias in every row (row distance 0), or what C holds.
