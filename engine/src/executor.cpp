@@ -192,11 +192,12 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
     Lane& lane = lanes_[static_cast<size_t>(i)];
     Frame own = frame;
     own.gradient = lane.gradient.data();
-    if (with_gradient)
-      std::memset(own.gradient, 0, static_cast<size_t>(program_.n_weights()) * sizeof(float));
+    if (with_gradient) program_.clear(own.gradient);
     lane.loss = 0;
-    for (int64_t slice = i; slice < slices; slice += lanes)
+    for (int64_t slice = i; slice < slices; slice += lanes) {
       lane.loss += run_slice(own, examples, workers_[static_cast<size_t>(number)], slice, slices);
+      own.add = true;
+    }
   });
 
   Total total;

@@ -1,6 +1,7 @@
 // Builds and runs programs: translates a call's arguments into the structures of kernels.h.
 #include "karusel/program.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 
@@ -45,6 +46,9 @@ const std::map<std::string, Signature>& signatures() {
   return table;
 }
 
+// Kernels that overwrite the gradients of their parameters when told to; the others add.
+bool overwrites(Kernel kernel) { return kernel == Kernel::lstm_backward || kernel == Kernel::dense_backward; }
+
 bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
 
 }  // namespace
@@ -81,6 +85,9 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     }
 
     auto& a = call.arguments;
+    for (const Argument& argument : a)
+      if (argument.space == Space::gradient && !overwrites(call.kernel))
+        added_.emplace_back(argument.first, argument.rows * argument.cols);
     switch (call.kernel) {
       case Kernel::lstm_forward:
         panels_of(a[1], false);
@@ -127,6 +134,10 @@ void Program::pack(const Kernels& kernels, const float* weights, float* panels, 
   const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, half_};
   if (w.panels >= 0) kernels.pack(weight, panels + w.panels);
   if (w.panels_transposed >= 0) kernels.pack_transposed(weight, panels + w.panels_transposed);
+}
+
+void Program::clear(float* gradient) const {
+  for (const auto& [first, count] : added_) std::fill_n(gradient + first, count, 0.0f);
 }
 
 double Program::run(const Frame& frame) const {
@@ -192,11 +203,11 @@ double Program::run(const Frame& frame, const Call& call) const {
       return 0;
     case Kernel::lstm_backward:
       k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),  m(4),  m(5),  m(6),  m(7),    m(8),      m(9),   m(10),
-                                m(11), m(12),     m(13),     m(14), m(15), m(16), m(17), m(18), flag(0), number(1), flag(2)});
+                                m(11), m(12),     m(13),     m(14), m(15), m(16), m(17), m(18), flag(0), number(1), flag(2), frame.add});
       return 0;
     case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3)}); return 0;
     case Kernel::dense_backward:
-      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0)});
+      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0), frame.add});
       return 0;
     case Kernel::embedding_forward: k.embedding_forward({index(0), m(1), m(2)}); return 0;
     case Kernel::embedding_backward: k.embedding_backward({index(0), m(1), m(2)}); return 0;

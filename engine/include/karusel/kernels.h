@@ -1,7 +1,7 @@
 // The contracts of all kernels: shapes, who fills what, aliasing, scratch.
 //
 // Unless a line says otherwise: inputs are read only, outputs are overwritten whole, gradients of
-// parameters (dW, dU, db, ...) are added to, no output may overlap an input, and nothing is allocated.
+// parameters (dW, dU, db, ...) are added to when `add` is set (or there is no such member), no output may overlap an input, and nothing is allocated.
 // dx and its like are optional; they are added to when `accumulate` is set, else overwritten.
 // "lines" means N (one line per step of each row) or B (one line per row), whatever the caller passes.
 #pragma once
@@ -52,14 +52,15 @@ struct LstmBackward {
   Matrix sum;      // scratch [B, H]: dh that comes back from the following step
   Matrix carry;    // scratch [B, d·H]: dc on its way to the step before
   Matrix dx;       // optional out [N, I]
-  Matrix dW;       // added to
-  Matrix dU;       // added to
-  Matrix db;       // added to
+  Matrix dW;
+  Matrix dU;
+  Matrix db;
   Matrix dh0;      // optional out [B, H], overwritten (slots = 1)
   Matrix dc0;      // optional out [B, H], overwritten (slots = 1)
   bool reverse = false;
   int64_t dilation = 1;
   bool accumulate = false;
+  bool add = true;
 };
 
 // y = x W + b, line by line.
@@ -75,9 +76,10 @@ struct DenseBackward {
   Weight W;
   Matrix dy;
   Matrix dx;  // optional out
-  Matrix dW;  // added to
-  Matrix db;  // optional, added to
+  Matrix dW;
+  Matrix db;  // optional
   bool accumulate = false;
+  bool add = true;
 };
 
 // y = E[index], the K indices of a line side by side. Indices are checked before they come here.

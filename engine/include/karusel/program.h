@@ -81,6 +81,7 @@ struct Frame {
   float* state;
   const float* weights;
   float* gradient;
+  bool add;             // to what `gradient` holds; else it is overwritten
   const float* panels;  // nullptr: products read the weights where they lie
   uint64_t seed;        // dropout: of this step of this training
   float loss_scale;
@@ -101,6 +102,9 @@ class Program {
 
   // Lays packed()[at] out in panels.
   void pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const;
+
+  // Clears what run() adds to without being told to: call it before a run that overwrites the gradient.
+  void clear(float* gradient) const;
 
   // Runs all calls on one slice; returns the sum of the losses met.
   double run(const Frame& frame) const;
@@ -132,6 +136,7 @@ class Program {
   int64_t n_weights_ = 0;
   int64_t panels_size_ = 0;
   bool half_ = false;
+  std::vector<std::pair<int64_t, int64_t>> added_;  // parts of the gradient that kernels only add to: first, count
   bool has_loss_ = false;
   LossShape loss_shape_ = {};
 };

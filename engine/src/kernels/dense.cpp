@@ -14,9 +14,9 @@ void dense_backward(const DenseBackward& call) {
   if (call.dx)
     multiply_transposed(call.dy.rows, call.dy.data, call.dy.stride, call.W, call.accumulate, call.dx.data,
                         call.dx.stride);
-  add_transposed_product(call.x.rows, call.x.data, call.x.cols, call.x.stride, call.dy.data, call.dy.cols,
-                         call.dy.stride, call.W.half, call.dW.data, call.dW.stride);
-  if (call.db) add_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.db.data);
+  multiply_lines(call.x.rows, call.x.data, call.x.cols, call.x.stride, call.dy.data, call.dy.cols, call.dy.stride,
+                 call.W.half, call.add, call.dW.data, call.dW.stride);
+  if (call.db) sum_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.add, call.db.data);
 }
 
 // Both read the weight by rows and by columns through strides: its transpose has them swapped.

@@ -111,16 +111,16 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
   }
 }
 
-// dW += A^T B for a few lines: each row of dW is read and written once, without the loops of a tile.
+// dW (+)= A^T B for a few lines: each row of dW is read and written once, without the loops of a tile.
 template <int LINES>
-inline void add_few_lines(const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb, float* dW,
-                          int64_t ldw) {
+inline void few_lines(const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb, bool add, float* dW,
+                      int64_t ldw) {
   for (int64_t m = 0; m < M; ++m) {
     Vec a[LINES];
     for (int i = 0; i < LINES; ++i) a[i] = spread(A[i * lda + m]);
     float* row = dW + m * ldw;
     for_vectors(N, [&](int64_t j, auto get, auto put) {
-      Vec total = get(row + j);
+      Vec total = add ? get(row + j) : Vec{};
       for (int i = 0; i < LINES; ++i) total += a[i] * get(B + i * ldb + j);
       put(row + j, total);
     });
@@ -154,8 +154,8 @@ inline int64_t numbers(int64_t K, Pair) { return pairs(K); }
 // Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together: B as a panel, A as
 // the columns of one tile after those of the other.
 template <class Number>
-inline void add_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb,
-                       float* dW, int64_t ldw) {
+inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb,
+                            bool add, float* dW, int64_t ldw) {
   constexpr int64_t BLOCK_LINES = 256, BLOCK_ROWS = 32 * TILE_ROWS;
   alignas(64) Number a_block[BLOCK_LINES * BLOCK_ROWS + V];
   alignas(64) Number b_block[BLOCK_LINES * P];
@@ -173,37 +173,38 @@ inline void add_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, co
         for (int64_t i = 0, first = m; i < tiles.count; first += tiles.rows(i++)) {
           const Term<Number> term = {a_block + i * K * TILE_ROWS, 1, TILE_ROWS, b_block, P, 0, K};
           float* c = dW + first * ldw + n;
-          tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, {c, ldw}, c, ldw);
+          const Start start = add || k > 0 ? Start{c, ldw} : Start{};
+          tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, start, c, ldw);
         }
       }
     }
   }
 }
 
-// dW[A.cols, B.cols] += A^T B over `lines` lines: the gradient of a weight, `half` in bf16.
-inline void add_transposed_product(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
-                                   int64_t ldb, bool half, float* dW, int64_t ldw) {
+// dW[A.cols, B.cols] (+)= A^T B over `lines` lines: the gradient of a weight, `half` in bf16.
+inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb,
+                           bool half, bool add, float* dW, int64_t ldw) {
   constexpr int64_t FEW_LINES = 8, FEW_ROWS = 2, NEAR = 128;
   switch (lines) {
-    case 1: return add_few_lines<1>(A, M, lda, B, N, ldb, dW, ldw);
-    case 2: return add_few_lines<2>(A, M, lda, B, N, ldb, dW, ldw);
-    case 3: return add_few_lines<3>(A, M, lda, B, N, ldb, dW, ldw);
-    case 4: return add_few_lines<4>(A, M, lda, B, N, ldb, dW, ldw);
+    case 1: return few_lines<1>(A, M, lda, B, N, ldb, add, dW, ldw);
+    case 2: return few_lines<2>(A, M, lda, B, N, ldb, add, dW, ldw);
+    case 3: return few_lines<3>(A, M, lda, B, N, ldb, add, dW, ldw);
+    case 4: return few_lines<4>(A, M, lda, B, N, ldb, add, dW, ldw);
     default: break;
   }
   if (lines <= FEW_LINES || M <= FEW_ROWS || (lda <= NEAR && ldb <= NEAR && !half)) {
     const Term<float> term = {A, 1, lda, B, ldb, P, lines};
-    return multiply(M, N, &term, 1, {dW, ldw}, dW, ldw);
+    return multiply(M, N, &term, 1, add ? Start{dW, ldw} : Start{}, dW, ldw);
   }
-  if (half) return add_blocks<Pair>(lines, A, M, lda, B, N, ldb, dW, ldw);
-  add_blocks<float>(lines, A, M, lda, B, N, ldb, dW, ldw);
+  if (half) return multiply_blocks<Pair>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
+  multiply_blocks<float>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
 }
 
-// db += the sum of all lines: their product with ones.
-inline void add_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, float* db) {
+// db (+)= the sum of all lines: their product with ones.
+inline void sum_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, bool add, float* db) {
   const float one = 1.0f;
   const Term<float> term = {&one, 0, 0, B, ldb, P, lines};
-  multiply(1, N, &term, 1, {db, 0}, db, N);
+  multiply(1, N, &term, 1, add ? Start{db, 0} : Start{}, db, N);
 }
 
 }  // namespace KARUSEL_LEVEL

@@ -91,6 +91,10 @@ void copy_row(const float* from, float* to, int64_t n) {
 
 void clear_row(float* row, int64_t n) { std::memset(row, 0, static_cast<size_t>(n) * sizeof(float)); }
 
+void clear_rows(const Matrix& m) {
+  for (int64_t r = 0; r < m.rows; ++r) clear_row(m.row(r), m.cols);
+}
+
 }  // namespace
 
 void lstm_forward(const Packing& packing, const LstmForward& call) {
@@ -138,8 +142,8 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   const int64_t G = 4 * H;
   const Matrix& gates = call.gates;
 
-  for (int64_t r = 0; call.dh0 && r < packing.rows; ++r) clear_row(call.dh0.row(r), H);
-  for (int64_t r = 0; call.dc0 && r < packing.rows; ++r) clear_row(call.dc0.row(r), H);
+  clear_rows(call.dh0);
+  clear_rows(call.dc0);
 
   for (int64_t k = 0; k < packing.steps; ++k) {
     const Step s = step_at(packing, call.reverse ? k : packing.steps - 1 - k, d, call.reverse);
@@ -169,34 +173,35 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
 
   if (call.dx)
     multiply_transposed(packing.total, gates.data, gates.stride, call.W, call.accumulate, call.dx.data, call.dx.stride);
-  add_lines(packing.total, gates.data, G, gates.stride, call.db.data);
-  add_transposed_product(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride,
-                         call.W.half, call.dW.data, call.dW.stride);
+  sum_lines(packing.total, gates.data, G, gates.stride, call.add, call.db.data);
+  multiply_lines(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride, call.W.half, call.add,
+                 call.dW.data, call.dW.stride);
 
   // dU sums over all pairs of a step and the one before. Steps whose pairs lie one behind the other in
   // memory are taken together: with equal lengths that is one product over all of time.
-  int64_t lines = 0, first = 0, first_before = 0;
-  const auto flush = [&] {
+  bool add = call.add;
+  const auto multiply_pairs = [&](int64_t lines, const float* h, int64_t h_stride, int64_t line) {
     if (lines > 0)
-      add_transposed_product(lines, call.h.row(first_before), H, call.h.stride, gates.row(first), G, gates.stride,
-                             call.U.half, call.dU.data, call.dU.stride);
-    lines = 0;
+      multiply_lines(lines, h, H, h_stride, gates.row(line), G, gates.stride, call.U.half, add, call.dU.data,
+                     call.dU.stride);
+    add = add || lines > 0;
   };
+  int64_t lines = 0, first = 0, first_before = 0;
   for (int64_t t = 0; t < packing.steps; ++t) {
     const Step s = step_at(packing, t, d, call.reverse);
     if (s.m > 0) {
       if (lines == 0 || s.line != first + lines || s.before != first_before + lines) {
-        flush();
+        multiply_pairs(lines, call.h.row(first_before), call.h.stride, first);
+        lines = 0;
         first = s.line;
         first_before = s.before;
       }
       lines += s.m;
     }
-    if (const State h0 = slot(call.h0, H, t); h0.data && s.n > s.m)
-      add_transposed_product(s.n - s.m, h0.row(s.m), H, h0.stride, gates.row(s.line + s.m), G, gates.stride,
-                             call.U.half, call.dU.data, call.dU.stride);
+    if (const State h0 = slot(call.h0, H, t); h0.data) multiply_pairs(s.n - s.m, h0.row(s.m), h0.stride, s.line + s.m);
   }
-  flush();
+  multiply_pairs(lines, call.h.row(first_before), call.h.stride, first);
+  if (!add) clear_rows(call.dU);
 }
 
 }  // namespace KARUSEL_LEVEL
