@@ -285,7 +285,7 @@ def in_pieces(
 def _check_width(rows: Rows, width: int | tuple[int, ...] | None, what: str, line: str) -> None:
     wanted = (width,) if isinstance(width, int) else width
     if wanted is not None and rows.width not in wanted:
-        expected = " or ".join(f"{w:,}" for w in wanted)
+        expected = " or ".join(f"{w:,}" for w in sorted(set(wanted)))
         raise DataError(f"{what}: {expected} numbers per {line} are expected, got {rows.width}")
 
 
@@ -465,7 +465,7 @@ def _side_by_side(rows: Rows, weight: Rows) -> bool:
     return (
         len(rows.values) == len(weight.values)
         and rows.width == weight.width
-        and all(np.array_equal(a[some], b[some]) for some in _places(len(rows)))
+        and (a == b if isinstance(a, Runs) or isinstance(b, Runs) else np.array_equal(a, b))
     )
 
 
@@ -496,7 +496,7 @@ def _check_scaled(rows: Rows, what: str, weight: Rows | None) -> None:
         0.0 if array is None else max(float(np.fmax.reduce(np.abs(part))) for _, part in _parts(array))
         for array in (rows.values, rows.shift, rows.scale)
     ]
-    if (largest[0] + largest[1]) * max(largest[2], 1.0) < np.finfo(np.float32).max:
+    if (largest[0] + largest[1]) * max(largest[2], 1.0) < float(np.finfo(np.float32).max):
         return
     for some in _places(len(rows), int(rows.lengths.max()) * rows.width):
         where = rows.numbers(some)

@@ -37,6 +37,26 @@ class Runs:
         run = np.searchsorted(self._ends, places, side="right")
         return np.asarray(self._first[run] + (places - self._before[run]) * self._step)
 
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Runs)
+            and np.array_equal(self._first, other._first)
+            and np.array_equal(self._ends, other._ends)
+            and self._step == other._step
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def min(self) -> int:
+        """The smallest number; steps go upwards."""
+        return int(self._first[self._ends > self._before].min())
+
+    def max(self) -> int:
+        """The largest number."""
+        return int(
+            (self._first + (self._ends - self._before - 1) * self._step)[self._ends > self._before].max()
+        )
+
     def times(self, factor: int) -> Runs:
         """Every number multiplied."""
         return Runs(self._first * factor, self._ends - self._before, self._step * factor)
@@ -159,6 +179,9 @@ class Windows:
 
     def _check_inside(self) -> None:
         lines = len(self.values)
+        longest = self.steps if isinstance(self.steps, int) else int(self.steps.max())
+        if self.starts.min() >= 0 and self.starts.max() <= lines - longest:
+            return
         for first in range(0, len(self), PIECE):
             places = np.arange(first, min(first + PIECE, len(self)))
             starts = self.starts[places].astype(np.int64, copy=False)
