@@ -29,7 +29,7 @@ def network(per_step: bool = False, executor: str = "auto", n_jobs: int | None =
 
 
 def test_prediction_keeps_no_tape() -> None:
-    """Of each step a layer's input, cells and output are kept, where training keeps much more of all layers."""
+    """Of each step a layer's input, cells and output are kept, where training keeps more, of all layers."""
     net = Sequential([LSTM(64, num_layers=2), Dense(1)])
     net.compile("mse")
     net.build((200, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -34,8 +35,18 @@ class Runs:
     def __getitem__(self, places: Index) -> Index:
         if len(self._first) == 1:
             return np.asarray(self._first[0] + places * self._step)
-        run = np.searchsorted(self._ends, places, side="right")
-        return np.asarray(self._first[run] + (places - self._before[run]) * self._step)
+        bits, guess = self._guess
+        run = guess[places >> bits]
+        late = np.flatnonzero(self._ends[run] <= places)
+        run[late] = np.searchsorted(self._ends, places[late], side="right")
+        return np.asarray((self._first - self._before * self._step)[run] + places * self._step)
+
+    @cached_property
+    def _guess(self) -> tuple[int, NDArray[np.int32]]:
+        """The run at every 2^bits-th place, some eight for each run: right for most places near it."""
+        bits = max(0, (len(self) // (8 * len(self._first))).bit_length() - 1)
+        places = np.arange(0, len(self), 1 << bits)
+        return bits, np.searchsorted(self._ends, places, side="right").astype(np.int32)
 
     def __eq__(self, other: object) -> bool:
         return (
