@@ -112,9 +112,11 @@ def measure(kind: str, series: int, points: int, seconds: float, steps: int) -> 
     prepared, epochs = first.at - start, shuffling.seconds + cutting.seconds
     share = (prepared + epochs) / (end - start)
     print(
-        f"{KINDS[kind]:<45} {len(X):>12,} windows  {prepared:5.2f} s before, {epochs:5.2f} s in {end - start:6.1f} s of fit: "
+        f"{KINDS[kind]:<45} {len(X):>12,} windows  {prepared:5.2f} s before, {epochs:5.2f} s in "
+        f"{end - start:6.1f} s of fit: "
         f"{100 * share:.2f} %  {bytes_given / 1e6:5.0f} MB given, {peak() - before:4.0f} MB more  "
-        f"{net._optimizer_state.step * BATCH:,} windows trained on, loss {history.history['loss'][0]:.3f} to {history.history['loss'][-1]:.3f}  "
+        f"{net._optimizer_state.step * BATCH:,} windows trained on, "
+        f"loss {history.history['loss'][0]:.3f} to {history.history['loss'][-1]:.3f}  "
         f"{'goal met' if share < GOAL else 'GOAL MISSED'}",
         flush=True,
     )

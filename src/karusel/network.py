@@ -592,7 +592,8 @@ class Sequential:
                 _check_out(out, None if listed else shape)
             y = self._outputs(x, given, states)
             if listed:
-                result = [*(result or []), *y]
+                result = result or []
+                result.extend(y)
             elif out is None and len(x) == n:
                 result = y
             else:

@@ -16,7 +16,7 @@ __all__ = ["call_key", "permutation", "shuffled", "step_seed", "uniform"]
 
 MASK = 0xFFFF_FFFF_FFFF_FFFF
 GOLDEN = 0x9E37_79B9_7F4A_7C15
-SORTED = 1 << 16  # more examples than these are shuffled without a sort
+SORTED = 1 << 13  # more examples than these are shuffled without a sort
 ROUNDS = 3
 FEW = 1 << 14  # places computed together: what stays near the processor
 

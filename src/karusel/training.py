@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["History", "Training"]
 
 CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time limit, Ctrl-C
+AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
 SPLIT = 2**32 - 1  # stands for an epoch's number in the draw of a random validation part
 
 
@@ -185,8 +186,7 @@ class Training:
         loss = weight = 0.0
         done = 0
         while done < batches and not self._stop:
-            # So many rows at once as are no burden, however many there are in all.
-            first, count = done, min(batches - done, max(1, PIECE // self.batch_size))
+            first, count = done, min(batches - done, max(1, AHEAD // self.batch_size))
             examples, order = self.examples.ready(self._order(first, count))
             steps = np.arange(self._optimizer.step, self._optimizer.step + count, dtype=np.int64)
             rates = np.ascontiguousarray(schedule.rates(steps), dtype=self._executor.dtype)

@@ -45,8 +45,8 @@ class Runs:
     def _guess(self) -> tuple[int, NDArray[np.int32]]:
         """The run at every 2^bits-th place, some eight for each run: right for most places near it."""
         bits = max(0, (len(self) // (8 * len(self._first))).bit_length() - 1)
-        places = np.arange(0, len(self), 1 << bits)
-        return bits, np.searchsorted(self._ends, places, side="right").astype(np.int32)
+        marks = np.diff(-(-self._ends >> bits), prepend=0)  # of the places marked, those in each run
+        return bits, np.repeat(np.arange(len(marks), dtype=np.int32), marks)
 
     def __eq__(self, other: object) -> bool:
         return (
