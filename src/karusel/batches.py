@@ -186,7 +186,7 @@ def _places(n: int, each: int = 1) -> Iterator[Index]:
 
 
 def _parts(array: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """An array in pieces along its first axis, or of any size if it lies in one row: first index, piece."""
+    """An array in pieces, each with its first index: flat if it is contiguous, else along its first axis."""
     flat = array.reshape(-1) if array.flags.c_contiguous else array
     size = max(1, PIECE // max(1, flat.size // max(1, len(flat)))) if flat.ndim else 1
     for first in range(0, len(flat), size):
@@ -559,12 +559,18 @@ def _is_one_per_row(data: Any) -> bool:
     return (not isinstance(data, (list, tuple)) or _is_rectangular(data)) and np.ndim(data) == 1
 
 
+def _columns(data: Any) -> int:
+    """Columns of a two-axis array; 0 for anything else."""
+    listed = isinstance(data, (list, tuple)) and not _is_rectangular(data)
+    return np.shape(data)[1] if not listed and np.ndim(data) == 2 else 0
+
+
 def _read_weights(data: Any, what: str, target: Rows, per_step: bool) -> Rows:
     """One weight for each line of the target, or for each number."""
     widths = (1, target.width)
     if per_step:
         rows = read_sequences(data, None, what=what, dtype=np.float64, width=widths, lines_of=target)
-    elif isinstance(data, Windows) or np.shape(data)[1:] in ((1,), (target.width,)):
+    elif isinstance(data, Windows) or _columns(data) in widths:
         rows = read_rows(data, what=what, dtype=np.float64, width=widths, n=len(target))
     else:
         raise DataError(

@@ -27,6 +27,7 @@ class Runs:
         self._first = first
         self._ends = np.cumsum(count)
         self._before = self._ends - count
+        self._zero = first - self._before * step  # where each run would be at place 0
         self._step = step
 
     def __len__(self) -> int:
@@ -39,7 +40,7 @@ class Runs:
         run = guess[places >> bits]
         late = np.flatnonzero(self._ends[run] <= places)
         run[late] = np.searchsorted(self._ends, places[late], side="right")
-        return np.asarray((self._first - self._before * self._step)[run] + places * self._step)
+        return np.asarray(self._zero[run] + places * self._step)
 
     @cached_property
     def _guess(self) -> tuple[int, NDArray[np.int32]]:
