@@ -219,6 +219,9 @@ def test_missing_targets_of_windows_are_masked() -> None:
         net.fit(
             Windows(filled, starts, 5), Windows(values, starts + 5, 4), mask=Windows(shifted, starts + 5, 4)
         )
+    before = Windows(known, starts + 4, 4)  # the same storage, a line too early
+    with pytest.raises(DataError, match="y holds nan in window 11, step 2, column 1"):
+        net.fit(Windows(filled, starts, 5), Windows(values, starts + 5, 4), mask=before)
 
 
 def cutting(*arguments: Any, **options: Any) -> Any:
