@@ -9,7 +9,8 @@ using namespace karusel;
 
 namespace {
 
-using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t>;
+using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t, std::optional<ReadNumbers>,
+                              std::optional<ReadNumbers>>;
 using OutputTuple = std::tuple<int64_t, int64_t, int64_t, Outputs, ReadIndices, int64_t>;
 
 // The arrays stay alive as long as the caller's lists do, which is as long as the call.
@@ -17,9 +18,10 @@ Examples make_examples(const ReadIndices& lengths, const std::vector<InputTuple>
                        const std::vector<OutputTuple>& outputs) {
   Examples examples;
   examples.lengths = lengths.data();
-  for (const auto& [buffer, first, width, values, starts, stride] : inputs)
-    examples.inputs.push_back(
-        {buffer, first, width, const_cast<void*>(static_cast<const void*>(values.data())), starts.data(), stride});
+  for (const auto& [buffer, first, width, values, starts, stride, shift, scale] : inputs)
+    examples.inputs.push_back({buffer, first, width, const_cast<void*>(static_cast<const void*>(values.data())),
+                               starts.data(), stride, shift ? shift->data() : nullptr,
+                               scale ? scale->data() : nullptr});
   for (const auto& [buffer, first, width, values, starts, stride] : outputs)
     examples.outputs.push_back({buffer, first, width, values.data(), starts.data(), stride});
   return examples;

@@ -26,11 +26,12 @@ void for_lines(const Program& program, const Stream& stream, const Packing& pack
   float* lines = arena + program.offset(index) + stream.first;
   float* values = static_cast<float*>(stream.values);
   for (int64_t r = 0; r < packing.rows; ++r) {
-    float* from = values + stream.starts[example[r]];
+    const int64_t e = example[r];
+    float* from = values + stream.starts[e];
     const int64_t steps = buffer.extent == Extent::steps ? packing.length[r] : 1;
     for (int64_t t = 0; t < steps; ++t) {
       const int64_t line = buffer.extent == Extent::steps ? packing.offset[t] + r : r;
-      copy(lines + line * buffer.width, from + t * stream.stride, stream.width);
+      copy(lines + line * buffer.width, from + t * stream.stride, e);
     }
   }
 }
@@ -40,6 +41,26 @@ void copy_numbers(float* to, const float* from, int64_t n) {
     std::memcpy(to, from, sizeof(float));
   else
     std::memcpy(to, from, static_cast<size_t>(n) * sizeof(float));
+}
+
+float shift_of(const Stream& stream, int64_t e) { return stream.shift ? stream.shift[e] : 0.0f; }
+float scale_of(const Stream& stream, int64_t e) { return stream.scale ? stream.scale[e] : 1.0f; }
+
+// Fills an input's lines in a slice.
+void gather(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example, float* arena) {
+  if (!stream.shift && !stream.scale)
+    return for_lines(program, stream, packing, example, arena,
+                     [n = stream.width](float* line, const float* value, int64_t) { copy_numbers(line, value, n); });
+  for_lines(program, stream, packing, example, arena, [&](float* line, const float* value, int64_t e) {
+    const float shift = shift_of(stream, e), scale = scale_of(stream, e);
+    for (int64_t j = 0; j < stream.width; ++j) line[j] = (value[j] - shift) * scale;
+  });
+}
+
+// Writes an output's lines of a slice where its caller wants them.
+void scatter(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example, float* arena) {
+  for_lines(program, stream, packing, example, arena,
+            [n = stream.width](const float* line, float* value, int64_t) { copy_numbers(value, line, n); });
 }
 
 }  // namespace
@@ -125,12 +146,10 @@ double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker
   frame.packing = &packing;
   frame.arena = worker.arena.data();
   for (const Stream& stream : examples.inputs)
-    for_lines(program_, stream, packing, worker.example.data(), frame.arena,
-              [](float* line, float* value, int64_t n) { copy_numbers(line, value, n); });
+    gather(program_, stream, packing, worker.example.data(), frame.arena);
   const double loss = program_.run(frame);
   for (const Stream& stream : examples.outputs)
-    for_lines(program_, stream, packing, worker.example.data(), frame.arena,
-              [](float* line, float* value, int64_t n) { copy_numbers(value, line, n); });
+    scatter(program_, stream, packing, worker.example.data(), frame.arena);
   return loss;
 }
 
@@ -150,7 +169,10 @@ double Executor::batch_weight(const Examples& examples, Selection batch) const {
       continue;
     }
     const float* w = static_cast<const float*>(weights->values) + weights->starts[e];
-    for (int64_t t = 0; t < lines; ++t) total += static_cast<double>(w[t * weights->stride]);
+    const float shift = shift_of(*weights, e), scale = scale_of(*weights, e);
+    for (int64_t t = 0; t < lines; ++t)
+      for (int64_t j = 0; j < shape.weights; ++j)
+        total += static_cast<double>((w[t * weights->stride + j] - shift) * scale);
   }
   return total * static_cast<double>(shape.terms);
 }

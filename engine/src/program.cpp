@@ -107,7 +107,10 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
       has_loss_ = true;
       const Buffer& y = buffers_[static_cast<size_t>(a[0].index)];
       const int64_t terms = call.kernel == Kernel::softmax_cross_entropy ? 1 : a[0].cols;
-      loss_shape_ = {y.extent, terms, a[2].space == Space::none ? -1 : a[2].index};
+      const bool weighted = a[2].space != Space::none;
+      const int64_t weights = weighted ? a[2].cols : 1;
+      if (weights != 1 && weights != a[1].cols) throw std::invalid_argument("a loss has one weight per line or target");
+      loss_shape_ = {y.extent, terms / weights, weighted ? a[2].index : -1, weights};
     }
     calls_.push_back(std::move(call));
   }

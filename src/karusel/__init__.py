@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from karusel.optimizers import Constant as Constant
     from karusel.optimizers import Cosine as Cosine
     from karusel.optimizers import Step as Step
+    from karusel.windows import Windows as Windows
 
 __version__ = "0.1.0"
 
@@ -67,6 +68,7 @@ _MODULES = {
     ),
     "karusel.network": ("Sequential", "load"),
     "karusel.optimizers": ("Adam", "AdamW", "Constant", "Cosine", "Step"),
+    "karusel.windows": ("Windows",),
 }
 _HOME = {name: module for module, names in _MODULES.items() for name in names}
 

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 _Buffers = list[tuple[int, int, bool]]
 _Calls = list[tuple[str, list[tuple[int, int, int, int, int]], list[float]]]
-_Streams = list[tuple[int, int, int, NDArray[Any], NDArray[np.int64], int]]
+_Numbers = NDArray[np.float32] | None
+_Inputs = list[tuple[int, int, int, NDArray[Any], NDArray[np.int64], int, _Numbers, _Numbers]]
+_Outputs = list[tuple[int, int, int, NDArray[Any], NDArray[np.int64], int]]
 
 class Executor:
     def __init__(
@@ -27,8 +29,8 @@ class Executor:
         self,
         weights: NDArray[np.float32],
         lengths: NDArray[np.int64],
-        inputs: _Streams,
-        outputs: _Streams,
+        inputs: _Inputs,
+        outputs: _Outputs,
         order: NDArray[np.int64],
         batch: int,
         /,
@@ -37,7 +39,7 @@ class Executor:
         self,
         weights: NDArray[np.float32],
         lengths: NDArray[np.int64],
-        inputs: _Streams,
+        inputs: _Inputs,
         order: NDArray[np.int64],
         seed: int,
         gradient: NDArray[np.float32],
@@ -52,7 +54,7 @@ class Executor:
         settings: tuple[float, float, float, float, float, float],
         step: int,
         lengths: NDArray[np.int64],
-        inputs: _Streams,
+        inputs: _Inputs,
         order: NDArray[np.int64],
         batch: int,
         first_batch: int,

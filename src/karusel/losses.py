@@ -5,7 +5,8 @@ Every loss is the weighted mean over all outputs of a batch,
     L = sum_r w_r sum_o l(y_ro, target_ro) / (O sum_r w_r),
 
 over rows r, or over all unmasked steps of all rows, and over the O outputs of each (cross-entropy of
-classes: one per row or step). (PyTorch's means over elements are the same with
+classes: one per row or step). With a weight w_ro for each target, L = sum_ro w_ro l_ro / sum_ro w_ro.
+(PyTorch's means over elements are the same with
 equal weights; Keras divides by the number of rows instead of the sum of their weights.)
 """
 
@@ -54,12 +55,15 @@ class Loss(ABC):
     def config(self) -> dict[str, Any]:
         return {"kind": self.kind, **self.settings()}
 
-    def lower(self, lowering: Lowering, y: Signal, weighted: bool) -> None:
-        """Emits the loss and, with a tape, its gradient by y."""
+    def lower(self, lowering: Lowering, y: Signal, weight_width: int) -> None:
+        """Emits the loss and, with a tape, its gradient by y.
+
+        weight_width: weights per line: 0 (all lines count alike), 1, or one for each number of the target.
+        """
         lowering.enter("")
         extent = y.view.extent
         target = lowering.input("target", extent, self.target_width(y.width), integer=self.integer_target)
-        weight = lowering.input("weight", extent, 1) if weighted else None
+        weight = lowering.input("weight", extent, weight_width) if weight_width else None
         dy = lowering.write_gradient(y)[0] if lowering.tape else None
         lowering.emit(
             self.kernel, {"y": y.view, "target": target, "weight": weight, "dy": dy}, self.attributes()

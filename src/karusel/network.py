@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import math
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from karusel.batches import (
     Stream,
     check_finite,
     check_range,
+    in_pieces,
     line_weights,
     read_rows,
     read_sequences,
@@ -30,12 +32,14 @@ from karusel.program.executor import (
     EVALUATION_ROWS,
     Executor,
     OptimizerState,
+    Total,
     check_memory,
     default_threads,
     flat_vector,
 )
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, Parameter, Program
+from karusel.windows import PIECE, Runs, Windows
 
 if TYPE_CHECKING:
     from karusel.callbacks import Callback
@@ -228,12 +232,13 @@ class Sequential:
 
     # -- lowering and executors ------------------------------------------------------------------
 
-    def program(self, kind: str = "train", *, weighted: bool = False) -> Program:
+    def program(self, kind: str = "train", *, weight_width: int = 0) -> Program:
         """The network lowered to kernel calls; print it to read it.
 
         kind: "train" (with loss, backward part and dropout), "gradient" (the same without dropout),
         "loss" (forward with loss), "predict" (forward), "states" (predict, with LSTMs' final states), or
         "stream" (predict, with a state that outlives each run).
+        weight_width: weights per line of the target: 0 (none), 1, or one for each of its numbers.
         """
         self._require_built()
         assert self.input_shape is not None
@@ -255,7 +260,7 @@ class Sequential:
             y = layer.lower(lowering, y)
         if with_loss:
             assert self.loss is not None
-            self.loss.lower(lowering, y, weighted)
+            self.loss.lower(lowering, y, weight_width)
         else:
             lowering.program.outputs["y"] = y.view
         lowering.backward()
@@ -274,11 +279,10 @@ class Sequential:
 
     def _executor(self, kind: str, examples: Examples) -> Executor:
         """An executor for these examples; the last one of its kind is kept while it is long enough."""
-        weighted = "weight" in examples.inputs
         steps, threads = examples.max_steps, self.n_jobs or default_threads()
-        key = (kind, weighted, threads)
+        key = (kind, examples.weight_width, threads)
         if key not in self._executors or self._executors[key][1] < steps:
-            program = self.program(kind, weighted=weighted)
+            program = self.program(kind, weight_width=examples.weight_width)
             made: Executor
             if self.executor == "native":
                 from karusel.program.native import NativeExecutor
@@ -293,28 +297,28 @@ class Sequential:
 
     # -- data ------------------------------------------------------------------------------------
 
-    def _read_x(self, X: Any, lengths: Any) -> Rows:
-        """Inputs as rows; builds the network when this is its first data."""
+    def _read_x(self, X: Any, lengths: Any, first: int = 0) -> Rows:
+        """Inputs as rows, numbered from `first` on; builds the network when this is its first data."""
         if not self.layers:
             raise UsageError("the network has no layers")
         dtype = np.int32 if self._reads_indices else self._dtype
         per_step = self._per_step if self.built else self._needs_time or _is_deep(X)
         width = self.input_shape[1] if self.input_shape is not None else None
         if per_step:
-            rows = read_sequences(X, lengths, what="X", dtype=dtype, width=width)
+            rows = read_sequences(X, lengths, what="X", dtype=dtype, width=width, first=first)
         elif lengths is not None:
             raise UsageError("lengths= belongs to networks with time steps; this one has none")
         else:
-            rows = read_rows(X, what="X", dtype=dtype, width=width, n=None)
+            rows = read_rows(X, what="X", dtype=dtype, width=width, n=None, first=first)
         if not self.built:
             self.build((rows.padded_steps, rows.width) if per_step else (rows.width,))
-        if isinstance(first := self.layers[0], Embedding):
-            check_range(rows, "X", first.input_dim - 1)
+        if isinstance(layer := self.layers[0], Embedding):
+            check_range(rows, "X", layer.input_dim - 1)
         else:
             check_finite(rows, "X")
         return rows
 
-    def _read_target(self, y: Any, x: Rows, sample_weight: Any, mask: Any) -> tuple[Stream, Stream | None]:
+    def _read_target(self, y: Any, x: Rows, sample_weight: Any, mask: Any) -> tuple[Rows, Rows | None]:
         """Targets and their weights."""
         assert self.loss is not None
         loss = self.loss
@@ -331,7 +335,7 @@ class Sequential:
             check_finite(rows, "y", weight)
             if loss.highest_target is not None:
                 check_range(rows, "y", loss.highest_target, weight)
-        return rows.stream(), weight
+        return rows, weight
 
     def _read_state(self, initial_state: Any, n: int) -> dict[str, Stream]:
         """Initial states by role: one (h, c) pair per LSTM, depth and direction, each [n, H]."""
@@ -377,10 +381,10 @@ class Sequential:
             raise UsageError("the network is not compiled: call compile(loss=..., optimizer=...) first")
         x = self._read_x(X, lengths)
         target, weight = self._read_target(y, x, sample_weight, mask)
-        inputs = {"x": x.stream(), "target": target} | self._read_state(initial_state, len(x))
-        if weight is not None:
-            inputs["weight"] = weight
-        return Examples(x.lengths, inputs)
+        inputs = {"x": x.stream(), "target": target.stream()} | self._read_state(initial_state, len(x))
+        if weight is None:
+            return Examples(x.lengths, inputs)
+        return Examples(x.lengths, inputs | {"weight": weight.stream()}, weight_width=weight.width)
 
     # -- training --------------------------------------------------------------------------------
 
@@ -411,6 +415,7 @@ class Sequential:
         validation: str = "last",
         validation_data: tuple[Any, ...] | None = None,
         shuffle: bool = True,
+        steps_per_epoch: int | None = None,
         sample_weight: Any = None,
         mask: Any = None,
         lengths: Any = None,
@@ -424,13 +429,14 @@ class Sequential:
         Parameters
         ----------
         X
-            [n, T, I], or [n, T] for one input (or indices); a list of arrays [T_k, I] of any lengths; or a
-            padded array with `lengths`.
+            [n, T, I], or [n, T] for one input (or indices); a list of arrays [T_k, I] of any lengths; a
+            padded array with `lengths`; or `Windows` of a long array. float32 arrays that are C-contiguous
+            are read where they lie; a np.memmap may be larger than memory.
         y
-            [n] or [n, O] for one output per row; [n, T, O], [n, T] or a list for one per step. Class numbers
-            for softmax cross-entropy.
+            [n] or [n, O] for one output per row; [n, T, O], [n, T] or a list for one per step; or `Windows`.
+            Class numbers for softmax cross-entropy.
         epochs
-            Passes over the data.
+            Passes over the data, or over parts of it: see steps_per_epoch.
         batch_size
             Rows per training step.
         validation_split
@@ -441,8 +447,12 @@ class Sequential:
             (X, y) or (X, y, sample_weight) to hold out instead.
         shuffle
             A new order for each epoch.
+        steps_per_epoch
+            Training steps of an epoch; None: as many as all rows need. With fewer, an epoch goes on in the
+            order where the last one ended, so that all rows are seen once before a new order begins.
         sample_weight, mask
-            Weight of each row [n], or of each step [n, T] or a list; a mask's zeros leave targets out.
+            Weight of each row [n], of each step [n, T] or a list, of each number of y (in y's shape), or
+            `Windows` of a storage of weights; a mask's zeros leave targets out, which may then be NaN.
         lengths
             Steps of each row of a padded array. What lies beyond them is never read.
         initial_state
@@ -486,6 +496,7 @@ class Sequential:
             validation_split=validation_split,
             validation=validation,
             shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
             verbose=verbose,
             callbacks=callbacks,
             time_limit=time_limit,
@@ -504,8 +515,14 @@ class Sequential:
     ) -> float:
         """The mean loss, without dropout."""
         examples = self._examples(X, y, lengths, sample_weight, mask, initial_state)
-        order = np.arange(len(examples), dtype=np.int64)
-        return self._executor("loss", examples).evaluate(self._weights, examples, order, EVALUATION_ROWS).mean
+        return self._mean_loss(examples, Runs.upto(len(examples)), self._weights)
+
+    def _mean_loss(self, examples: Examples, rows: NDArray[np.int64] | Runs, weights: NDArray[Any]) -> float:
+        executor = self._executor("loss", examples)
+        totals = [
+            executor.evaluate(weights, some, order, EVALUATION_ROWS) for some, order in examples.pieces(rows)
+        ]
+        return Total(sum(t.loss for t in totals), sum(t.weight for t in totals)).mean
 
     def gradients(
         self,
@@ -519,7 +536,7 @@ class Sequential:
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """The mean loss over all rows as one batch, and its gradient by every parameter, without dropout."""
         examples = self._examples(X, y, lengths, sample_weight, mask, initial_state)
-        order = np.arange(len(examples), dtype=np.int64)
+        examples, order = examples.ready(np.arange(len(examples), dtype=np.int64))
         gradient = flat_vector(len(self._weights), self._dtype)
         total = self._executor("gradient", examples).gradient(self._weights, examples, order, 0, gradient)
         return total.mean, self._by_name(gradient)
@@ -533,9 +550,13 @@ class Sequential:
         lengths: Any = None,
         initial_state: Any = None,
         return_state: bool = False,
+        out: NDArray[Any] | None = None,
         verbose: int = 0,
     ) -> Any:
         """The network's outputs, without dropout.
+
+        X is read, checked and converted piece by piece, so it may be a file larger than memory:
+        `net.predict(np.load("x.npy", mmap_mode="r"), out=np.lib.format.open_memmap("y.npy", "w+", ...))`.
 
         Parameters
         ----------
@@ -543,6 +564,9 @@ class Sequential:
             As in `fit`.
         return_state
             Also return each LSTM's final state.
+        out
+            An array to fill and return, of the shape below and a type of floating-point numbers; a np.memmap
+            will do. When a later row of X breaks a rule, what came before it is filled.
         verbose
             Taken for Keras's sake; nothing is printed.
 
@@ -554,42 +578,109 @@ class Sequential:
             LSTM, depth and direction.
         """
         self._require_built()
-        x = self._read_x(X, lengths)
-        n = len(x)
-        examples = Examples(x.lengths, {"x": x.stream()} | self._read_state(initial_state, n))
-        width = self._output.width
-        if self._output.per_step:
-            starts = x.starts // x.width * width
-            lines = len(x.values) // x.width
-        else:
-            starts, lines = np.arange(n, dtype=np.int64) * width, n
-        check_memory(lines * width, "the prediction")
-        out = np.zeros(lines * width, dtype=self._dtype)
-        examples.outputs["y"] = Stream(out, starts, width)
-
+        result: Any = out
+        given: dict[str, Stream] = {}
         states: dict[str, NDArray[Any]] = {}
-        if return_state:
-            for name, hidden in self._state_names(given=False).items():
-                for state in ("hn", "cn"):
-                    states[f"{name}.{state}"] = np.zeros((n, hidden), dtype=self._dtype)
-                    examples.outputs[f"{name}.{state}"] = Stream(
-                        states[f"{name}.{state}"].reshape(-1), np.arange(n, dtype=np.int64) * hidden, hidden
-                    )
-        order = np.arange(n, dtype=np.int64)
-        executor = self._executor("states" if return_state else "predict", examples)
-        executor.evaluate(self._weights, examples, order, EVALUATION_ROWS)
-
-        result: Any
-        if not self._output.per_step:
-            result = out.reshape(n, width)
-        elif x.kind == "list":
-            result = np.split(out.reshape(-1, width), np.cumsum(x.lengths)[:-1])
-        else:
-            result = out.reshape(n, x.padded_steps, width)
+        for x, n in self._x_in_pieces(X, lengths):
+            if x.first == 0:
+                given = self._read_state(initial_state, n)
+                states = self._empty_states(n) if return_state else {}
+            listed = self._output.per_step and x.kind == "list"
+            steps = (x.padded_steps,) if self._output.per_step else ()
+            shape = (n, *steps, self._output.width)
+            if out is not None:
+                _check_out(out, None if listed else shape)
+            y = self._outputs(x, given, states)
+            if listed:
+                result = result or []
+                result.extend(y)
+            elif out is None and len(x) == n:
+                result = y
+            else:
+                if result is None:
+                    check_memory(math.prod(shape), "the prediction")
+                    result = np.empty(shape, dtype=self._dtype)
+                result[x.first : x.first + len(x)] = y
         if not return_state:
             return result
         names = self._state_names(given=False)
         return result, [(states[f"{name}.hn"], states[f"{name}.cn"]) for name in names]
+
+    def predict_batches(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The network's outputs for data that comes in batches, one after the other, never all at once.
+
+        Parameters
+        ----------
+        batches
+            Anything that yields what `predict` takes as X: chunks of a file, the rows of a query.
+
+        Yields
+        ------
+        array or list
+            What `predict` returns for each batch, as soon as that batch was read.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from karusel import LSTM, Dense, Sequential
+        >>> net = Sequential([LSTM(8), Dense(1)])
+        >>> net.build((None, 2))
+        >>> chunks = (np.full((n, 5, 2), 0.1 * n) for n in (30, 20, 10))
+        >>> [len(y) for y in net.predict_batches(chunks)]
+        [30, 20, 10]
+        """
+        for number, X in enumerate(batches):
+            try:
+                y = self.predict(X)
+            except DataError as error:
+                raise DataError(f"batch {number}: {error}") from error
+            yield y
+
+    def _x_in_pieces(self, X: Any, lengths: Any) -> Iterator[tuple[Rows, int]]:
+        """Inputs as rows, read a piece at a time, each with the number of all rows."""
+        if isinstance(X, Windows):
+            rows = self._read_x(X, lengths)
+            size = max(1, PIECE // (rows.padded_steps * rows.width * EVALUATION_ROWS)) * EVALUATION_ROWS
+            for first in range(0, len(rows), size):
+                yield rows.part(first, min(first + size, len(rows))), len(rows)
+        else:
+            n, pieces = in_pieces(X, lengths, "X", EVALUATION_ROWS)
+            for first, part, counts in pieces:
+                rows = self._read_x(part, counts, first)
+                yield rows, len(rows) if n is None else n
+
+    def _outputs(self, x: Rows, given: dict[str, Stream], states: dict[str, NDArray[Any]]) -> Any:
+        """The outputs of some rows; writes their final states, if any are wanted, to their place."""
+        n, width = len(x), self._output.width
+        rows = np.arange(x.first, x.first + n, dtype=np.int64)
+        examples = Examples(x.lengths, {"x": x.stream()} | {name: s.take(rows) for name, s in given.items()})
+        if not self._output.per_step:
+            starts, lines = np.arange(n, dtype=np.int64), n
+        elif x.kind == "list":
+            starts, lines = np.cumsum(x.lengths) - x.lengths, int(x.lengths.sum())
+        else:
+            starts, lines = np.arange(n, dtype=np.int64) * x.padded_steps, n * x.padded_steps
+        check_memory(lines * width, "the prediction")
+        y = np.zeros((lines, width), dtype=self._dtype)
+        examples.outputs["y"] = Stream(y.reshape(-1), starts * width, width)
+        for name, state in states.items():
+            hidden = state.shape[1]
+            examples.outputs[name] = Stream(state.reshape(-1), rows * hidden, hidden)
+        executor = self._executor("states" if states else "predict", examples)
+        executor.evaluate(self._weights, examples, np.arange(n, dtype=np.int64), EVALUATION_ROWS)
+        if not self._output.per_step:
+            return y
+        if x.kind == "list":
+            return np.split(y, np.cumsum(x.lengths)[:-1])
+        return y.reshape(n, x.padded_steps, width)
+
+    def _empty_states(self, n: int) -> dict[str, NDArray[Any]]:
+        """Final states [n, H] to be filled, by role."""
+        return {
+            f"{name}.{state}": np.zeros((n, hidden), dtype=self._dtype)
+            for name, hidden in self._state_names(given=False).items()
+            for state in ("hn", "cn")
+        }
 
     def stream(self, rows: int = 1, *, initial_state: Any = None) -> NetworkStream:
         """The network fed step by step, its memory carried along; see `karusel.streaming.Stream`."""
@@ -681,6 +772,23 @@ def load(path: str | os.PathLike[str], *, executor: str = "auto", precision: str
     for name, array in parameters.items():
         array[:] = tensors[name]
     return network
+
+
+def _check_out(out: Any, shape: tuple[int, ...] | None) -> None:
+    """Raises UsageError unless predictions of this shape can be written there; None: they are a list."""
+    if shape is None:
+        raise UsageError("out= takes an array, but the outputs for sequences of different lengths are a list")
+    if (
+        not isinstance(out, np.ndarray)
+        or out.shape != shape
+        or out.dtype.kind != "f"
+        or not out.flags.writeable
+    ):
+        got = f"{out.dtype} {list(out.shape)}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise UsageError(
+            f"out= must be an array of floating-point numbers of shape {list(shape)} that can be written, "
+            f"got {got}"
+        )
 
 
 def _is_deep(X: Any) -> bool:

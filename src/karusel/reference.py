@@ -368,7 +368,8 @@ def _loss(
     if weight is None:
         w = np.ones((len(y), 1))
     else:
-        w = weight
+        # One weight per line, or one per target: several predictions each with the pinball loss.
+        w = weight if weight.shape[1] == 1 else np.repeat(weight, value.shape[1] // weight.shape[1], axis=1)
         value, slope = np.where(w == 0, 0, value), np.where(w == 0, 0, slope)
     if dy is not None:
         dy[:] = scale * w * slope

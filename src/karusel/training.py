@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
 from karusel.errors import DataError, DivergenceError, ModelFileError, UsageError
-from karusel.program.executor import EVALUATION_ROWS, OptimizerState, Total, flat_vector
-from karusel.randomness import permutation
+from karusel.program.executor import OptimizerState, Total, flat_vector
+from karusel.randomness import shuffled
+from karusel.windows import PIECE, Index, Runs
 
 if TYPE_CHECKING:
     from karusel.network import Sequential
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["History", "Training"]
 
 CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time limit, Ctrl-C
+AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
 SPLIT = 2**32 - 1  # stands for an epoch's number in the draw of a random validation part
 
 
@@ -59,6 +61,7 @@ class Training:
         validation_split: float,
         validation: str,
         shuffle: bool,
+        steps_per_epoch: int | None,
         verbose: int,
         callbacks: Sequence[Callback],
         time_limit: float | None,
@@ -77,6 +80,9 @@ class Training:
         if time_limit is not None and not time_limit > 0:
             raise UsageError(f"time_limit must be a number of seconds above 0, got {time_limit!r}")
         self.rows, self.held_out_rows = self._split(validation_split, validation)
+        self.steps_per_epoch = steps_per_epoch
+        if steps_per_epoch is not None:
+            self.steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, 1)
         self.history = History()
         if self.validates:
             self.history.history["val_loss"] = []
@@ -85,24 +91,24 @@ class Training:
         self._executor = network._executor("train", examples)
         self._optimizer = self._begin_optimizer()
 
-    def _split(self, share: float, how: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _split(self, share: float, how: str) -> tuple[Index | Runs, Index | Runs]:
         """Numbers of the rows to train on, and of those held out of the same examples."""
         n = len(self.examples)
-        everything = np.arange(n, dtype=np.int64)
         if how not in ("last", "random"):
             raise UsageError(f"validation must be 'last' or 'random', got {how!r}")
         if isinstance(share, bool) or not 0 <= share < 1:
             raise UsageError(f"validation_split must be at least 0 and below 1, got {share!r}")
         if share == 0 or self.held_out is not None:
-            return everything, everything[:0]
+            return Runs.upto(n), Runs.upto(0)
         held_out = round(n * share)
         if held_out == 0 or held_out == n:
             raise UsageError(
                 f"validation_split={share:g} of {n} rows leaves no row to hold out or none to train on"
             )
-        if how == "random":
-            everything = permutation(self.network.random_state, SPLIT, n)
-        return np.sort(everything[: n - held_out]), np.sort(everything[n - held_out :])
+        if how == "last":
+            return Runs.upto(n - held_out), Runs.upto(held_out, start=n - held_out)
+        mixed = shuffled(self.network.random_state, SPLIT, n, np.arange(n))
+        return np.sort(mixed[: n - held_out]), np.sort(mixed[n - held_out :])
 
     def _begin_optimizer(self) -> OptimizerState:
         network, optimizer = self.network, self.network.optimizer
@@ -175,39 +181,37 @@ class Training:
     def _run_epoch(self, deadline: float | None) -> None:
         started = time.monotonic()
         before = self._snapshot()
-        order = self.rows
-        if self.shuffle:
-            number = self.network._epochs_before + self.epoch
-            order = order[permutation(self.network.random_state, number, len(order))]
-        batches = -(-len(order) // self.batch_size)
+        batches = self.steps_per_epoch or -(-len(self.rows) // self.batch_size)
         schedule = self.network.optimizer.schedule  # type: ignore[union-attr]
-        steps = np.arange(self._optimizer.step, self._optimizer.step + batches, dtype=np.int64)
-        rates = np.ascontiguousarray(schedule.rates(steps), dtype=self._executor.dtype)
-
         loss = weight = 0.0
         done = 0
-        while done < batches:
-            seconds = (
-                CALL_SECONDS if deadline is None else min(CALL_SECONDS, max(deadline - time.monotonic(), 0.0))
-            )
-            progress = self._executor.train(
-                self._optimizer,
-                self.examples,
-                order,
-                self.batch_size,
-                done,
-                rates,
-                self.network.random_state,
-                seconds,
-            )
-            done += progress.batches
-            loss, weight = loss + progress.total.loss, weight + progress.total.weight
-            if not progress.finite:
-                self._diverged(before)
-            if deadline is not None and time.monotonic() >= deadline:
-                self._stop = "time"
-                break
-            self._progress_line(f"epoch {self.epoch + 1}/{self.epochs}  batch {done}/{batches}")
+        while done < batches and not self._stop:
+            first, count = done, min(batches - done, max(1, AHEAD // self.batch_size))
+            examples, order = self.examples.ready(self._order(first, count))
+            steps = np.arange(self._optimizer.step, self._optimizer.step + count, dtype=np.int64)
+            rates = np.ascontiguousarray(schedule.rates(steps), dtype=self._executor.dtype)
+            while done < first + count:
+                seconds = CALL_SECONDS
+                if deadline is not None:
+                    seconds = min(CALL_SECONDS, max(deadline - time.monotonic(), 0.0))
+                progress = self._executor.train(
+                    self._optimizer,
+                    examples,
+                    order,
+                    self.batch_size,
+                    done - first,
+                    rates,
+                    self.network.random_state,
+                    seconds,
+                )
+                done += progress.batches
+                loss, weight = loss + progress.total.loss, weight + progress.total.weight
+                if not progress.finite:
+                    self._diverged(before)
+                if deadline is not None and time.monotonic() >= deadline:
+                    self._stop = "time"
+                    break
+                self._progress_line(f"epoch {self.epoch + 1}/{self.epochs}  batch {done}/{batches}")
         if not np.isfinite(self._optimizer.weights).all():
             self._diverged(before)
 
@@ -221,11 +225,30 @@ class Training:
         for callback in self.callbacks:
             callback.on_epoch_end(self, self.epoch - 1, logs)
 
+    def _order(self, first: int, count: int) -> Index:
+        """The rows of some batches of this epoch, in order.
+
+        Passes over all rows stand one behind the other, each in an order of its own; an epoch is one of them,
+        or the next `steps_per_epoch` batches.
+        """
+        n, epoch = len(self.rows), self.network._epochs_before + self.epoch
+        each = n if self.steps_per_epoch is None else self.steps_per_epoch * self.batch_size
+        begin = epoch * each + first * self.batch_size
+        end = min(begin + count * self.batch_size, (epoch + 1) * each)
+        parts = []
+        while begin < end:
+            number, place = divmod(begin, n)
+            places = np.arange(place, min(place + end - begin, n), dtype=np.int64)
+            if self.shuffle:
+                places = shuffled(self.network.random_state, number, n, places)
+            parts.append(self.rows[places])
+            begin += len(places)
+        return np.concatenate(parts)
+
     def _validate(self) -> float:
-        examples = self.held_out or self.examples
-        rows = np.arange(len(examples), dtype=np.int64) if self.held_out is not None else self.held_out_rows
-        executor = self.network._executor("loss", examples)
-        return executor.evaluate(self.weights, examples, rows, EVALUATION_ROWS).mean
+        if self.held_out is not None:
+            return self.network._mean_loss(self.held_out, Runs.upto(len(self.held_out)), self.weights)
+        return self.network._mean_loss(self.examples, self.held_out_rows, self.weights)
 
     def _snapshot(self) -> list[Any]:
         o = self._optimizer
@@ -269,7 +292,13 @@ class Training:
         total = 0
         for role in sorted(self.examples.inputs):
             total = zlib.crc32(self.examples.inputs[role].values.data, total)
-        total = zlib.crc32(self.examples.lengths.data, total)
+        for first in range(0, len(self.examples), PIECE):
+            part = self.examples.take(np.arange(first, min(first + PIECE, len(self.examples))))
+            total = zlib.crc32(part.lengths.data, total)
+            for role in sorted(part.inputs):
+                stream = part.inputs[role]
+                for array in (np.asarray(stream.starts), stream.shift, stream.scale):
+                    total = total if array is None else zlib.crc32(array.data, total)
         return {
             "config": self.network.get_config(),
             "rows": len(self.rows),
@@ -277,6 +306,7 @@ class Training:
             "data": total,
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
+            "steps_per_epoch": self.steps_per_epoch,
             "epochs_before": self.network._epochs_before,
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
         }

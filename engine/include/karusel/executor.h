@@ -13,7 +13,8 @@
 namespace karusel {
 
 // One array that feeds `width` columns of a buffer, from `first` on, or is filled from them. Example e's line
-// for step t begins at values[starts[e] + t · stride]; a buffer with one line per row uses t = 0.
+// for step t begins at values[starts[e] + t · stride]; a buffer with one line per row uses t = 0. What an input
+// feeds is (value - shift[e]) · scale[e].
 struct Stream {
   int64_t buffer;
   int64_t first;
@@ -21,6 +22,8 @@ struct Stream {
   void* values;
   const int64_t* starts;
   int64_t stride;
+  const float* shift = nullptr;  // of floating-point inputs; nullptr: 0
+  const float* scale = nullptr;  // nullptr: 1
 };
 
 struct Examples {

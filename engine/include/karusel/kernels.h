@@ -182,9 +182,9 @@ struct LastBackward {
   bool accumulate = false;
 };
 
-// Losses. All return sum_r w_r sum_o l(y_ro, target_ro), not yet divided, and write
-// dy = scale · w_r · dl/dy when dy is wanted. Lines with w_r = 0 are skipped: their target is never
-// read, their gradient is zero.
+// Losses. All return sum_ro w_ro l(y_ro, target_ro), not yet divided, and write
+// dy = scale · w_ro · dl/dy when dy is wanted. w_ro = w_r when there is one weight per line. What has
+// weight 0 is skipped: its target is never read, its gradient is zero.
 //   squared (y - t)²;  absolute |y - t|;  huber, delta d: e²/2 if |e| <= d, else d (|e| - d/2);
 //   pinball, quantile q: max(q e, (q - 1) e), e = t - y; column j·Q + k of y is quantile k of target j;
 //   binary: cross-entropy of sigmoid(y) with t in [0, 1].
@@ -193,7 +193,7 @@ enum class LossKind : int { squared = 0, absolute = 1, huber = 2, pinball = 3, b
 struct Loss {
   Matrix y;       // [lines, O]; pinball [lines, O·Q]
   Matrix target;  // [lines, O]
-  Matrix weight;  // optional [lines, 1]
+  Matrix weight;  // optional [lines, 1] or [lines, O]
   Matrix dy;      // optional out, may be y
   LossKind kind = LossKind::squared;
   float scale = 1;

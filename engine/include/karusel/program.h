@@ -116,11 +116,13 @@ class Program {
   int64_t panels_size() const { return panels_size_; }
   int64_t n_weights() const { return n_weights_; }
 
-  // The loss, if the program has one: lines of its predictions and how many terms each adds to the loss.
+  // The loss, if the program has one: lines of its predictions, weights of each, and how many terms of the loss
+  // a weight stands for.
   struct LossShape {
     Extent extent;
     int64_t terms;
     int64_t weight_buffer;  // -1: none
+    int64_t weights;        // 1 where there is none
   };
   bool has_loss() const { return has_loss_; }
   const LossShape& loss_shape() const { return loss_shape_; }

@@ -8,7 +8,7 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 namespace {
 
-// Sums value(y, target, column) over all lines of non-zero weight; value returns {loss, slope}.
+// Sums value(y, target, quantile) over everything of non-zero weight; value returns {loss, slope}.
 struct Point {
   float loss;
   float slope;
@@ -16,24 +16,29 @@ struct Point {
 
 template <class F>
 double sum_lines(const Loss& call, int64_t per_target, F point) {
+  const bool per_line = !call.weight || call.weight.cols == 1;
   double total = 0;
   for (int64_t r = 0; r < call.y.rows; ++r) {
-    const float w = call.weight ? call.weight.row(r)[0] : 1.0f;
-    if (w == 0.0f) {
-      if (call.dy) std::memset(call.dy.row(r), 0, sizeof(float) * static_cast<size_t>(call.y.cols));
-      continue;
-    }
+    const float* weights = call.weight ? call.weight.row(r) : nullptr;
+    const float of_line = weights && per_line ? weights[0] : 1.0f;
     double line = 0;
     for (int64_t j = 0; j < call.target.cols; ++j) {
-      const float target = call.target.row(r)[j];
-      for (int64_t k = 0; k < per_target; ++k) {
-        const int64_t at = j * per_target + k;
-        const Point p = point(call.y.row(r)[at], target, k);
-        line += static_cast<double>(p.loss);
-        if (call.dy) call.dy.row(r)[at] = call.scale * w * p.slope;
+      const float w = per_line ? of_line : weights[j];
+      const int64_t first = j * per_target;
+      if (w == 0.0f) {
+        if (call.dy) std::memset(call.dy.row(r) + first, 0, sizeof(float) * static_cast<size_t>(per_target));
+        continue;
       }
+      const float target = call.target.row(r)[j];
+      double of_target = 0;
+      for (int64_t k = 0; k < per_target; ++k) {
+        const Point p = point(call.y.row(r)[first + k], target, k);
+        of_target += static_cast<double>(p.loss);
+        if (call.dy) call.dy.row(r)[first + k] = call.scale * w * p.slope;
+      }
+      line += per_line ? of_target : static_cast<double>(w) * of_target;
     }
-    total += static_cast<double>(w) * line;
+    total += static_cast<double>(of_line) * line;
   }
   return total;
 }

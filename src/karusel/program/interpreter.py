@@ -134,7 +134,9 @@ class ReferenceExecutor:
         y, weight = memory.find(loss.arguments["y"]), memory.find(loss.arguments["weight"])
         assert y is not None
         terms = 1 if loss.kernel == "softmax_cross_entropy" else y.shape[1]
-        return float((len(y) if weight is None else weight.sum()) * terms)
+        if weight is None:
+            return float(len(y) * terms)
+        return float(weight.sum() * (terms // weight.shape[1]))
 
     def evaluate(self, weights: Array, examples: Examples, order: NDArray[np.int64], batch: int) -> Total:
         totals = [

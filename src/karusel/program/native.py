@@ -68,7 +68,7 @@ class NativeExecutor:
 
     def _inputs(self, examples: Examples) -> list[tuple[Any, ...]]:
         return [
-            (self._buffers[buffer], 0, buffer.width, s.values, s.starts, s.stride)
+            (self._buffers[buffer], 0, buffer.width, s.values, s.starts, s.stride, s.shift, s.scale)
             for role, buffer in self.program.inputs.items()
             for s in [examples.inputs[role]]
         ]
