@@ -13,6 +13,10 @@ using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, in
                               std::optional<ReadNumbers>>;
 using OutputTuple = std::tuple<int64_t, int64_t, int64_t, Outputs, ReadIndices, int64_t>;
 
+// [batches, 2]: loss and weight, as Total has them.
+using Totals = nb::ndarray<double, nb::shape<-1, 2>, nb::c_contig, nb::device::cpu>;
+static_assert(sizeof(Total) == 2 * sizeof(double));
+
 // The arrays stay alive as long as the caller's lists do, which is as long as the call.
 Examples make_examples(const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
                        const std::vector<OutputTuple>& outputs) {
@@ -66,7 +70,7 @@ NB_MODULE(_engine, m) {
            [](Executor& self, Numbers w, Numbers m, Numbers v, std::optional<Numbers> average,
               std::tuple<float, float, float, float, float, float> settings, int64_t step, const ReadIndices& lengths,
               const std::vector<InputTuple>& inputs, const ReadIndices& order, int64_t batch, int64_t first_batch,
-              const ReadNumbers& rates, uint64_t seed, double seconds) {
+              const ReadNumbers& rates, uint64_t seed, double seconds, Totals totals) {
              const Examples examples = make_examples(lengths, inputs, {});
              const auto [beta1, beta2, epsilon, decay, ema, clip_norm] = settings;
              Optimizer optimizer = {w.data(), m.data(), v.data(), average ? average->data() : nullptr, beta1,    beta2,
@@ -75,14 +79,14 @@ NB_MODULE(_engine, m) {
              {
                const nb::gil_scoped_release unlocked;
                progress = self.train(optimizer, examples, make_selection(order), batch, first_batch, rates.data(), seed,
-                                     seconds);
+                                     seconds, reinterpret_cast<Total*>(totals.data()));
              }
-             return nb::make_tuple(progress.total.loss, progress.total.weight, progress.batches, progress.finite,
+             return nb::make_tuple(progress.batches, progress.finite,
                                    optimizer.step);
            },
            nb::arg("w"), nb::arg("m"), nb::arg("v"), nb::arg("average").none(), nb::arg("settings"), nb::arg("step"),
            nb::arg("lengths"), nb::arg("inputs"), nb::arg("order"), nb::arg("batch"), nb::arg("first_batch"),
-           nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"))
+           nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"), nb::arg("totals"))
       .def_prop_ro("allocations", &Executor::allocations);
 
   bind_stepper(m);

@@ -308,7 +308,7 @@ Total Executor::gradient(const float* weights, const Examples& examples, Selecti
 }
 
 Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selection selection, int64_t batch,
-                         int64_t first_batch, const float* rates, uint64_t seed, double seconds) {
+                         int64_t first_batch, const float* rates, uint64_t seed, double seconds, Total* totals) {
   using Clock = std::chrono::steady_clock;
   const FlushDenormals flush;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
@@ -322,8 +322,7 @@ Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selecti
     }
     // A batch whose targets are all masked teaches nothing: no step, not even one of momentum.
     if (one.weight > 0) update(optimizer, rates[i]);
-    progress.total.loss += one.loss;
-    progress.total.weight += one.weight;
+    totals[i] = one;
     ++progress.batches;
     if (Clock::now() >= end) break;
   }

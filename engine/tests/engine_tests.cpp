@@ -198,12 +198,14 @@ std::vector<float> train(int threads, int64_t H) {
   std::vector<float> m(w.size()), v(w.size()), average(w);
   Optimizer optimizer = {w.data(), m.data(), v.data(), average.data(), 0.9f, 0.999f, 1e-8f, 0.01f, 0.9f, 0.5f, 0};
   const std::vector<float> rates(8, 0.01f);
+  std::vector<Total> totals(rates.size());
   for (int epoch = 0; epoch < 4; ++epoch) {
-    const Progress progress = executor.train(optimizer, data.examples(), data.all(), 41, 0, rates.data(), 7, 1e9);
+    const Progress progress =
+        executor.train(optimizer, data.examples(), data.all(), 41, 0, rates.data(), 7, 1e9, totals.data());
     check(progress.finite && progress.batches == 3, "training makes its steps");
   }
   const int64_t before = executor.allocations();
-  executor.train(optimizer, data.examples(), data.all(), 41, 0, rates.data(), 7, 1e9);
+  executor.train(optimizer, data.examples(), data.all(), 41, 0, rates.data(), 7, 1e9, totals.data());
   check(executor.allocations() == before, "training takes no memory after its first step");
   return w;
 }

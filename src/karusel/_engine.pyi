@@ -61,7 +61,8 @@ class Executor:
         rates: NDArray[np.float32],
         seed: int,
         seconds: float,
-    ) -> tuple[float, float, int, bool, int]: ...
+        totals: NDArray[np.float64],
+    ) -> tuple[int, bool, int]: ...
     @property
     def allocations(self) -> int: ...
 

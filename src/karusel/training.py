@@ -87,6 +87,7 @@ class Training:
         if self.validates:
             self.history.history["val_loss"] = []
         self.epoch = 0
+        self._epoch_seconds = 0.0  # what one takes, 0 while unknown
         self._stop = ""
         self._executor = network._executor("train", examples)
         self._optimizer = self._begin_optimizer()
@@ -163,7 +164,7 @@ class Training:
             callback.on_begin(self)
         try:
             while self.epoch < self.epochs and not self._stop:
-                self._run_epoch(deadline)
+                self._run_epochs(self._epochs_ahead(), deadline)
         finally:
             # Whatever ends training, a network that averages is left with the average.
             if self._optimizer.average is not None:
@@ -178,19 +179,28 @@ class Training:
         self._progress_line("")
         return self.history
 
-    def _run_epoch(self, deadline: float | None) -> None:
+    def _epochs_ahead(self) -> int:
+        """How many epochs to train before anything looks at them: one, or more where all are short."""
+        each = self._rows_per_epoch()
+        if self.callbacks or self.validates or each % self.batch_size or not self._epoch_seconds:
+            return 1
+        most = min(self.epochs - self.epoch, AHEAD // each, int(CALL_SECONDS / 2 / self._epoch_seconds))
+        return max(1, most)
+
+    def _run_epochs(self, count: int, deadline: float | None) -> None:
         started = time.monotonic()
         before = self._snapshot()
         batches = self.steps_per_epoch or -(-len(self.rows) // self.batch_size)
+        end = count * batches
         schedule = self.network.optimizer.schedule  # type: ignore[union-attr]
-        loss = weight = 0.0
-        done = 0
-        while done < batches and not self._stop:
-            first, count = done, min(batches - done, max(1, AHEAD // self.batch_size))
-            examples, order = self.examples.ready(self._order(first, count))
-            steps = np.arange(self._optimizer.step, self._optimizer.step + count, dtype=np.int64)
+        totals = np.zeros((end, 2))
+        done, finite = 0, True
+        while done < end and finite and not self._stop:
+            first, ahead = done, min(end - done, max(1, AHEAD // self.batch_size))
+            examples, order = self.examples.ready(self._order(first, ahead, count))
+            steps = np.arange(self._optimizer.step, self._optimizer.step + ahead, dtype=np.int64)
             rates = np.ascontiguousarray(schedule.rates(steps), dtype=self._executor.dtype)
-            while done < first + count:
+            while done < first + ahead:
                 seconds = CALL_SECONDS
                 if deadline is not None:
                     seconds = min(CALL_SECONDS, max(deadline - time.monotonic(), 0.0))
@@ -203,38 +213,49 @@ class Training:
                     rates,
                     self.network.random_state,
                     seconds,
+                    totals[first : first + ahead],
                 )
                 done += progress.batches
-                loss, weight = loss + progress.total.loss, weight + progress.total.weight
-                if not progress.finite:
-                    self._diverged(before)
+                finite = progress.finite
+                if not finite:
+                    break
                 if deadline is not None and time.monotonic() >= deadline:
                     self._stop = "time"
                     break
-                self._progress_line(f"epoch {self.epoch + 1}/{self.epochs}  batch {done}/{batches}")
-        if not np.isfinite(self._optimizer.weights).all():
-            self._diverged(before)
+                epoch, batch = divmod(done, batches)
+                self._progress_line(f"epoch {self.epoch + epoch + 1}/{self.epochs}  batch {batch}/{batches}")
+        if not (finite and np.isfinite(self._optimizer.weights).all()):
+            self._restore(before)
+            if count > 1:  # once more, epoch by epoch, to keep all that are good
+                self._epoch_seconds = 0.0
+                return
+            self._refuse_diverged()
 
-        logs = {"loss": Total(loss, weight).mean}
-        if self.validates:
-            logs["val_loss"] = self._validate()
-        for name, value in logs.items():
-            self.history.history[name].append(value)
-        self.epoch += 1
-        self._report(logs, batches, time.monotonic() - started)
-        for callback in self.callbacks:
-            callback.on_epoch_end(self, self.epoch - 1, logs)
+        self._epoch_seconds = (time.monotonic() - started) * batches / done
+        for first in range(0, done, batches):
+            loss, weight = totals[first : min(first + batches, done)].sum(axis=0)
+            logs = {"loss": Total(float(loss), float(weight)).mean}
+            if self.validates:
+                logs["val_loss"] = self._validate()
+            for name, value in logs.items():
+                self.history.history[name].append(value)
+            self.epoch += 1
+            self._report(logs, batches, self._epoch_seconds)
+            for callback in self.callbacks:
+                callback.on_epoch_end(self, self.epoch - 1, logs)
 
-    def _order(self, first: int, count: int) -> Index:
-        """The rows of some batches of this epoch, in order.
+    def _rows_per_epoch(self) -> int:
+        return len(self.rows) if self.steps_per_epoch is None else self.steps_per_epoch * self.batch_size
+
+    def _order(self, first: int, count: int, epochs: int) -> Index:
+        """The rows of some batches of the next epochs, in order.
 
         Passes over all rows stand one behind the other, each in an order of its own; an epoch is one of them,
         or the next `steps_per_epoch` batches.
         """
-        n, epoch = len(self.rows), self.network._epochs_before + self.epoch
-        each = n if self.steps_per_epoch is None else self.steps_per_epoch * self.batch_size
+        n, epoch, each = len(self.rows), self.network._epochs_before + self.epoch, self._rows_per_epoch()
         begin = epoch * each + first * self.batch_size
-        end = min(begin + count * self.batch_size, (epoch + 1) * each)
+        end = min(begin + count * self.batch_size, (epoch + epochs) * each)
         parts = []
         while begin < end:
             number, place = divmod(begin, n)
@@ -254,13 +275,14 @@ class Training:
         o = self._optimizer
         return [o.step, *(None if a is None else a.copy() for a in (o.weights, o.m, o.v, o.average))]
 
-    def _diverged(self, before: list[Any]) -> None:
-        """Puts the last good weights back and says what to try."""
+    def _restore(self, before: list[Any]) -> None:
         o = self._optimizer
         o.step = before[0]
         for array, good in zip((o.weights, o.m, o.v, o.average), before[1:], strict=True):
             if array is not None:
                 array[:] = good
+
+    def _refuse_diverged(self) -> None:
         raise DivergenceError(
             f"training diverged: the loss in epoch {self.epoch + 1} is no longer finite. The weights from "
             "before that epoch are back. Try a smaller learning_rate, clip_norm=1.0, or inputs scaled to "

@@ -55,7 +55,6 @@ struct Total {
 };
 
 struct Progress {
-  Total total;
   int64_t batches = 0;
   bool finite = true;  // false: the batch after these had a loss that is not finite, and changed nothing
 };
@@ -72,9 +71,9 @@ class Executor {
   Total gradient(const float* weights, const Examples&, Selection, uint64_t seed, float* gradient);
 
   // Batches first_batch, first_batch + 1, ... of the selection with the learning rates rates[batch], until the
-  // selection ends or `seconds` have passed.
+  // selection ends or `seconds` have passed; fills totals[batch].
   Progress train(Optimizer&, const Examples&, Selection, int64_t batch, int64_t first_batch, const float* rates,
-                 uint64_t seed, double seconds);
+                 uint64_t seed, double seconds, Total* totals);
 
   // How often memory was taken since the beginning.
   int64_t allocations() const { return allocations_; }

@@ -26,6 +26,7 @@ __all__ = [
 ]
 
 EVALUATION_ROWS = 1024  # rows of one batch when nothing is learned
+CACHE_LINE = 64  # bytes
 PADDING = 16  # numbers behind a flat vector that the engine may read, never use
 
 
@@ -43,7 +44,6 @@ class Total(NamedTuple):
 class Progress(NamedTuple):
     """How far a call of `train` came. Not finite: the next batch's loss is infinite or NaN."""
 
-    total: Total
     batches: int
     finite: bool
 
@@ -97,15 +97,20 @@ class Executor(Protocol):
         rates: NDArray[Any],
         seed: int,
         seconds: float,
+        totals: NDArray[np.float64],
     ) -> Progress:
-        """Steps from batch `first_batch` on, until `order` ends or about `seconds` have passed."""
+        """Steps from batch `first_batch` on, until `order` ends or about `seconds` have passed.
+
+        Fills totals [batches, 2] with each batch's loss and weight.
+        """
         ...
 
 
 def flat_vector(n: int, dtype: Any) -> NDArray[Any]:
-    """A zeroed vector that the engine may read a little beyond."""
-    vector: NDArray[Any] = np.zeros(n + PADDING, dtype=dtype)[:n]
-    return vector
+    """A zeroed vector that begins with a line of the cache, and that the engine may read a little beyond."""
+    whole: NDArray[Any] = np.zeros(n + PADDING + CACHE_LINE // np.dtype(dtype).itemsize, dtype=dtype)
+    first = -whole.ctypes.data % CACHE_LINE // whole.itemsize
+    return whole[first : first + n]
 
 
 def default_threads() -> int:

@@ -161,22 +161,23 @@ class ReferenceExecutor:
         rates: Array,
         seed: int,
         seconds: float,
+        totals: NDArray[np.float64],
     ) -> Progress:
         end = time.monotonic() + seconds
         gradient = np.zeros_like(optimizer.weights)
-        loss = weight = 0.0
         done = 0
         for i in range(first_batch, -(-len(order) // batch)):
             rows = order[i * batch : (i + 1) * batch]
             one = self.gradient(optimizer.weights, examples, rows, step_seed(seed, optimizer.step), gradient)
             if not np.isfinite(one.loss):
-                return Progress(Total(loss, weight), done, False)
+                return Progress(done, False)
             if one.weight > 0:
                 adam(optimizer, gradient, float(rates[i]))
-            loss, weight, done = loss + one.loss, weight + one.weight, done + 1
+            totals[i] = one
+            done += 1
             if time.monotonic() >= end:
                 break
-        return Progress(Total(loss, weight), done, True)
+        return Progress(done, True)
 
 
 def adam(o: OptimizerState, gradient: Array, rate: float) -> None:

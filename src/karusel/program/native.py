@@ -111,9 +111,10 @@ class NativeExecutor:
         rates: NDArray[Any],
         seed: int,
         seconds: float,
+        totals: NDArray[np.float64],
     ) -> Progress:
         o = optimizer
-        loss, weight, batches, finite, o.step = self._engine.train(
+        batches, finite, o.step = self._engine.train(
             o.weights,
             o.m,
             o.v,
@@ -128,8 +129,9 @@ class NativeExecutor:
             rates,
             seed,
             seconds,
+            totals,
         )
-        return Progress(Total(loss, weight), batches, finite)
+        return Progress(batches, finite)
 
 
 class NativeStepper:
