@@ -10,7 +10,7 @@ import tensorflow
 import worker
 from keras.layers import LSTM, Dense, Input, Masking
 
-PREDICT_ROWS = 1024  # far quicker than Keras's own 32
+PREDICT_ROWS = 1024  # a batch; Keras's own 32 would mean 32 times as many calls
 
 
 def network(threads: int, inputs: int, hidden: int, *, masked: bool = False, stream: bool = False) -> Any:
