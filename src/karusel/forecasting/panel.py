@@ -287,9 +287,8 @@ def from_columns(
     if missing.size:
         listed = ", ".join(rows.row(int(at)) for at in missing[:_SHOWN])
         listed += ", ..." if missing.size > _SHOWN else ""
-        notes.append(
-            f"{count_of(missing.size, 'value')} missing inside {rows.where(missing)} ({listed}): kept as missing"
-        )
+        where = rows.where(missing)
+        notes.append(f"{count_of(missing.size, 'value')} missing inside {where} ({listed}): kept as missing")
     steps, absent = steps_within(rows, found, inferred=like is None and freq is None)
     notes += absent
     lengths = steps[rows.offsets[1:] - 1] + 1
