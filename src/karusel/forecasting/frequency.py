@@ -319,8 +319,10 @@ def _day_of_month(days: Times) -> int:
 
 def _day_of_week(days: Times, step: int) -> int:
     """The day of the week that all days share, 1 for Monday; 0 unless the step is whole weeks."""
+    if step % 7:
+        return 0
     weekdays = (days.astype(np.int64) + 3) % 7 + 1  # 1970 began on a Thursday
-    return int(weekdays[0]) if step % 7 == 0 and np.all(weekdays == weekdays[0]) else 0
+    return int(weekdays[0]) if np.all(weekdays == weekdays[0]) else 0
 
 
 def _with_seasons(unit: Unit, step: int, day: int = 0, zone: str | None = None) -> Frequency:

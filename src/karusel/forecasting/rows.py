@@ -221,10 +221,10 @@ def steps_within(rows: Rows, found: Frequency, *, inferred: bool) -> tuple[NDArr
     A frequency that was `inferred` from these rows cannot have another day of the month or time of day.
     """
     ordinals = found.ordinals(rows.times)
-    starts = rows.offsets[:-1]
-    away = ordinals - ordinals[starts][rows.codes]
-    steps = away if found.step == 1 else away // found.step
-    inside, apart = rows.inside, np.diff(ordinals)
+    starts, inside, apart = rows.offsets[:-1], rows.inside, np.diff(ordinals)
+    if inferred and np.all((apart == found.step) | ~inside):
+        return np.arange(ordinals.size) - starts[rows.codes], []
+    steps = (ordinals - ordinals[starts][rows.codes]) // found.step
     wrong = inside & ((apart % found.step != 0) | (apart == 0))
     if not inferred and found.unit not in ("integer", "microsecond"):
         off = found.at(rows.times[starts][rows.codes], steps) != rows.times
