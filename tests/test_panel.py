@@ -188,3 +188,60 @@ def test_overrides_replace_what_is_found():
 def test_a_given_frequency_must_fit_the_times(freq):
     with pytest.raises(DataError, match=r"absent|not regular"):
         panel.from_columns(np.arange(6.0), monthly(6), freq=freq)
+
+
+def test_the_panel_before_its_end_keeps_every_series_in_its_place():
+    built = panel.from_columns(np.arange(9.0), ids=list("aabbbbccc"))
+    shorter = built.without_last(2)
+    assert shorter.ids == ("a", "b", "c")
+    np.testing.assert_array_equal(shorter.offsets, [0, 0, 2, 3])
+    np.testing.assert_array_equal(shorter.values, [2, 3, 6])
+    np.testing.assert_array_equal(shorter.series_times(1), [0, 1])
+    each = built.without_last(np.array([0, 5, 1]))
+    np.testing.assert_array_equal(each.offsets, [0, 2, 2, 4])
+    np.testing.assert_array_equal(each.values, [0, 1, 6, 7])
+    assert built.without_last(0).future_times(2).tolist() == built.future_times(2).tolist()
+
+
+def test_positions_are_named_by_series_and_time():
+    nan = np.nan
+    times = monthly(5)[[0, 1, 2, 3, 0, 1, 4]]
+    built = panel.from_columns(np.array([1, nan, nan, 4, 5, nan, 7]), times, list("aaaabbb"))
+    assert [built.label(position) for position in (0, 3, 4, 6)] == [
+        "2000-01",
+        "2000-04",
+        "2000-01",
+        "2000-03",
+    ]
+    assert built.number_of(np.array([0, 3, 4, 8])).tolist() == [0, 0, 1, 1]
+    assert [gap.count for gap in built.gaps()] == [2, 3]
+    assert [gap.count for gap in built.without_last(1).gaps()] == [2, 3]
+    np.testing.assert_array_equal(built.mask, [1, 0, 0, 1, 1, 0, 0, 0, 1])
+    np.testing.assert_array_equal(built.ends, monthly(5)[[3, 4]])
+    touching = panel.from_columns(np.array([1, nan, 3, 4, nan, 6]), ids=list("aaabbb")).without_last(1)
+    assert [(gap.series, gap.count) for gap in touching.gaps()] == [("a", 1), ("b", 1)]
+
+
+def test_a_holiday_is_a_gap_among_business_days():
+    days = np.array(["2024-12-23", "2024-12-24", "2024-12-26", "2024-12-27", "2024-12-30"], "datetime64[us]")
+    built = panel.from_columns(np.arange(5.0), days)
+    assert built.frequency.describe() == "business days"
+    np.testing.assert_array_equal(built.mask, [1, 1, 0, 1, 1, 1])
+
+
+def test_slipping_weeks_are_not_days_with_gaps():
+    days = np.datetime64("2024-01-01", "us") + np.cumsum([0, 7, 7, 6, 8, 7, 7, 7, 8, 6]) * np.timedelta64(
+        1, "D"
+    )
+    with pytest.raises(DataError, match="2024-01-08, which is not daily"):
+        panel.from_columns(np.arange(10.0), days)
+    mistyped = (np.datetime64("2024-01-01", "D") + np.array([*range(30), 5000])).astype("datetime64[us]")
+    with pytest.raises(DataError, match="2024-01-30 in row 29 is followed by 2037-09-09, which is not daily"):
+        panel.from_columns(np.arange(31.0), mistyped)
+
+
+@pytest.mark.parametrize("seasons", [(24, 168), [24, 168]])
+def test_several_seasons_may_be_given(seasons):
+    built = panel.from_columns(np.arange(4.0), season_length=seasons)
+    assert built.frequency.season_lengths == (24, 168)
+    assert panel.from_columns(np.arange(4.0), season_length=1).frequency.season_lengths == ()
