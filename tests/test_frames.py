@@ -400,6 +400,11 @@ def test_later_rows_that_do_not_follow_on_are_refused():
         DataError, match='rows of series "a" begin at 2024-01-03, but it is known until 2024-01-03'
     ):
         append(unique_id=["b", "a"], ds=days(1, "2024-01-03").repeat(2), y=[1.0, 1])
+    assert append(unique_id=["a"] * 2, ds=days(60, "2024-01-04")[[0, 59]], y=[5.0, 6]).lengths[0] == 63
+    with pytest.raises(
+        DataError, match=r'"b" begin 65,74. steps after its end, at 2204-01-06; correct the time'
+    ):
+        append(unique_id=["b"], ds=days(1, "2204-01-06"), y=[5.0])
     with pytest.raises(DataError, match="does not lie on its steps"):
         append(unique_id=["a"], ds=pd.DatetimeIndex(["2024-01-09 12:00"]), y=[1.0])
     with pytest.raises(

@@ -29,6 +29,7 @@ from karusel.forecasting.rows import (
     count_of,
     in_order,
     leave_out_empty,
+    most_absent,
     offsets_of,
     refuse_mixed,
     steps_within,
@@ -203,6 +204,8 @@ class Panel:
         numbers = into[known]
         if self.counted:
             return np.asarray(later.starts[known])
+        if numbers.size == 0:
+            return numbers
         step = self.frequency.step
         nexts = self.frequency.at(self.starts[numbers], self.lengths[numbers])
         away = self.frequency.ordinals(later.starts[known]) - self.frequency.ordinals(nexts)
@@ -220,6 +223,12 @@ class Panel:
             raise DataError(
                 f"the later rows of {self.series_word(number)} begin at {first}, which does not lie on its "
                 f"steps ({self.frequency.describe()} from {self.frequency.label(self.starts[number])})"
+            )
+        if gap.sum() > most_absent(self.values.size, later=True):
+            at = int(np.argmax(gap))
+            raise DataError(
+                f"the later rows of {self.series_word(int(numbers[at]))} begin {gap[at]:,} steps after its "
+                f"end, at {self.frequency.label(later.starts[known][at])}; correct the time"
             )
         return np.asarray(gap)
 
@@ -289,7 +298,7 @@ def from_columns(
         listed += ", ..." if missing.size > _SHOWN else ""
         where = rows.where(missing)
         notes.append(f"{count_of(missing.size, 'value')} missing inside {where} ({listed}): kept as missing")
-    steps, absent = steps_within(rows, found, inferred=like is None and freq is None)
+    steps, absent = steps_within(rows, found, inferred=like is None and freq is None, later=like is not None)
     notes += absent
     lengths = steps[rows.offsets[1:] - 1] + 1
     offsets = offsets_of(lengths)

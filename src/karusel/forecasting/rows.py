@@ -23,6 +23,7 @@ __all__ = [
     "count_of",
     "in_order",
     "leave_out_empty",
+    "most_absent",
     "offsets_of",
     "refuse_mixed",
     "steps_within",
@@ -31,6 +32,7 @@ __all__ = [
 
 _SHOWN = 3  # how many rows a message names
 _MOST_ABSENT = 10  # times absent for each row there is; more come from a wrong date
+_LATER_ABSENT = 10_000  # times absent that cost nothing, however few rows come later than a panel
 _LEAST_REGULAR = 0.1  # share of steps that must be single ones where most times are absent
 _REGULAR_STEPS = 6  # equal steps after which a series counts as one of another frequency
 _UNEVEN = 1.2  # months of 28 and of 31 days are still equal steps
@@ -215,10 +217,18 @@ def refuse_mixed(rows: Rows, found: Frequency, zone: str | None) -> None:
             )
 
 
-def steps_within(rows: Rows, found: Frequency, *, inferred: bool) -> tuple[NDArray[np.int64], list[str]]:
+def most_absent(rows: int, *, later: bool) -> int:
+    """How many times may be absent for some rows."""
+    return max(_MOST_ABSENT * rows, _LATER_ABSENT if later else 0)
+
+
+def steps_within(
+    rows: Rows, found: Frequency, *, inferred: bool, later: bool
+) -> tuple[NDArray[np.int64], list[str]]:
     """How many steps after the first row of its series each row lies, and a note on absent times.
 
-    A frequency that was `inferred` from these rows cannot have another day of the month or time of day.
+    A frequency that was `inferred` from these rows cannot have another day of the month or time of day. Rows
+    that come `later` than a panel may be few and far apart.
     """
     ordinals = found.ordinals(rows.times)
     starts, inside, apart = rows.offsets[:-1], rows.inside, np.diff(ordinals)
@@ -238,8 +248,8 @@ def steps_within(rows: Rows, found: Frequency, *, inferred: bool) -> tuple[NDArr
     total = int(absent_before.sum())
     if not wrong.any() and total > np.count_nonzero(inside):
         regular = np.count_nonzero(inside & (absent_before == 0))
-        few = regular < _LEAST_REGULAR * np.count_nonzero(inside)
-        if few or total > _MOST_ABSENT * steps.size:
+        few = not later and regular < _LEAST_REGULAR * np.count_nonzero(inside)
+        if few or total > most_absent(steps.size, later=later):
             wrong = absent_before > 0
     if wrong.any():
         at = int(np.argmax(wrong))
