@@ -305,7 +305,7 @@ def test_a_bad_level_is_refused_even_where_no_interval_is_made(tmp_path):
         ),
         (
             csv_of([*monthly(9), "2000-10-01,", *monthly(13)[10:]]),
-            "1 value missing inside the series (line 11)",
+            "1 value missing inside the series (2000-10)",
         ),
         (csv_of([*monthly(9), *monthly(13)[10:]]), "2000-10"),
         (csv_of([*monthly(13), "2001-02-01,inf"]), "line 15"),

@@ -220,7 +220,8 @@ def test_settings_outside_their_rules_are_refused(settings, words):
         ([], "no series"),
         ([[], [1.0]], r"series 0 has shape \(0,\)"),
         (np.zeros((2, 2, 2)), "3 dimensions"),
-        (["a", "b"], "no number"),
+        (["a", "b"], "row 0 of series 0 holds 'a', which is no number"),
+        ([[1.0, 2.0], [3.0, "4", 5.0]], "row 1 of series 1 holds '4', which is no number"),
         ([1.0, 2.0, 3.0], "has 3 rows, but a horizon of 4 needs at least 15"),
     ],
 )
@@ -252,10 +253,19 @@ def test_bad_frames_are_refused(library, columns, error, words):
         Forecaster(2).fit(library(columns))
 
 
-def test_a_time_zone_is_refused_by_name():
-    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=40, tz="Europe/Riga"), "y": wave(40)})
-    with pytest.raises(DataError, match="time zone Europe/Riga"):
-        Forecaster(2).fit(frame)
+def test_a_time_zone_comes_back():
+    times = pd.date_range("2024-01-01", periods=42, tz="Europe/Riga")
+    frame = pd.DataFrame({"ds": times[:40], "y": wave(40)})
+    forecast = Forecaster(2, backtest=False, **SMALL).fit(frame).predict()
+    assert forecast["ds"].dtype == frame["ds"].dtype
+    assert list(forecast["ds"]) == list(times[40:])
+
+
+def test_a_wide_frame_is_a_series_for_each_column():
+    frame = pl.DataFrame({"ds": days(60), "north": wave(60), "south": wave(60, 1)})
+    forecast = Forecaster(2, backtest=False, **SMALL).fit(frame, target_col=["north", "south"]).predict()
+    assert forecast["unique_id"].to_list() == ["north", "north", "south", "south"]
+    assert forecast["ds"].to_list() == pl.Series(days(62)[60:]).to_list() * 2
 
 
 def test_what_needs_a_fit_or_a_backtest_says_so():

@@ -51,7 +51,9 @@ def test_months_are_found_and_continued(start, count, step, day):
 def test_fixed_steps_are_found_and_continued(start, count, seconds, clock):
     times = (start.astype("datetime64[s]") + clock + seconds * np.arange(count + 5)).astype("datetime64[us]")
     found = frequency.infer(times[:count])
-    assert (found.unit, found.step) == ("microsecond", seconds * 1_000_000)
+    whole_days = seconds % 86_400 == 0
+    expected = ("day", seconds // 86_400) if whole_days else ("microsecond", seconds * 1_000_000)
+    assert (found.unit, found.step) == expected
     np.testing.assert_array_equal(found.after(times[count - 1], 5), times[count:])
 
 
@@ -152,13 +154,11 @@ def test_times_are_counted_where_there_are_none():
     [
         ([], monthly(0), "no rows"),
         ([1, np.inf, 3], monthly(3), r"row 1 holds inf"),
-        ([1, np.nan, 3], monthly(3), r"1 value missing inside the series \(row 1\)"),
         (
             [1, 2, 3],
             monthly(3)[[0, 1, 1]],
             r"1 duplicate time in the series, such as 2000-02-01: row 1 and row 2",
         ),
-        ([1, 2, 3, 4], monthly(6)[[0, 1, 2, 5]], r"2 times absent .*monthly.*first 2000-04 after row 2"),
         ([np.nan, np.nan], monthly(2), "no value at all"),
         ([1], monthly(1), "no series has two times"),
         ([1, 2], np.array([0.5, 1.5]), "whole numbers"),
@@ -177,14 +177,9 @@ def test_bad_tables_are_refused_with_the_place(values, times, words):
         panel.from_columns(np.array(values, float), times)
 
 
-def test_a_message_names_the_series_when_there_are_several():
-    with pytest.raises(DataError, match=r'inside series "b" \(row 3\)'):
-        panel.from_columns(np.array([1, 2, 3, np.nan, 5]), None, ["a", "a", "b", "b", "b"])
-
-
 def test_overrides_replace_what_is_found():
     built = panel.from_columns(np.arange(4.0), monthly(4), freq="M", season_length=6)
-    assert built.frequency.season_length == 6
+    assert (built.frequency.season_length, built.frequency.season_lengths) == (6, (6,))
     with pytest.raises(UsageError, match="season_length is 0"):
         panel.from_columns(np.arange(4.0), monthly(4), season_length=0)
 
@@ -193,3 +188,60 @@ def test_overrides_replace_what_is_found():
 def test_a_given_frequency_must_fit_the_times(freq):
     with pytest.raises(DataError, match=r"absent|not regular"):
         panel.from_columns(np.arange(6.0), monthly(6), freq=freq)
+
+
+def test_the_panel_before_its_end_keeps_every_series_in_its_place():
+    built = panel.from_columns(np.arange(9.0), ids=list("aabbbbccc"))
+    shorter = built.without_last(2)
+    assert shorter.ids == ("a", "b", "c")
+    np.testing.assert_array_equal(shorter.offsets, [0, 0, 2, 3])
+    np.testing.assert_array_equal(shorter.values, [2, 3, 6])
+    np.testing.assert_array_equal(shorter.series_times(1), [0, 1])
+    each = built.without_last(np.array([0, 5, 1]))
+    np.testing.assert_array_equal(each.offsets, [0, 2, 2, 4])
+    np.testing.assert_array_equal(each.values, [0, 1, 6, 7])
+    assert built.without_last(0).future_times(2).tolist() == built.future_times(2).tolist()
+
+
+def test_positions_are_named_by_series_and_time():
+    nan = np.nan
+    times = monthly(5)[[0, 1, 2, 3, 0, 1, 4]]
+    built = panel.from_columns(np.array([1, nan, nan, 4, 5, nan, 7]), times, list("aaaabbb"))
+    assert [built.label(position) for position in (0, 3, 4, 6)] == [
+        "2000-01",
+        "2000-04",
+        "2000-01",
+        "2000-03",
+    ]
+    assert built.number_of(np.array([0, 3, 4, 8])).tolist() == [0, 0, 1, 1]
+    assert [gap.count for gap in built.gaps()] == [2, 3]
+    assert [gap.count for gap in built.without_last(1).gaps()] == [2, 3]
+    np.testing.assert_array_equal(built.mask, [1, 0, 0, 1, 1, 0, 0, 0, 1])
+    np.testing.assert_array_equal(built.ends, monthly(5)[[3, 4]])
+    touching = panel.from_columns(np.array([1, nan, 3, 4, nan, 6]), ids=list("aaabbb")).without_last(1)
+    assert [(gap.series, gap.count) for gap in touching.gaps()] == [("a", 1), ("b", 1)]
+
+
+def test_a_holiday_is_a_gap_among_business_days():
+    days = np.array(["2024-12-23", "2024-12-24", "2024-12-26", "2024-12-27", "2024-12-30"], "datetime64[us]")
+    built = panel.from_columns(np.arange(5.0), days)
+    assert built.frequency.describe() == "business days"
+    np.testing.assert_array_equal(built.mask, [1, 1, 0, 1, 1, 1])
+
+
+def test_slipping_weeks_are_not_days_with_gaps():
+    days = np.datetime64("2024-01-01", "us") + np.cumsum([0, 7, 7, 6, 8, 7, 7, 7, 8, 6]) * np.timedelta64(
+        1, "D"
+    )
+    with pytest.raises(DataError, match="2024-01-08, which is not daily"):
+        panel.from_columns(np.arange(10.0), days)
+    mistyped = (np.datetime64("2024-01-01", "D") + np.array([*range(30), 5000])).astype("datetime64[us]")
+    with pytest.raises(DataError, match="2024-01-30 in row 29 is followed by 2037-09-09, which is not daily"):
+        panel.from_columns(np.arange(31.0), mistyped)
+
+
+@pytest.mark.parametrize("seasons", [(24, 168), [24, 168]])
+def test_several_seasons_may_be_given(seasons):
+    built = panel.from_columns(np.arange(4.0), season_length=seasons)
+    assert built.frequency.season_lengths == (24, 168)
+    assert panel.from_columns(np.arange(4.0), season_length=1).frequency.season_lengths == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import sys
 
@@ -40,6 +41,25 @@ def test_text_fits_the_width(width, unicode):
     assert max(map(len, lines)) <= width
     assert max(map(len, lines)) >= width - 2  # and fills it
     assert len(lines) == ROWS + 2
+
+
+@pytest.mark.parametrize("unicode", [True, False])
+def test_missing_values_leave_the_line_open(unicode, tmp_path):
+    history = np.full(24, 5.0)
+    history[6:18] = np.nan
+    history[12] = 5.0
+    gapped = curve(history, [5.0, 5.0])
+    lines = [
+        re.split("[│┤|]", line)[1] for line in draw_text(gapped, 80, unicode=unicode).splitlines()[:ROWS]
+    ]
+    (drawn,) = (line for line in lines if line.strip())
+    apart = (len(drawn) - 1) / 25
+    seen = {round(column / apart, 1) for column, mark in enumerate(drawn) if mark != " "}
+    assert {point for point in seen if 5.5 < point < 17.5} <= {11.8, 11.9, 12.0, 12.1, 12.2}
+    assert any(11.5 < point < 12.5 for point in seen)
+    assert min(seen) == 0
+    assert max(seen) == 25
+    draw_png([gapped], tmp_path / "gapped.png", "value", "step")
 
 
 def test_a_terminal_too_narrow_gets_the_least_width():

@@ -16,14 +16,16 @@ __all__ = ["Curve", "draw_png", "draw_text", "need_matplotlib"]
 _LEAST_WIDTH = 30
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # bits of a Braille cell, 4 x 2
 _BRAILLE = 0x2800
+_NO_ROW = -1  # of a missing value
 
 
 @dataclass(frozen=True)
 class Curve:
     """What is drawn of one series: the end of its history, its forecast and one or more intervals.
 
-    `times` are the texts of history's then forecast's times; `intervals` maps a level in percent to low and
-    high ends; `season_length` spaces the marks of the time axis.
+    Missing values of the history are NaN and leave the line open. `times` are the texts of history's then
+    forecast's times; `intervals` maps a level in percent to low and high ends; `season_length` spaces the
+    marks of the time axis.
     """
 
     title: str
@@ -67,8 +69,9 @@ def draw_text(curve: Curve, width: int, height: int = 15, *, unicode: bool = Tru
     x = np.rint(np.linspace(0, across - 1, total)).astype(int)
 
     def row_of(values: NDArray[np.float64]) -> NDArray[np.int64]:
-        share = (high - np.clip(values, low, high)) / (high - low)
-        return np.rint(share * (down - 1)).astype(np.int64)
+        known = np.isfinite(values)
+        share = (high - np.clip(np.where(known, values, high), low, high)) / (high - low)
+        return np.where(known, np.rint(share * (down - 1)), _NO_ROW).astype(np.int64)
 
     shade = np.zeros((height, columns), bool)
     if curve.intervals:
@@ -99,8 +102,11 @@ def draw_text(curve: Curve, width: int, height: int = 15, *, unicode: bool = Tru
 
 
 def _trace(grid: NDArray[np.bool_], x: NDArray[np.int64], rows: NDArray[np.int64]) -> None:
-    """Join neighbouring points by straight lines."""
-    for x0, x1, r0, r1 in zip(x[:-1], x[1:], rows[:-1], rows[1:], strict=True):
+    """Join neighbouring points by straight lines, across none that is missing."""
+    known = rows != _NO_ROW
+    grid[rows[known], x[known]] = True
+    both = known[:-1] & known[1:]
+    for x0, x1, r0, r1 in zip(x[:-1][both], x[1:][both], rows[:-1][both], rows[1:][both], strict=True):
         steps = max(abs(int(x1 - x0)), abs(int(r1 - r0)), 1)
         share = np.arange(steps + 1) / steps
         grid[np.rint(r0 + share * (r1 - r0)).astype(int), np.rint(x0 + share * (x1 - x0)).astype(int)] = True

@@ -234,8 +234,7 @@ def _text(result: _Result) -> Iterator[str]:
 def _found(result: _Result) -> Iterator[str]:
     table, panel, model = result.table, result.model.panel_, result.model
     frequency = panel.frequency
-    times = panel.times
-    span = f"{frequency.label(times.min())} to {frequency.label(times.max())}"
+    span = f"{frequency.label(panel.starts.min())} to {frequency.label(panel.ends.max())}"
     size = f"{len(panel)} series, " if len(panel) > 1 else ""
     yield f"{result.request.file.name}: {size}{len(panel.values)} values, {span}; {frequency.describe()}"
     when = f'times in "{table.time_col}"' if table.time_col else "no column of times, rows counted"
@@ -262,7 +261,7 @@ def _found(result: _Result) -> Iterator[str]:
 def _table(result: _Result, number: int) -> Iterator[str]:
     panel = result.model.panel_
     columns = result.forecast.columns()
-    decimals = _decimals(np.abs(panel.series(number)).max())
+    decimals = _decimals(float(np.nanmax(np.abs(panel.series(number)))))
     labels = [panel.frequency.label(when) for when in result.forecast.times[number]]
     time_name = _row_names(result)[1]
     first = max(len(time_name), *map(len, labels))

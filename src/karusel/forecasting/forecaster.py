@@ -117,15 +117,15 @@ class Forecaster:
         *,
         id_col: str = "unique_id",
         time_col: str | None = "ds",
-        target_col: str = "y",
+        target_col: str | Sequence[str] = "y",
         progress: Callable[[str], None] = lambda stage: None,
     ) -> Forecaster:
         """Fit to `data` and backtest; returns self.
 
         `data` is a frame in long format (the column names say where ids, times and values are; without an id
-        column it is one series; `time_col=None` counts the rows), a 1-D array or list of one series, a list
-        of such of any lengths, a 2-D array [S, T], or a `Panel`. `progress` is told each stage in a few
-        words.
+        column it is one series; `time_col=None` counts the rows) or in wide format (`target_col` lists one
+        column for each series), a 1-D array or list of one series, a list of such of any lengths, a 2-D array
+        [S, T], or a `Panel`. `progress` is told each stage in a few words.
         """
         settings = self._checked()
         self.panel_, self._kind = self._read(data, id_col, time_col, target_col)
@@ -208,7 +208,7 @@ class Forecaster:
         )
 
     def _read(
-        self, data: Any, id_col: str, time_col: str | None, target_col: str
+        self, data: Any, id_col: str, time_col: str | None, target_col: str | Sequence[str]
     ) -> tuple[Panel, FrameKind | str]:
         if isinstance(data, Panel):
             return data, "panel"
@@ -218,6 +218,26 @@ class Forecaster:
         ids = None if kind == "one" else np.repeat(np.arange(len(series)), [len(one) for one in series])
         panel = from_columns(np.concatenate(series), ids=ids, season_length=self.season_length)
         return panel, kind
+
+
+def _as_numbers(part: Any, number: int) -> NDArray[np.float64]:
+    """One series as numbers, NaN for None; text is refused even where it spells a number."""
+    try:
+        found = np.asarray(part)
+        if found.dtype.kind not in "US":
+            return found.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    for row, value in enumerate(part):
+        try:
+            if isinstance(value, str):
+                raise ValueError
+            np.asarray(value, np.float64)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"row {row} of series {number} holds {str(value)!r}, which is no number; correct or remove it"
+            ) from None
+    raise DataError(f"series {number} is no 1-D array or list of numbers; give one")
 
 
 def _series_of(data: Any) -> tuple[list[NDArray[np.float64]], str]:
@@ -230,11 +250,7 @@ def _series_of(data: Any) -> tuple[list[NDArray[np.float64]], str]:
             )
     else:
         parts, kind = data, "many"
-    listed = [parts] if kind == "one" else list(parts)
-    try:
-        series = [np.asarray(part, np.float64) for part in listed]
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the series hold something that is no number: {error}") from None
+    series = [_as_numbers(part, number) for number, part in enumerate([parts] if kind == "one" else parts)]
     for number, one in enumerate(series):
         if one.ndim != 1 or one.size == 0:
             raise DataError(

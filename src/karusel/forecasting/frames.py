@@ -1,20 +1,29 @@
-"""Frames in and out: pandas, polars and pyarrow tables in long format become a panel, and forecasts such a
-table.
+"""Frames in and out: pandas, polars and pyarrow tables become a panel, and forecasts become such a table.
+
+A frame is long (a column of ids, one of times, one of values) or wide (a column of times and one column of
+values for each series). It is read by its columns; a row is never a Python object.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, UsageError
+from karusel.forecasting import zones
+from karusel.forecasting.categories import Categories, number_column
+from karusel.forecasting.covariates import Column, Covariate, Kind, describe_column, read_column
+from karusel.forecasting.frequency import Frequency, Times
 from karusel.forecasting.panel import Panel, from_columns
 
-__all__ = ["FrameKind", "is_frame", "read_frame"]
+__all__ = ["FrameKind", "future_frame", "is_frame", "read_frame", "read_future"]
+
+_SHOWN = 3  # how many rows, series or times a message names
+_LISTS: dict[Kind, str] = {"past": "hist_exog_list", "future": "futr_exog_list", "static": "stat_exog_list"}
 
 
 @dataclass(frozen=True)
@@ -26,18 +35,29 @@ class FrameKind:
     time_col: str | None
     id_type: Any
     time_type: Any
+    frequency: Frequency
 
-    def build(self, ids: list[Any], times: NDArray[Any], columns: Mapping[str, NDArray[np.float64]]) -> Any:
-        """A frame of the same library: ids and times of each row, then the columns."""
+    def build(self, ids: Sequence[Hashable], times: Times, columns: Mapping[str, NDArray[np.float64]]) -> Any:
+        """A frame of the same library: ids and times of each row, then the columns.
+
+        `times` are as the panel has them; they come back in the frame's own type and time zone.
+        """
         import narwhals as nw
 
         series: list[Any] = []
         if self.id_col is not None:
-            series.append(nw.new_series(self.id_col, ids, self.id_type, backend=self.backend))
+            series.append(nw.new_series(self.id_col, list(ids), self.id_type, backend=self.backend))
         if self.time_col is not None:
-            made = nw.new_series(self.time_col, times, backend=self.backend)
-            series.append(made.cast(self.time_type))
+            made = nw.new_series(self.time_col, self.frequency.to_utc(times), backend=self.backend)
+            if self.frequency.zone is None:
+                made = made.cast(self.time_type)
+            else:
+                made = made.cast(nw.Datetime(self.time_type.time_unit)).dt.replace_time_zone("UTC")
+                made = made.dt.convert_time_zone(self.frequency.zone)
+            series.append(made)
         series += [nw.new_series(name, values, backend=self.backend) for name, values in columns.items()]
+        if not series:
+            raise UsageError("there is neither a column of ids nor one of times to make a frame of")
         # Side by side, since building from a dictionary of polars series would need pyarrow.
         return nw.concat([one.to_frame() for one in series], how="horizontal").to_native()
 
@@ -51,50 +71,190 @@ def read_frame(
     data: Any,
     id_col: str,
     time_col: str | None,
-    target_col: str,
-    freq: str | int | None,
-    season_length: int | None,
+    target_col: str | Sequence[str],
+    freq: str | int | None = None,
+    season_length: int | Sequence[int] | None = None,
+    *,
+    hist_exog_list: Sequence[str] = (),
+    futr_exog_list: Sequence[str] = (),
+    stat_exog_list: Sequence[str] = (),
+    static_df: Any = None,
+    like: Panel | None = None,
 ) -> tuple[Panel, FrameKind]:
-    """Check a frame and lay it out as a panel. A missing id column means one series."""
+    """Check a frame and lay it out as a panel. A missing id column means one series.
+
+    Several columns in `target_col` mean a wide frame: each is a series, its name is the id. The three lists
+    name the covariates; static ones stand in the frame, the same in all rows of a series, or in `static_df`,
+    one row for each id, all of whose columns are taken when `stat_exog_list` is empty. With `like` the rows
+    are read to be appended to that panel: its frequency, covariates and categories hold.
+
+    Raises `UsageError` for columns that are not there and `DataError` for the rest, row and column named.
+    """
+    import narwhals as nw
+
+    frame = _frame_of(data)
+    targets = (target_col,) if isinstance(target_col, str) else tuple(target_col)
+    wide = not isinstance(target_col, str)
+    covariates: dict[Kind, Sequence[str]] = {
+        "past": hist_exog_list,
+        "future": futr_exog_list,
+        "static": stat_exog_list,
+    }
+    roles = {
+        "id_col": (id_col,),
+        "time_col": () if time_col is None else (time_col,),
+        "target_col": targets,
+        **{_LISTS[kind]: names for kind, names in covariates.items()},
+    }
+    _refuse_two_roles(roles)
+    for role in ("time_col", "target_col"):
+        _need_columns(frame, roles[role], role)
+    if wide and not targets:
+        raise UsageError("target_col names no column; give one for each series of a wide frame")
+    if wide and id_col in frame.columns:
+        raise UsageError(
+            f'the frame has ids in "{id_col}" and several target columns; give one target column, '
+            "or drop the ids"
+        )
+    rows, width = len(frame), len(targets)
+    has_ids = id_col in frame.columns
+    if wide:
+        ids = Categories(np.repeat(np.arange(width), rows), targets)
+    elif has_ids:
+        ids = number_column(frame[id_col])
+    else:
+        ids = Categories(np.zeros(rows, np.int64), ("series",))
+    times, zone = (None, None) if time_col is None else _times(frame[time_col], time_col)
+    columns, notes = _read_covariates(frame, id_col, ids, covariates, static_df, like)
+    panel = from_columns(
+        np.concatenate([_numbers(frame[name], name) for name in targets]),
+        times if times is None or width == 1 else np.tile(times, width),
+        ids,
+        zone=zone,
+        freq=freq,
+        season_length=season_length,
+        columns=columns,
+        like=like,
+        row_name=(lambda row: f'row {row % rows}, column "{targets[row // rows]}"') if wide else _row_name,
+    )
+    return replace(panel, notes=panel.notes + notes), FrameKind(
+        backend=nw.get_native_namespace(frame),
+        id_col=id_col if wide or has_ids else None,
+        time_col=time_col,
+        id_type=frame[id_col].dtype if has_ids else nw.String(),
+        time_type=None if time_col is None else _time_type(frame[time_col]),
+        frequency=panel.frequency,
+    )
+
+
+def future_frame(panel: Panel, kind: FrameKind, horizon: int) -> Any:
+    """The ids and times of the next `horizon` steps of every series, in the kind of frame that was read.
+
+    Fill in the columns of `futr_exog_list` and give it back as `X_df`.
+    """
+    ids = [name for name in panel.ids for _ in range(horizon)]
+    return kind.build(ids, panel.future_times(horizon).ravel(), {})
+
+
+def read_future(
+    panel: Panel, kind: FrameKind, data: Any, horizon: int
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """The covariates of the future [S, horizon, F] from a frame `X_df`, and notes.
+
+    Columns in the order of `panel.covariates.of("future")`. Rows may come in any order; rows of other ids or
+    other times are passed over. A category that the panel does not know is 0, and that is noted. Raises
+    `UsageError` for columns that are not there, `DataError` for rows and values that are not, by id and time.
+    """
+    frame = _frame_of(data)
+    wanted = panel.covariates.of("future")
+    own = tuple(name for name in (kind.id_col, kind.time_col) if name is not None)
+    _need_columns(frame, (*own, *(one.name for one in wanted)), "X_df, as when fitted")
+    codes = np.zeros(len(frame), np.int64)
+    if kind.id_col is not None:
+        codes = number_column(frame[kind.id_col]).within(panel.ids)
+    rows = np.flatnonzero(codes >= 0)
+    codes = codes[rows]
+    steps = _steps_ahead(panel, kind, frame, rows, codes)
+    ahead = (steps >= 1) & (steps <= horizon)
+    rows, codes, steps = rows[ahead], codes[ahead], steps[ahead] - 1
+    places = codes * horizon + steps
+    seen = np.bincount(places, minlength=len(panel) * horizon)
+    if seen.max(initial=0) > 1:
+        at = np.flatnonzero(places == np.argmax(seen))
+        raise DataError(
+            f"X_df has {seen.max()} rows for {_place(panel, int(places[at[0]]), horizon)}, such as "
+            f"row {rows[at[0]]} and row {rows[at[1]]}; keep one"
+        )
+    _refuse_absent(panel, seen == 0, horizon, "X_df has no row for", "future_frame makes the rows")
+    future = np.empty((len(panel) * horizon, len(wanted)))
+    notes = []
+    for number, covariate in enumerate(wanted):
+        column, unknown = read_column(frame[covariate.name], covariate, _row_name)
+        future[places, number] = column.values[rows]
+        what = f'column "{covariate.name}" of X_df has no value for'
+        _refuse_absent(panel, np.isnan(future[:, number]), horizon, what, "fill it in")
+        notes += _note_unknown(unknown, covariate.name)
+    return future.reshape(len(panel), horizon, len(wanted)), tuple(notes)
+
+
+def _frame_of(data: Any) -> Any:
     import narwhals as nw
 
     try:
-        frame = nw.from_native(data, eager_only=True)
+        return nw.from_native(data, eager_only=True)
     except TypeError:
         kind = type(data).__name__
         raise UsageError(f"a {kind} cannot be read; give a pandas, polars or pyarrow table") from None
-    for role, name in (("time_col", time_col), ("target_col", target_col)):
-        if name is not None and name not in frame.columns:
+
+
+def _need_columns(frame: Any, names: Sequence[str], role: str) -> None:
+    for name in names:
+        if name not in frame.columns:
             raise UsageError(
                 f'the frame has no column "{name}" ({role}); it has {", ".join(map(str, frame.columns))}'
             )
-    has_id = id_col in frame.columns
-    target = frame[target_col]
-    if not (target.dtype.is_numeric() or target.dtype == nw.Boolean):
-        raise DataError(f'column "{target_col}" holds {target.dtype}, not numbers; convert it')
-    times = None if time_col is None else _times(frame[time_col], time_col)
-    panel = from_columns(
-        target.cast(nw.Float64).to_numpy().astype(np.float64),
-        times,
-        frame[id_col].to_list() if has_id else None,
-        freq=freq,
-        season_length=season_length,
-    )
-    return panel, FrameKind(
-        backend=nw.get_native_namespace(frame),
-        id_col=id_col if has_id else None,
-        time_col=time_col,
-        id_type=frame[id_col].dtype if has_id else None,
-        time_type=frame[time_col].dtype if time_col is not None else None,
-    )
 
 
-def _times(column: Any, name: str) -> NDArray[Any]:
+def _row_name(row: int) -> str:
+    return f"row {row}"
+
+
+def _numbers(column: Any, name: str) -> NDArray[np.float64]:
+    """A column's values, NaN for a missing one."""
     import narwhals as nw
 
-    zone = getattr(column.dtype, "time_zone", None)
-    if zone:
-        raise DataError(f'column "{name}" has the time zone {zone}; convert it to times without one')
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return np.asarray(column.cast(nw.Float64).to_numpy(), np.float64)
+    if column.dtype not in (nw.Object, nw.Unknown, nw.String):
+        raise DataError(f'column "{name}" holds {column.dtype}, not numbers; convert it')
+    listed = column.to_list()
+    if column.dtype != nw.String:
+        try:
+            return np.array([np.nan if value is None else value for value in listed], np.float64)
+        except (TypeError, ValueError):
+            pass
+    row, value = next((row, value) for row, value in enumerate(listed) if not _reads_as_number(value))
+    raise DataError(
+        f'column "{name}" holds text: {value!r} in row {row} is not a number; correct it and convert the '
+        "column"
+    )
+
+
+def _reads_as_number(value: Any) -> bool:
+    """Whether a value is missing or a number; text never is."""
+    if isinstance(value, str):
+        return False
+    try:
+        float(np.nan if value is None else value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _times(column: Any, name: str) -> tuple[NDArray[Any], str | None]:
+    """A column's times, in UTC when they have a time zone, and the zone."""
+    import narwhals as nw
+
     if column.dtype in (nw.String, nw.Object):
         try:
             column = column.cast(nw.String).str.to_datetime()
@@ -106,4 +266,139 @@ def _times(column: Any, name: str) -> NDArray[Any]:
         raise DataError(
             f'row {int(np.argmax(missing))} has no time in column "{name}"; give it or remove the row'
         )
-    return np.asarray(column.to_numpy())
+    zone = getattr(_time_type(column), "time_zone", None)
+    if zone is not None:
+        zones.check_zone(zone)
+        column = column.cast(nw.Datetime(_time_type(column).time_unit, "UTC")).dt.replace_time_zone(None)
+    return np.asarray(column.to_numpy()), zone
+
+
+def _time_type(column: Any) -> Any:
+    """The type of a column of times.
+
+    narwhals does not know pandas' times in a zone whose name is more than letters, as America/New_York.
+    """
+    import narwhals as nw
+
+    own: Any = getattr(column.to_native(), "dtype", None)
+    if column.dtype == nw.Unknown and hasattr(own, "tz"):
+        return nw.Datetime(own.unit, str(own.tz))
+    return column.dtype
+
+
+def _read_covariates(
+    frame: Any,
+    id_col: str,
+    ids: Categories,
+    names: Mapping[Kind, Sequence[str]],
+    static_df: Any,
+    like: Panel | None,
+) -> tuple[list[Column], tuple[str, ...]]:
+    """The covariates of all rows [N] of a panel, `ids` [N], and notes.
+
+    A wide frame's own columns hold for each of its series.
+    """
+    static = None if static_df is None else _frame_of(static_df)
+    if static is not None:
+        _need_columns(static, (id_col,), "static_df, id_col")
+        listed = names["static"] or [name for name in static.columns if name != id_col]
+        names = {**names, "static": listed}
+    known: dict[str, Covariate] = {}
+    if like is not None:
+        known = {one.name: one for one in like.covariates.described}
+        names = {kind: [one.name for one in like.covariates.of(kind)] for kind in names}
+    columns, notes = [], []
+    for kind, listed in names.items():
+        source = static if kind == "static" and static is not None else frame
+        for name in listed:
+            if like is not None and kind == "static" and name not in source.columns:
+                columns.append(Column(known[name], np.full(ids.codes.size, known[name].missing)))
+                continue
+            _need_columns(source, (name,), _LISTS[kind] + (", as when fitted" if known else ""))
+            covariate = known.get(name) or describe_column(source[name], name, kind)
+            column, unknown = read_column(source[name], covariate, _row_name)
+            notes += _note_unknown(unknown, name)
+            if source is static:
+                values = column.values[_rows_of_ids(source, id_col, ids)]
+            else:
+                values = np.tile(column.values, ids.codes.size // len(frame))
+            columns.append(Column(covariate, values))
+    return columns, tuple(notes)
+
+
+def _refuse_two_roles(names: Mapping[str, Sequence[str]]) -> None:
+    """Refuse a column that is named twice."""
+    first: dict[str, str] = {}
+    for role, listed in names.items():
+        for name in listed:
+            if name in first:
+                raise UsageError(f'column "{name}" is named in {first[name]} and in {role}; name it once')
+            first[name] = role
+
+
+def _rows_of_ids(static: Any, id_col: str, ids: Categories) -> NDArray[np.int64]:
+    """The row of `static_df` for each row [N] of a panel."""
+    found = number_column(static[id_col])
+    if len(found.names) < len(static):
+        twice = np.flatnonzero(np.bincount(found.codes[found.codes >= 0]) > 1)
+        what = f'two rows for the id "{found.names[twice[0]]}"' if twice.size else "a row without id"
+        raise DataError(f"static_df has {what}; give one row for each id")
+    rows = Categories(np.arange(len(ids.names)), ids.names).within(found.names)
+    absent = [name for name, row in zip(ids.names, rows, strict=True) if row < 0]
+    if absent:
+        listed = ", ".join(f'"{name}"' for name in absent[:_SHOWN])
+        more = f" and {len(absent) - _SHOWN:,} more" if len(absent) > _SHOWN else ""
+        raise DataError(f"static_df has no row for {listed}{more}; give one row for each id")
+    return np.asarray(rows[ids.codes])
+
+
+def _note_unknown(unknown: Sequence[Hashable], name: str) -> list[str]:
+    """What is said of categories that were not there when the panel was read."""
+    if not unknown:
+        return []
+    listed = ", ".join(f'"{one}"' for one in unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
+    return [f'column "{name}" holds categories that were not there when fitted: {listed}; taken as unknown']
+
+
+def _steps_ahead(
+    panel: Panel, kind: FrameKind, frame: Any, rows: NDArray[np.int64], codes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How many steps after the end of its series each of some rows lies, 0 where it lies on no step."""
+    if kind.time_col is None:
+        order = np.argsort(codes, kind="stable")
+        before = np.searchsorted(codes[order], codes[order])
+        steps = np.empty(rows.size, np.int64)
+        steps[order] = np.arange(rows.size) - before + 1
+        return steps
+    times, zone = _times(frame[kind.time_col], kind.time_col)
+    frequency = panel.frequency
+    if (zone is None) != (frequency.zone is None) or times.dtype.kind != panel.starts.dtype.kind:
+        raise DataError(
+            f'column "{kind.time_col}" of X_df holds {_time_type(frame[kind.time_col])}, but '
+            f"{kind.time_type} when fitted; convert it"
+        )
+    dates = times.dtype.kind == "M"
+    times = frequency.from_utc(times[rows].astype("datetime64[us]" if dates else np.int64), panel.starts)
+    if frequency.unit == "business day":  # whose ordinals refuse weekends
+        workdays = np.is_busday(times.astype("datetime64[D]"))
+        times = np.where(workdays, times, panel.ends[codes])
+    ends = panel.ends[codes]
+    steps = (frequency.ordinals(times) - frequency.ordinals(ends)) // frequency.step
+    return np.where(frequency.at(ends, steps) == times, steps, 0)
+
+
+def _refuse_absent(panel: Panel, absent: NDArray[np.bool_], horizon: int, what: str, instead: str) -> None:
+    """Refuse what is absent [S * horizon], by id and time."""
+    places = np.flatnonzero(absent)
+    if places.size == 0:
+        return
+    listed = ", ".join(_place(panel, int(place), horizon) for place in places[:_SHOWN])
+    more = f" and {places.size - _SHOWN:,} more" if places.size > _SHOWN else ""
+    raise DataError(f"{what} {listed}{more}; every series needs the next {horizon} steps: {instead}")
+
+
+def _place(panel: Panel, place: int, horizon: int) -> str:
+    """A step of the future by id and time."""
+    number, step = divmod(place, horizon)
+    label = panel.frequency.label(panel.frequency.at(panel.ends[number], np.asarray(step + 1)))
+    return label if len(panel) == 1 else f'"{panel.ids[number]}" at {label}'

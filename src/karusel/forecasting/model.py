@@ -21,6 +21,7 @@ from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, wi
 __all__ = ["Model", "fit_model"]
 
 _LEAST_WINDOWS = 8
+_SHOWN = 3  # missing values that a message names
 _HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the windows are as many
 _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
 
@@ -65,7 +66,10 @@ class Model:
 def fit_model(
     panel: Panel, horizon: int, season_length: int, input_size: int | None, settings: NetworkSettings
 ) -> Model:
-    """Fit a model to all that the panel holds. Raises `DataError` for a series with too few rows."""
+    """Fit a model to all that the panel holds. Raises `DataError` for a series with missing values or too few
+    rows.
+    """
+    _refuse_missing(panel)
     shortest = int(np.argmin(panel.lengths))
     rows = int(panel.lengths[shortest])
     if rows < rows_needed(horizon):
@@ -91,6 +95,19 @@ def fit_model(
 
     correction = fit_correction(scaled.features, wanted, held_out, earlier, held_out_error, settings)
     return Model(horizon, scaling, correction)
+
+
+def _refuse_missing(panel: Panel) -> None:
+    missing = np.flatnonzero(~panel.mask)
+    if missing.size == 0:
+        return
+    listed = ", ".join(panel.label(int(position)) for position in missing[:_SHOWN])
+    raise DataError(
+        f"{missing.size:,} value{'s' if missing.size > 1 else ''} missing inside "
+        f"{panel.series_word(int(panel.number_of(missing[0])))} ({listed}"
+        f"{', ...' if missing.size > _SHOWN else ''}); missing values are not supported yet: fill them in, "
+        "or keep only the rows after the last one"
+    )
 
 
 def _latest(panel: Panel, length: int, horizon: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
