@@ -1,25 +1,20 @@
-"""M4 (Makridakis et al., 2020) by the pooled model in its default settings: `python benchmarks/m4.py --data DIR --freq Weekly`.
+"""M4 (Makridakis et al., 2020) by the pooled model: `m4.py --data DIR --freq Weekly --out FILE`.
 
-DIR holds `m4/<freq>-train.csv.gz` and `m4/<freq>-test.csv.gz`, one series a row. Nothing is set per frequency but
-the season lengths, which follow from it. With `--held-out` the last horizon of the training part stands in for
-the test part, which is then not read. Rows: Naive2, whose OWA is 1 by definition; smoothing alone; Karusel.
+DIR holds `m4/<freq>-train.csv.gz` and `m4/<freq>-test.csv.gz`, one series a row. Nothing is set per
+frequency but the season lengths, which follow from it. With `--held-out` the last horizon of the training
+part stands in for the test part, which is then not read. Rows: Naive2, whose OWA is 1 by definition;
+smoothing alone; Karusel.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
 import gzip
 import pathlib
-import sys
-import time
 
+import forecasts
 import numpy as np
 from numpy.typing import NDArray
-
-from karusel.forecasting.members import EnsembleSettings, padded_inputs
-from karusel.forecasting.panel import Panel, from_columns
-from karusel.forecasting.pooled import PooledModel, fit_pooled, smoothing
 
 Array = NDArray[np.float64]
 HORIZONS = {"Yearly": 6, "Weekly": 13, "Hourly": 48}
@@ -74,17 +69,10 @@ def interval_score(truth: Array, low: Array, high: Array, scale: Array) -> tuple
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=pathlib.Path, required=True)
+    parser = forecasts.options(__doc__)
     parser.add_argument("--freq", choices=list(HORIZONS), required=True)
-    parser.add_argument("--out", type=pathlib.Path, help="CSV of forecasts: unique_id, step, y_hat")
-    parser.add_argument("--held-out", action="store_true", help="score the last horizon of the training part")
-    parser.add_argument("--members", type=int, default=EnsembleSettings().n_members)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     freq, horizon, m = arguments.freq, HORIZONS[arguments.freq], LAGS[arguments.freq]
-
     named = read(arguments.data / "m4" / f"{freq}-train.csv.gz")
     train = list(named.values())
     if arguments.held_out:
@@ -93,56 +81,22 @@ def main() -> None:
     else:
         tested = read(arguments.data / "m4" / f"{freq}-test.csv.gz")
         truth = np.array([tested[name][:horizon] for name in named])
-    ids = np.repeat(list(named), [len(x) for x in train])
-    panel = from_columns(np.concatenate(train), ids=ids)
-    order = {name: k for k, name in enumerate(panel.ids)}
-    back = np.array([order[name] for name in named])
-
-    start = time.perf_counter()
-    settings = EnsembleSettings(
-        n_members=arguments.members, n_jobs=arguments.threads, random_state=arguments.seed
-    )
-
-    def progress(stage: str) -> None:
-        print(f"{time.perf_counter() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
-
-    model = fit_pooled(panel, horizon, SEASONS[freq], settings, progress)
-    forecast, intervals = model.predict_at(panel, panel.offsets[1:] - 1)
-    seconds = time.perf_counter() - start
-    forecast = forecast[back]
-    low, high = (end[back] for end in intervals[95.0])
+    done = forecasts.run(train, horizon, SEASONS[freq], arguments)
 
     scale = scales(train, m)
     scale = np.where(scale > 0, scale, np.median(scale[scale > 0]))
     naive = np.array([naive2(x, horizon, m) for x in train])
     base = errors(truth, naive, scale)
-    part = "held-out horizon" if arguments.held_out else "test part"
-    print(f"M4 {freq}, {len(train)} series, {part}; anchor {model.reader.anchor}, log {model.reader.log}, ", end="")
-    print(f"share of smoothing {model.share:.1f}, intervals widened {model.widening}")
-    print("loss on held-out time:", ", ".join(f"{name} {loss:.4f}" for name, loss in model.losses.items()))
-    for name, values in (
-        ("Naive2", naive),
-        ("smoothing", _smoothing_alone(model, panel)[back]),
-        ("Karusel", forecast),
-    ):
+    part = "last horizon of the training part" if arguments.held_out else "test part"
+    print(f"M4 {freq}, {len(train)} series, {part}\n{forecasts.describe(done)}")
+    for name, values in (("Naive2", naive), ("smoothing", done.smoothing), ("Karusel", done.forecast)):
         found = errors(truth, values, scale)
         owa = (found[0] / base[0] + found[1] / base[1]) / 2
         print(f"{name:10} OWA {owa:.4f}  sMAPE {found[0]:.3f}  MASE {found[1]:.4f}")
-    msis, covered = interval_score(truth, low, high, scale)
-    print(f"MSIS {msis:.3f}  coverage {covered:.1f} %  time {seconds:.0f} s on {arguments.threads} thread(s)")
+    msis, covered = interval_score(truth, done.low, done.high, scale)
+    print(f"MSIS {msis:.3f}, coverage {covered:.1f} %; {done.seconds:.0f} s on {arguments.threads} thread(s)")
     print(f"goals: OWA at most {GOALS[freq][0]}, MSIS at most {GOALS[freq][1]:g}, coverage 92 to 97 %")
-    if arguments.out:
-        with open(arguments.out, "w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["unique_id", "step", "y_hat"])
-            for name, row in zip(named, forecast, strict=True):
-                writer.writerows((name, k + 1, repr(float(value))) for k, value in enumerate(row))
-
-
-def _smoothing_alone(model: PooledModel, panel: Panel) -> Array:
-    cutoffs, starts = panel.offsets[1:] - 1, panel.offsets[:-1]
-    inputs = padded_inputs(panel.values, starts, cutoffs, model.length)
-    return model.reader.invert(smoothing(model.reader, inputs))
+    forecasts.write(arguments.out, list(named), done.forecast)
 
 
 if __name__ == "__main__":

@@ -3,23 +3,24 @@
 A window's input part is an array of its last values, NaN where nothing is known: before the start of a short
 series, or in a gap. With u the values (or their logarithms), all sums over known values:
 
-    level   l      mean of the last fast season (up to 24 steps: a day of hours, a week of days); the last value
-                   where there is none
-    size    d      mean |u - mean| over the longest season seen; mean |difference| where there is no fast season
-    anchor  A_k    l + mean over past seasons j of u_(t - jm + k) - l_(t - jm), for one season or the mean of two,
-                   k = 1..h
+    level   l      mean of the last fast season (up to 24 steps: a day of hours, a week of days); the last
+                   value where there is none
+    size    d      mean |u - mean| over the longest season seen; mean |difference| where no season is fast
+    anchor  A_k    l + mean over past seasons j of u_(t - jm + k) - l_(t - jm), for one season or the mean of
+                   two, k = 1..h
     inputs         (u - l) / d in patches, one patch per step of the network; which values are known; the
                    differences where there is no fast season; what followed one slow season before; log d
 
-Networks forecast (u_(t+k) - A_k) / d. So everything is relative to the window itself, levels never seen before
-included, and a window never reads anything outside it. A patch per step (Nie et al., 2023) makes an LSTM over
-weeks of hours as short as one over days.
+Networks forecast (u_(t+k) - A_k) / d. So everything is relative to the window itself, levels never seen
+before included, and a window never reads anything outside it. A patch per step (Nie et al., 2023) makes an
+LSTM over weeks of hours as short as one over days.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,7 +136,7 @@ class Reader:
         n, width, patch = len(u), u.shape[1], self.patch
         steps = self.look_back // patch
 
-        def patches(channel: NDArray[np.float64]) -> NDArray[np.float32]:
+        def patches(channel: NDArray[Any]) -> NDArray[np.float32]:
             return channel.astype(np.float32).reshape(n, steps, -1)
 
         seen, there = u[:, -self.look_back :], known[:, -self.look_back :]
@@ -158,12 +159,12 @@ class Reader:
         return np.concatenate(channels, axis=2)
 
 
-def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool) -> Reader:
+def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: int | None = None) -> Reader:
     """The reader that follows from horizon and seasons, with the level as anchor.
 
-    With a fast season a patch is one season, and the look-back the larger of two horizons and two slow seasons
-    (slow ones up to a week of hours); with a slow season alone, a quarter of it and two seasons; otherwise one
-    value and two horizons.
+    With a fast season a patch is one season, and the look-back the larger of two horizons and two slow
+    seasons (slow ones up to a week of hours); with a slow season alone, a quarter of it and two seasons;
+    otherwise one value and two horizons. `look_back` overrides the last of these, in whole patches.
     """
     seasons = tuple(sorted(m for m in set(seasons) if m > 1))
     reader = Reader(horizon, seasons, 1, 1, (), log)
@@ -175,7 +176,7 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool) -> Reader:
         wanted = 2 * reader.slow
     else:
         patch, wanted = 1, max(2 * horizon, 8)
-    return replace(reader, look_back=-(-wanted // patch) * patch, patch=patch)
+    return replace(reader, look_back=-(-(look_back or wanted) // patch) * patch, patch=patch)
 
 
 def anchors(reader: Reader) -> Iterator[Reader]:

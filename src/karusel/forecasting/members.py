@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel import LSTM, Adam, Cosine, Dense, Pinball, Sequential
+from karusel.forecasting import windows
 from karusel.forecasting.features import Reader, Reading
 
-__all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "TrainingWindows", "fit_ensemble"]
+__all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "TrainingWindows", "fit_ensemble"]
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 _LOOK_BACKS = (1.0, 0.5, 1.5)  # of the reader's, member by member
@@ -42,6 +43,8 @@ class EnsembleSettings:
     hidden_size: int = 64
     num_layers: int = 2
     learning_rate: float = 0.003
+    batch_size: int | None = None  # from the number of windows
+    look_back: int | None = None  # from horizon and seasons
     n_members: int = 3
     random_state: int = 0
     n_jobs: int = 1
@@ -49,7 +52,7 @@ class EnsembleSettings:
 
 @dataclass(frozen=True)
 class TrainingWindows:
-    """Flat values with the starts and cutoffs [n] of windows in them, and the scale of each one's series [n]."""
+    """Flat values; the start of the series, the cutoff and the scale of each of n windows in them."""
 
     values: NDArray[np.float64]
     starts: NDArray[np.int64]
@@ -64,26 +67,19 @@ class TrainingWindows:
 
     def inputs(self, length: int) -> NDArray[np.float64]:
         """Input parts [n, length], NaN before the start of a series."""
-        return padded_inputs(self.values, self.starts, self.cutoffs, length)
+        return windows.padded_inputs(self.values, self.starts, self.cutoffs, length)
 
     def targets(self, horizon: int) -> NDArray[np.float64]:
         """Target parts [n, horizon]."""
-        return np.asarray(self.values[self.cutoffs[:, None] + np.arange(1, horizon + 1)])
-
-
-def padded_inputs(
-    values: NDArray[np.float64], starts: NDArray[np.int64], cutoffs: NDArray[np.int64], length: int
-) -> NDArray[np.float64]:
-    """Input parts [n, length] of flat values at `cutoffs`, NaN before `starts`."""
-    at = cutoffs[:, None] + np.arange(1 - length, 1)
-    return np.where(at >= starts[:, None], values[np.maximum(at, 0)], np.nan)
+        return windows.targets(self.values, self.cutoffs, horizon)
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
     reader: Reader
     network: Sequential
     unit: float
+    epochs: int
 
     def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u, ascending, from input parts at least as long as the reader's."""
@@ -97,7 +93,7 @@ class _Member:
 class Ensemble:
     """Trained members."""
 
-    members: tuple[_Member, ...]
+    members: tuple[Member, ...]
 
     @property
     def length(self) -> int:
@@ -113,14 +109,14 @@ class Ensemble:
         return np.concatenate(pieces)
 
 
-def fit_ensemble(windows: TrainingWindows, reader: Reader, settings: EnsembleSettings) -> Ensemble:
+def fit_ensemble(training: TrainingWindows, reader: Reader, settings: EnsembleSettings) -> Ensemble:
     """Train the members, several at a time."""
     seeds = range(settings.random_state, settings.random_state + settings.n_members)
 
-    def one(seed: int) -> _Member:
+    def one(seed: int) -> Member:
         factor = _LOOK_BACKS[(seed - settings.random_state) % len(_LOOK_BACKS)]
         steps = max(2, round(factor * reader.look_back / reader.patch))
-        return _fit_member(windows, replace(reader, look_back=steps * reader.patch), settings, seed)
+        return _fit_member(training, replace(reader, look_back=steps * reader.patch), settings, seed)
 
     if settings.n_jobs == 1 or settings.n_members == 1:
         return Ensemble(tuple(map(one, seeds)))
@@ -128,29 +124,26 @@ def fit_ensemble(windows: TrainingWindows, reader: Reader, settings: EnsembleSet
         return Ensemble(tuple(pool.map(one, seeds)))
 
 
-def _fit_member(
-    windows: TrainingWindows, reader: Reader, settings: EnsembleSettings, seed: int
-) -> _Member:
-    width = reader.read(windows.take(np.zeros(1, np.int64)).inputs(reader.length)).features.size
+def _fit_member(training: TrainingWindows, reader: Reader, settings: EnsembleSettings, seed: int) -> Member:
+    width = reader.read(training.take(np.zeros(1, np.int64)).inputs(reader.length)).features.size
     most = min(_MOST_WINDOWS, _MOST_INPUTS // width)
-    if len(windows) > most:
-        drawn = np.random.default_rng(seed).choice(len(windows), most, replace=False)
-        windows = windows.take(np.sort(drawn))
-    pieces = [
-        reader.read(part.inputs(reader.length)) for part in _parts(windows)
-    ]
+    if len(training) > most:
+        drawn = np.random.default_rng(seed).choice(len(training), most, replace=False)
+        training = training.take(np.sort(drawn))
+    pieces = [reader.read(part.inputs(reader.length)) for part in _parts(training)]
     reading = Reading(
         np.concatenate([piece.features for piece in pieces]),
         np.concatenate([piece.anchor for piece in pieces]),
         np.concatenate([piece.size for piece in pieces]),
     )
-    targets = reader.transform(windows.targets(reader.horizon))
+    targets = reader.transform(training.targets(reader.horizon))
     wanted = np.clip((targets - reading.anchor) / reading.size, -_FARTHEST, _FARTHEST)
-    weights = _weights(reader, reading, wanted, windows.scales)
+    weights = _weights(reader, reading, wanted, training.scales)
     unit = float(np.mean(np.abs(wanted) * weights[:, None])) or 1.0
 
-    rows = len(windows)
-    batch = int(np.clip(2 ** round(np.log2(rows / _BATCHES)), _SMALLEST_BATCH, _LARGEST_BATCH))
+    rows = len(training)
+    usual = int(np.clip(2 ** round(np.log2(rows / _BATCHES)), _SMALLEST_BATCH, _LARGEST_BATCH))
+    batch = settings.batch_size or usual
     epochs = int(np.clip(round(_VISITS / rows), _LEAST_EPOCHS, _MOST_EPOCHS))
     steps = epochs * -(-rows // batch)
     network = Sequential(
@@ -172,12 +165,12 @@ def _fit_member(
         epochs=epochs,
         batch_size=batch,
     )
-    return _Member(reader, network, unit)
+    return Member(reader, network, unit, epochs)
 
 
-def _parts(windows: TrainingWindows) -> Sequence[TrainingWindows]:
-    rows = np.arange(len(windows))
-    return [windows.take(rows[k : k + _PIECE]) for k in range(0, len(rows), _PIECE)]
+def _parts(training: TrainingWindows) -> Sequence[TrainingWindows]:
+    rows = np.arange(len(training))
+    return [training.take(rows[k : k + _PIECE]) for k in range(0, len(rows), _PIECE)]
 
 
 def _weights(
