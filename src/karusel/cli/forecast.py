@@ -195,11 +195,11 @@ def _document(result: _Result) -> dict[str, Any]:
         },
         "model": {
             "members": model.n_members,
-            "epochs": model.model_.correction.epochs,
-            "share": model.model_.correction.share,
-            "window": model.model_.scaling.length,
+            "epochs": model.model_.epochs,
+            "share": model.model_.share,
+            "window": model.model_.length,
             "season_length": model.season_length_,
-            "log": model.model_.scaling.log,
+            "log": model.model_.log,
         },
         "seconds": round(result.seconds, 3),
         "versions": {
@@ -250,10 +250,10 @@ def _found(result: _Result) -> Iterator[str]:
         words = f"season of {season} steps" if season > 1 else "no season"
     else:
         words = f"season of {season} steps not used: too few rows for it"
-    scaling, correction = model.model_.scaling, model.model_.correction
+    fitted = model.model_
     yield (
-        f"  {words}{', on logarithms' if scaling.log else ''}; {model.n_members} LSTM networks, "
-        f"{correction.epochs} epochs, correction used at {100 * correction.share:.0f} %; "
+        f"  {words}{', on logarithms' if fitted.log else ''}; {model.n_members} LSTM networks, "
+        f"{fitted.epochs} epochs, correction used at {100 * fitted.share:.0f} %; "
         f"{result.seconds:.1f} s"
     )
 

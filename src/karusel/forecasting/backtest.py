@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from karusel.forecasting import metrics, windows
 from karusel.forecasting.baselines import LinearOnLags, drift, last_value, mean, seasonal_naive
-from karusel.forecasting.model import Model
+from karusel.forecasting.model import FittedModel
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.scaling import rows_for_season, rows_needed
 
@@ -77,7 +77,7 @@ def run_backtest(
     panel: Panel,
     horizon: int,
     season_length: int,
-    fit: Callable[[Panel], Model],
+    fit: Callable[[Panel], FittedModel],
     progress: Callable[[str], None],
 ) -> Backtest | None:
     """Backtest the model that `fit` makes. None when the shortest series has too few rows for one cutoff."""
@@ -108,7 +108,7 @@ def run_backtest(
         known = panel.without_last(int(behind[block[0]]))
         model = fit(known)
         at = cutoffs[block].ravel()
-        inputs = windows.inputs(values, at, model.scaling.length)
+        inputs = windows.padded_inputs(values, starts[block].ravel(), at, model.length)
         predicted = model.predict(inputs)
         shape = (len(block), len(panel), horizon)
         forecasts[NETWORK][block] = predicted.reshape(shape)

@@ -16,11 +16,15 @@ from karusel.forecasting.correction import NetworkSettings
 from karusel.forecasting.frames import FrameKind, is_frame, read_frame
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
-from karusel.forecasting.model import Model, fit_model
+from karusel.forecasting.members import EnsembleSettings
+from karusel.forecasting.model import FittedModel, fit_model
 from karusel.forecasting.panel import Panel, from_columns
+from karusel.forecasting.pooled import fit_pooled
 from karusel.forecasting.verdict import judge
 
 __all__ = ["Forecast", "Forecaster"]
+
+_MANY = 20  # series from which one model for all of them has enough to learn from
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,19 @@ class Forecast:
 class Forecaster:
     """Forecasts one series or many with a small ensemble of LSTM networks.
 
-    Windows are scaled by their own level, growth and season (`karusel.forecasting.scaling`); the networks
-    forecast all
-    `h` steps at once as a correction to that. Fitting also backtests against simple methods and calibrates
+    Windows are scaled by their own level, growth and season (`karusel.forecasting.scaling`; of 20 series or
+    more, `karusel.forecasting.pooled`); the networks forecast all `h` steps at once as a correction to that.
+    Fitting also backtests against simple methods and calibrates
     the intervals on the backtest's errors.
 
     Parameters
     ----------
     h : steps to forecast, at least 1.
     input_size : steps that the networks see; from the season length by default.
-    hidden_size : hidden units of each LSTM layer.
-    num_layers : LSTM layers of each network.
-    learning_rate : of Adam.
-    batch_size : windows per optimiser step.
+    hidden_size : hidden units of each LSTM layer; 32 by default, 64 for 20 series or more.
+    num_layers : LSTM layers of each network; 1 by default, 2 for 20 series or more.
+    learning_rate : of Adam; 0.002 by default, 0.003 for 20 series or more.
+    batch_size : windows per optimiser step; 32 by default, from the number of windows for 20 series or more.
     n_members : networks in the ensemble.
     freq : step between times, such as "MS" or "15min"; found in the times by default.
     season_length : steps of one season, 1 for none; from the frequency by default.
@@ -72,7 +76,7 @@ class Forecaster:
     each of
         the levels 80 and 95 the coverage reached on held-out values, from 0 to 1, {} when there were too
         few; `coverage_values_` says on how many.
-    model_ : the fitted `karusel.forecasting.model.Model`.
+    model_ : the fitted `karusel.forecasting.model.FittedModel`.
 
     Examples
     --------
@@ -87,10 +91,10 @@ class Forecaster:
         h: int,
         *,
         input_size: int | None = None,
-        hidden_size: int = 32,
-        num_layers: int = 1,
-        learning_rate: float = 0.002,
-        batch_size: int = 32,
+        hidden_size: int | None = None,
+        num_layers: int | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
         n_members: int = 3,
         freq: str | int | None = None,
         season_length: int | None = None,
@@ -127,16 +131,18 @@ class Forecaster:
         column for each series), a 1-D array or list of one series, a list of such of any lengths, a 2-D array
         [S, T], or a `Panel`. `progress` is told each stage in a few words.
         """
-        settings = self._checked()
+        self._check()
         self.panel_, self._kind = self._read(data, id_col, time_col, target_col)
         season = self.panel_.frequency.season_length
 
-        def fit(panel: Panel) -> Model:
-            return fit_model(panel, self.h, season, self.input_size, settings)
+        def fit(panel: Panel) -> FittedModel:
+            if len(panel) >= _MANY:
+                return fit_pooled(panel, self.h, panel.frequency.season_lengths, self._pooled_settings())
+            return fit_model(panel, self.h, season, self.input_size, self._settings())
 
         progress("fit")
         self.model_ = fit(self.panel_)
-        self.season_length_ = self.model_.scaling.season_length
+        self.season_length_ = self.model_.season_length
         self.backtest_ = run_backtest(self.panel_, self.h, season, fit, progress) if self.backtest else None
         if self.backtest_ is None:
             self.verdict_, self.calibration_ = None, None
@@ -156,8 +162,9 @@ class Forecaster:
         if levels and self.calibration_ is None:
             why = "the series are too short for one" if self.backtest else "it was switched off"
             raise UsageError(f"intervals need a backtest, but {why}; predict without level")
-        inputs = windows.inputs(
-            self.panel_.values, windows.last_cutoffs(self.panel_), self.model_.scaling.length
+        panel = self.panel_
+        inputs = windows.padded_inputs(
+            panel.values, panel.offsets[:-1], windows.last_cutoffs(panel), self.model_.length
         )
         values = self.model_.predict(inputs)
         intervals = {}
@@ -184,10 +191,10 @@ class Forecaster:
             columns = {name: column[0] for name, column in columns.items()}
         return columns if made.intervals else columns[NETWORK]
 
-    def _checked(self) -> NetworkSettings:
+    def _check(self) -> None:
         for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
             value = getattr(self, name)
-            if value is None and name in ("input_size", "n_jobs"):
+            if value is None and name not in ("h", "n_members"):
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
@@ -195,13 +202,31 @@ class Forecaster:
             raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
         if not 0 <= self.random_state < 2**32:
             raise UsageError(f"random_state is {self.random_state}; it must be from 0 to 2^32 - 1")
+
+    def _settings(self) -> NetworkSettings:
+        """Of the model for few series."""
         from karusel.program.executor import default_threads
 
         return NetworkSettings(
-            hidden_size=self.hidden_size,
-            num_layers=self.num_layers,
-            learning_rate=self.learning_rate,
+            hidden_size=self.hidden_size or 32,
+            num_layers=self.num_layers or 1,
+            learning_rate=0.002 if self.learning_rate is None else self.learning_rate,
+            batch_size=self.batch_size or 32,
+            n_members=self.n_members,
+            random_state=int(self.random_state),
+            n_jobs=self.n_jobs or default_threads(),
+        )
+
+    def _pooled_settings(self) -> EnsembleSettings:
+        """Of the model for many series."""
+        from karusel.program.executor import default_threads
+
+        return EnsembleSettings(
+            hidden_size=self.hidden_size or 64,
+            num_layers=self.num_layers or 2,
+            learning_rate=0.003 if self.learning_rate is None else self.learning_rate,
             batch_size=self.batch_size,
+            look_back=self.input_size,
             n_members=self.n_members,
             random_state=int(self.random_state),
             n_jobs=self.n_jobs or default_threads(),

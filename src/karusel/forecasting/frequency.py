@@ -80,6 +80,21 @@ class Frequency:
         """The usual number of steps after which a pattern repeats, 1 for none."""
         return self.season_lengths[0] if self.season_lengths else 1
 
+    @property
+    def season_lengths(self) -> tuple[int, ...]:
+        """All seasons to look for, ascending: that of `season_length`, and the slower one that comes with it.
+
+        A week comes with a day of shorter steps, 52 weeks with a week of days; none with longer steps.
+        """
+        m = self.season_length
+        if m == 1:
+            return ()
+        if self.unit == "microsecond" and m * self.step == DAY:
+            return (m, 7 * m)
+        if self.unit == "microsecond" and m * self.step == WEEK:
+            return (m, 52 * m)
+        return (m,)
+
     def describe(self) -> str:
         """The step in words, as a report shows it."""
         words, where = self._words()

@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +19,40 @@ from karusel.forecasting.correction import Correction, NetworkSettings, fit_corr
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
 
-__all__ = ["Model", "fit_model"]
+__all__ = ["FittedModel", "Model", "fit_model"]
 
 _LEAST_WINDOWS = 8
 _SHOWN = 3  # missing values that a message names
 _HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the windows are as many
 _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
+
+
+class FittedModel(Protocol):
+    """What a forecaster and a backtest ask of a model, whatever it was fitted on.
+
+    `length` values of input part give `horizon` values of forecast; `share` is the networks' part in it.
+    """
+
+    @property
+    def horizon(self) -> int: ...
+    @property
+    def length(self) -> int: ...
+    @property
+    def season_length(self) -> int: ...
+    @property
+    def log(self) -> bool: ...
+    @property
+    def epochs(self) -> int: ...
+    @property
+    def share(self) -> float: ...
+    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def scores(
+        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
+    ) -> NDArray[np.float64]: ...
+    def interval(
+        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], half_width: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
 
 @dataclass(frozen=True)
@@ -33,6 +62,31 @@ class Model:
     horizon: int
     scaling: Scaling
     correction: Correction
+
+    @property
+    def length(self) -> int:
+        """Values of an input part."""
+        return self.scaling.length
+
+    @property
+    def season_length(self) -> int:
+        """The season in use, 1 for none."""
+        return self.scaling.season_length
+
+    @property
+    def log(self) -> bool:
+        """Whether it forecasts logarithms."""
+        return self.scaling.log
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that each network was trained for."""
+        return self.correction.epochs
+
+    @property
+    def share(self) -> float:
+        """The share of the correction that is used."""
+        return self.correction.share
 
     def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Forecasts [n, horizon] from input parts [n, length]."""

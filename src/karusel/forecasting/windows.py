@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.panel import Panel
 
-__all__ = ["inputs", "last_cutoffs", "targets", "training_cutoffs"]
+__all__ = ["inputs", "last_cutoffs", "padded_inputs", "targets", "training_cutoffs"]
 
 
 def training_cutoffs(panel: Panel, length: int, horizon: int) -> NDArray[np.int64]:
@@ -30,6 +30,17 @@ def last_cutoffs(panel: Panel) -> NDArray[np.int64]:
 def inputs(values: NDArray[np.float64], cutoffs: NDArray[np.int64], length: int) -> NDArray[np.float64]:
     """Input parts [..., length] of the windows at `cutoffs` [...]: nothing after a cutoff is read."""
     return np.asarray(values[cutoffs[..., None] + np.arange(1 - length, 1)])
+
+
+def padded_inputs(
+    values: NDArray[np.float64], starts: NDArray[np.int64], cutoffs: NDArray[np.int64], length: int
+) -> NDArray[np.float64]:
+    """Input parts [n, length] of windows, NaN before the start of a series.
+
+    `starts` [n] and `cutoffs` [n] are flat positions: of each window's series, and of its last known value.
+    """
+    at = cutoffs[:, None] + np.arange(1 - length, 1)
+    return np.where(at >= starts[:, None], values[np.maximum(at, 0)], np.nan)
 
 
 def targets(values: NDArray[np.float64], cutoffs: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:

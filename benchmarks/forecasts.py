@@ -1,0 +1,87 @@
+"""What the benchmarks of forecasts share: options, one fit in the default settings, the CSV of forecasts."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import pathlib
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.forecasting import windows
+from karusel.forecasting.members import EnsembleSettings
+from karusel.forecasting.panel import from_columns
+from karusel.forecasting.pooled import PooledModel, fit_pooled
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Forecasts [S, h] in the order of the series given, smoothing's alone, and the ends at 95 %."""
+
+    model: PooledModel
+    forecast: Array
+    smoothing: Array
+    low: Array
+    high: Array
+    seconds: float
+
+
+def options(description: str | None) -> argparse.ArgumentParser:
+    """The options that all of them have."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
+    parser.add_argument("--out", type=pathlib.Path, help="CSV of forecasts: unique_id, step, y_hat")
+    parser.add_argument(
+        "--held-out", action="store_true", help="score the last horizon of the training part instead"
+    )
+    parser.add_argument("--members", type=int, default=EnsembleSettings().n_members)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
+
+
+def run(train: Sequence[Array], horizon: int, seasons: Sequence[int], arguments: argparse.Namespace) -> Run:
+    """Fit and forecast the series; stages and their times go to stderr."""
+    ids = np.repeat(np.arange(len(train)), [len(x) for x in train])
+    panel = from_columns(np.concatenate(train), ids=ids)
+    start = time.perf_counter()
+
+    def progress(stage: str) -> None:
+        print(f"{time.perf_counter() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
+
+    settings = EnsembleSettings(
+        n_members=arguments.members, n_jobs=arguments.threads, random_state=arguments.seed
+    )
+    model = fit_pooled(panel, horizon, seasons, settings, progress)
+    cutoffs = windows.last_cutoffs(panel)
+    forecast, intervals = model.predict_at(panel, cutoffs)
+    seconds = time.perf_counter() - start
+    inputs = windows.padded_inputs(panel.values, panel.offsets[:-1], cutoffs, model.length)
+    return Run(model, forecast, model.predict_without_network(inputs), *intervals[95.0], seconds)
+
+
+def describe(done: Run) -> str:
+    """What was chosen on held-out time, in a line."""
+    losses = ", ".join(f"{name} {loss:.4f}" for name, loss in done.model.losses.items())
+    return (
+        f"{done.model.reader}\nshare of the networks {done.model.share:.1f}; "
+        f"95 % interval widened {done.model.widening[95.0]:.2f} times; loss on held-out time: {losses}"
+    )
+
+
+def write(path: pathlib.Path | None, names: Sequence[str], forecast: Array) -> None:
+    """The forecasts as a long table, every digit kept."""
+    if path is None:
+        return
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["unique_id", "step", "y_hat"])
+        for name, row in zip(names, forecast, strict=True):
+            writer.writerows((name, k + 1, repr(float(value))) for k, value in enumerate(row))

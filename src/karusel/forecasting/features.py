@@ -1,0 +1,206 @@
+"""Features: what networks read of a window, and the anchor and size that their outputs are measured in.
+
+A window's input part is an array of its last values, NaN where nothing is known: before the start of a short
+series, or in a gap. With u the values (or their logarithms), all sums over known values:
+
+    level   l      mean of the last fast season (up to 24 steps: a day of hours, a week of days); the last
+                   value where there is none
+    size    d      mean |u - mean| over the longest season seen; mean |difference| where no season is fast
+    anchor  A_k    l + mean over past seasons j of u_(t - jm + k) - l_(t - jm), for one season or the mean of
+                   two, k = 1..h
+    inputs         (u - l) / d in patches, one patch per step of the network; which values are known; the
+                   differences where there is no fast season; what followed one slow season before; log d
+
+Networks forecast (u_(t+k) - A_k) / d. So everything is relative to the window itself, levels never seen
+before included, and a window never reads anything outside it. A patch per step (Nie et al., 2023) makes an
+LSTM over weeks of hours as short as one over days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Reader", "Reading", "anchors", "plain_reader"]
+
+_FAST = 24  # steps of the longest season whose mean is a level
+_SLOW_DAYS = 336  # an input part is never longer than this for a slow season's sake
+_LARGEST = 20.0  # an input beyond this many sizes is cut: it carries no more news
+_LEAST_SIZE = 1e-3  # of a constant window, in logarithms or as a share of its level
+
+Season = tuple[int, int]  # season length, how many past seasons are averaged
+
+
+@dataclass(frozen=True)
+class Reading:
+    """Windows as networks read them, n of them.
+
+    `features` float32 [n, T, I]; `anchor` float64 [n, h] and `size` float64 [n, 1] in the units of u.
+    """
+
+    features: NDArray[np.float32]
+    anchor: NDArray[np.float64]
+    size: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How windows are read.
+
+    `seasons` ascending, each above 1; `look_back` steps that the network sees, in patches of `patch`;
+    `anchor` the seasons whose patterns are averaged, () for the level alone; `log` whether u are logarithms.
+    """
+
+    horizon: int
+    seasons: tuple[int, ...]
+    look_back: int
+    patch: int
+    anchor: tuple[Season, ...] = ()
+    log: bool = False
+
+    @property
+    def fast(self) -> int:
+        """The fast season, 1 when there is none."""
+        return self.seasons[0] if self.seasons and self.seasons[0] <= _FAST else 1
+
+    @property
+    def slow(self) -> int:
+        """The slow season, 0 when there is none."""
+        return self.seasons[-1] if self.seasons and self.seasons[-1] > self.fast else 0
+
+    @property
+    def length(self) -> int:
+        """Values of an input part; shorter histories are given with NaN before them."""
+        reach = max([m * j + self.fast for m, j in self.anchor], default=0)
+        return max(self.look_back + self.slow, reach)
+
+    def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Values as u."""
+        return np.log(values) if self.log else values
+
+    def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Undo `transform`."""
+        return np.exp(u) if self.log else u
+
+    def read(self, inputs: NDArray[np.float64]) -> Reading:
+        """Read input parts [n, length]; each must hold at least one known value."""
+        u = self.transform(inputs)
+        known = np.isfinite(u)
+        u = _filled(u, known)
+        level = u[:, -self.fast :].mean(1, keepdims=True)
+        size = self._size(u, known, level)
+        return Reading(self._features(u, known, level, size), self._anchor(u, known, level), size)
+
+    def _size(
+        self, u: NDArray[np.float64], known: NDArray[np.bool_], level: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        if self.fast == 1:
+            u, known = u[:, -self.look_back :], known[:, -self.look_back :]
+            away, both = np.abs(np.diff(u, axis=1)), known[:, 1:] & known[:, :-1]
+        else:
+            span = max(m for m in self.seasons if m <= self.look_back)
+            u, both = u[:, -span:], known[:, -span:]
+            away = np.abs(u - _mean(u, both))
+        least = _LEAST_SIZE * (1.0 if self.log else np.abs(level)) + 1e-12
+        return np.asarray(np.maximum(_mean(away, both), least))
+
+    def _anchor(
+        self, u: NDArray[np.float64], known: NDArray[np.bool_], level: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        steps = np.arange(self.horizon)
+        patterns = []
+        for m, seasons in self.anchor:
+            total = np.zeros((len(u), self.horizon))
+            count = np.zeros((len(u), 1))
+            for j in range(1, seasons + 1):
+                at = u.shape[1] - j * m  # the first value of that season
+                before = slice(at + m - self.fast, at + m) if m == self.fast else slice(at - self.fast, at)
+                there = known[:, before.start : before.start + 1]
+                follows = u[:, at + steps % m] - u[:, before].mean(1, keepdims=True)
+                total += there * follows
+                count += there
+            patterns.append(level + total / np.maximum(count, 1))
+        return np.asarray(np.mean(patterns, axis=0)) if patterns else np.repeat(level, self.horizon, axis=1)
+
+    def _features(
+        self,
+        u: NDArray[np.float64],
+        known: NDArray[np.bool_],
+        level: NDArray[np.float64],
+        size: NDArray[np.float64],
+    ) -> NDArray[np.float32]:
+        n, width, patch = len(u), u.shape[1], self.patch
+        steps = self.look_back // patch
+
+        def patches(channel: NDArray[Any]) -> NDArray[np.float32]:
+            return channel.astype(np.float32).reshape(n, steps, -1)
+
+        seen, there = u[:, -self.look_back :], known[:, -self.look_back :]
+        away = np.clip((seen - level) / size, -_LARGEST, _LARGEST) * there
+        channels = [patches(away / 3), patches(there * 1.0)]
+        if self.fast == 1:
+            both = there[:, 1:] & there[:, :-1]
+            change = np.clip(np.diff(seen, axis=1) / size, -_LARGEST, _LARGEST) * both
+            channels.append(patches(np.concatenate([np.zeros((n, 1)), change], axis=1)))
+        if self.slow:
+            ahead = min(self.horizon, 2 * patch, self.slow)
+            ends = width - self.look_back + patch * (1 + np.arange(steps)) - self.slow
+            at = ends[:, None] + np.arange(ahead)
+            before = u[:, -self.slow - self.fast : width - self.slow].mean(1, keepdims=True)
+            follows = np.clip((u[:, at.ravel()] - before) / size, -_LARGEST, _LARGEST) * known[:, at.ravel()]
+            channels.append(patches(follows / 3))
+        scale = size if self.log else size / (np.abs(level) + size)
+        whole = np.concatenate([np.log(scale) / 2 + 1.5, np.log(known.mean(1, keepdims=True)) / 2], axis=1)
+        channels.append(np.repeat(whole[:, None, :], steps, axis=1).astype(np.float32))
+        return np.concatenate(channels, axis=2)
+
+
+def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: int | None = None) -> Reader:
+    """The reader that follows from horizon and seasons, with the level as anchor.
+
+    With a fast season a patch is one season, and the look-back the larger of two horizons and two slow
+    seasons (slow ones up to a week of hours); with a slow season alone, a quarter of it and two seasons;
+    otherwise one value and two horizons. `look_back` overrides the last of these, in whole patches.
+    """
+    seasons = tuple(sorted(m for m in set(seasons) if m > 1))
+    reader = Reader(horizon, seasons, 1, 1, (), log)
+    if reader.fast > 1:
+        slow = 2 * reader.slow if 2 * reader.slow <= _SLOW_DAYS else 0
+        patch, wanted = reader.fast, max(2 * horizon, slow, 4 * reader.fast)
+    elif reader.slow:
+        patch = max(p for p in range(1, reader.slow // 4 + 1) if reader.slow % p == 0)
+        wanted = 2 * reader.slow
+    else:
+        patch, wanted = 1, max(2 * horizon, 8)
+    return replace(reader, look_back=-(-(look_back or wanted) // patch) * patch, patch=patch)
+
+
+def anchors(reader: Reader) -> Iterator[Reader]:
+    """The reader with each anchor that may be tried, the simplest first."""
+    fast: list[Season] = [(reader.fast, j) for j in (1, 2, 4)] if reader.fast > 1 else [(1, 1)]
+    slow: list[Season] = [(reader.slow, j) for j in (1, 2)] if reader.slow else []
+    for one in fast + slow:
+        yield replace(reader, anchor=(one,))
+    for one in fast:
+        for other in slow:
+            yield replace(reader, anchor=(one, other))
+
+
+def _filled(u: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Unknown values as the last known one before; the first known one where there is none before."""
+    if known.all():
+        return u
+    at = np.where(known, np.arange(u.shape[1]), -1)
+    at = np.maximum.accumulate(at, axis=1)
+    at = np.where(at < 0, np.argmax(known, axis=1)[:, None], at)
+    return np.asarray(np.take_along_axis(u, at, axis=1))
+
+
+def _mean(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean of the known values of each row [n, 1], 0 where there are none."""
+    total = np.sum(np.where(known, values, 0.0), axis=1, keepdims=True)
+    return np.asarray(total / np.maximum(np.count_nonzero(known, axis=1)[:, None], 1))

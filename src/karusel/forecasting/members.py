@@ -1,0 +1,191 @@
+"""Members: the networks of an ensemble for many series, each trained on windows of all of them.
+
+A member reads windows by its own `Reader` (`karusel.forecasting.features`) and forecasts five quantiles of
+every step at once, in sizes from the anchor. Its last layer starts at zero, so that training starts from the
+anchor. Each window weighs so that the loss is half sMAPE, half MASE, both in units of the anchor's own error;
+for values that are not all positive, MASE alone. Members differ in look-back, weights at the start and the
+windows drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel import LSTM, Adam, Cosine, Dense, Pinball, Sequential
+from karusel.forecasting import windows
+from karusel.forecasting.features import Reader, Reading
+
+__all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "TrainingWindows", "fit_ensemble"]
+
+QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
+_LOOK_BACKS = (1.0, 0.5, 1.5)  # of the reader's, member by member
+_MOST_WINDOWS = 100_000
+_MOST_INPUTS = 48_000_000  # numbers that the features of a member's windows may take
+_VISITS = 250_000  # of windows in training
+_LEAST_EPOCHS, _MOST_EPOCHS = 2, 12
+_BATCHES = 100  # in an epoch, wanted
+_SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
+_AVERAGING = 0.99
+_FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
+_HEAVIEST = 20.0  # times the mean weight
+_PIECE = 20_000  # windows read or forecast at once
+
+
+@dataclass(frozen=True)
+class EnsembleSettings:
+    """What the networks are like, and how many."""
+
+    hidden_size: int = 64
+    num_layers: int = 2
+    learning_rate: float = 0.003
+    batch_size: int | None = None  # from the number of windows
+    look_back: int | None = None  # from horizon and seasons
+    n_members: int = 3
+    random_state: int = 0
+    n_jobs: int = 1
+
+
+@dataclass(frozen=True)
+class TrainingWindows:
+    """Flat values; the start of the series, the cutoff and the scale of each of n windows in them."""
+
+    values: NDArray[np.float64]
+    starts: NDArray[np.int64]
+    cutoffs: NDArray[np.int64]
+    scales: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.cutoffs)
+
+    def take(self, rows: NDArray[np.int64]) -> TrainingWindows:
+        return TrainingWindows(self.values, self.starts[rows], self.cutoffs[rows], self.scales[rows])
+
+    def inputs(self, length: int) -> NDArray[np.float64]:
+        """Input parts [n, length], NaN before the start of a series."""
+        return windows.padded_inputs(self.values, self.starts, self.cutoffs, length)
+
+    def targets(self, horizon: int) -> NDArray[np.float64]:
+        """Target parts [n, horizon]."""
+        return windows.targets(self.values, self.cutoffs, horizon)
+
+
+@dataclass(frozen=True)
+class Member:
+    reader: Reader
+    network: Sequential
+    unit: float
+    epochs: int
+
+    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Quantiles [n, h, Q] in u, ascending, from input parts at least as long as the reader's."""
+        reading = self.reader.read(inputs[:, -self.reader.length :])
+        outputs = np.asarray(self.network.predict(reading.features), np.float64)
+        outputs = np.sort(outputs.reshape(len(inputs), self.reader.horizon, -1), axis=2)
+        return np.asarray(reading.anchor[:, :, None] + self.unit * reading.size[:, :, None] * outputs)
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Trained members."""
+
+    members: tuple[Member, ...]
+
+    @property
+    def length(self) -> int:
+        """Values of an input part."""
+        return max(member.reader.length for member in self.members)
+
+    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The median of the members' quantiles [n, h, Q] in u from input parts [n, length]."""
+        pieces = [
+            np.median([member.predict(inputs[k : k + _PIECE]) for member in self.members], axis=0)
+            for k in range(0, len(inputs), _PIECE)
+        ]
+        return np.concatenate(pieces)
+
+
+def fit_ensemble(training: TrainingWindows, reader: Reader, settings: EnsembleSettings) -> Ensemble:
+    """Train the members, several at a time."""
+    seeds = range(settings.random_state, settings.random_state + settings.n_members)
+
+    def one(seed: int) -> Member:
+        factor = _LOOK_BACKS[(seed - settings.random_state) % len(_LOOK_BACKS)]
+        steps = max(2, round(factor * reader.look_back / reader.patch))
+        return _fit_member(training, replace(reader, look_back=steps * reader.patch), settings, seed)
+
+    if settings.n_jobs == 1 or settings.n_members == 1:
+        return Ensemble(tuple(map(one, seeds)))
+    with ThreadPoolExecutor(settings.n_jobs) as pool:
+        return Ensemble(tuple(pool.map(one, seeds)))
+
+
+def _fit_member(training: TrainingWindows, reader: Reader, settings: EnsembleSettings, seed: int) -> Member:
+    width = reader.read(training.take(np.zeros(1, np.int64)).inputs(reader.length)).features.size
+    most = min(_MOST_WINDOWS, _MOST_INPUTS // width)
+    if len(training) > most:
+        drawn = np.random.default_rng(seed).choice(len(training), most, replace=False)
+        training = training.take(np.sort(drawn))
+    pieces = [reader.read(part.inputs(reader.length)) for part in _parts(training)]
+    reading = Reading(
+        np.concatenate([piece.features for piece in pieces]),
+        np.concatenate([piece.anchor for piece in pieces]),
+        np.concatenate([piece.size for piece in pieces]),
+    )
+    targets = reader.transform(training.targets(reader.horizon))
+    wanted = np.clip((targets - reading.anchor) / reading.size, -_FARTHEST, _FARTHEST)
+    weights = _weights(reader, reading, wanted, training.scales)
+    unit = float(np.mean(np.abs(wanted) * weights[:, None])) or 1.0
+
+    rows = len(training)
+    usual = int(np.clip(2 ** round(np.log2(rows / _BATCHES)), _SMALLEST_BATCH, _LARGEST_BATCH))
+    batch = settings.batch_size or usual
+    epochs = int(np.clip(round(_VISITS / rows), _LEAST_EPOCHS, _MOST_EPOCHS))
+    steps = epochs * -(-rows // batch)
+    network = Sequential(
+        [
+            LSTM(settings.hidden_size, num_layers=settings.num_layers),
+            Dense(reader.horizon * len(QUANTILES)),
+        ],
+        random_state=seed,
+        n_jobs=1,  # members run side by side instead
+    )
+    rate = Cosine(settings.learning_rate, steps, warmup_steps=min(50, steps // 10))
+    network.compile(loss=Pinball(QUANTILES), optimizer=Adam(rate, clip_norm=1.0, ema_decay=_AVERAGING))
+    network.build(input_shape=reading.features.shape[1:])
+    network.parameters["dense_1.W"][:] = 0.0  # the anchor itself before training
+    network.fit(
+        reading.features,
+        (wanted / unit).astype(np.float32),
+        sample_weight=weights.astype(np.float32),
+        epochs=epochs,
+        batch_size=batch,
+    )
+    return Member(reader, network, unit, epochs)
+
+
+def _parts(training: TrainingWindows) -> Sequence[TrainingWindows]:
+    rows = np.arange(len(training))
+    return [training.take(rows[k : k + _PIECE]) for k in range(0, len(rows), _PIECE)]
+
+
+def _weights(
+    reader: Reader,
+    reading: Reading,
+    wanted: NDArray[np.float64],
+    scales: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Weight of each window [n], 1 on average."""
+    miss = np.mean(np.abs(wanted), axis=1)  # the anchor's, in sizes
+    size = reading.size[:, 0]
+    level = np.exp(np.mean(reading.anchor, axis=1)) if reader.log else 1.0
+    parts = [size * level / scales]
+    if reader.log:
+        parts.append(size)  # an error in logarithms is a relative one
+    weights = np.sum([part / (np.mean(part * miss) + 1e-300) for part in parts], axis=0)
+    weights = np.minimum(weights / np.mean(weights), _HEAVIEST)
+    return np.asarray(weights / np.mean(weights))

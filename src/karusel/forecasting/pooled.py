@@ -1,0 +1,302 @@
+"""The pooled model: one ensemble of networks for all series of a panel.
+
+    forecast = share * median of the ensemble + (1 - share) * smoothing,   in u
+
+Smoothing is what needs no training: the anchor where there is a fast season; otherwise exponential smoothing
+with a damped trend, or the mean of both where the anchor has a slow season.
+The networks' share and the widths of the intervals are chosen on the last part of the panel, held out from a
+first fit; the second fit is trained on all of it. A forecast is a function of the values before its cutoff
+alone, so that the model forecasts from any cutoff without being fitted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError
+from karusel.forecasting import windows
+from karusel.forecasting.baselines import damped_trend
+from karusel.forecasting.features import Reader, anchors, plain_reader
+from karusel.forecasting.members import (
+    QUANTILES,
+    Ensemble,
+    EnsembleSettings,
+    TrainingWindows,
+    fit_ensemble,
+)
+from karusel.forecasting.panel import Panel
+
+__all__ = ["PooledModel", "fit_pooled", "smoothing"]
+
+_SEASON_SHARE = 0.6  # of the median series, that a season may take at most
+_LEAST_KNOWN = 3  # values of the shortest history that a window may have
+_LONG, _RECENT_LONG, _RECENT_SHORT = 12, 10, 1.5  # horizons: see _training_windows
+_LEAST_WINDOWS = 20_000  # wanted
+_SHARES = np.linspace(0, 1, 11)
+_HELD_OUT_FORECASTS = 200  # wanted; of few series several cutoffs are held out
+_ANCHOR_WINDOWS = 20_000
+_SMOOTHED = 60  # values that smoothing reads at most
+_LEVELS = {95.0: (0, 4), 80.0: (1, 3)}  # columns of QUANTILES
+_NARROWEST = 1e-12  # half width of an interval, in u
+_MEDIAN = QUANTILES.index(0.5)
+
+
+@dataclass(frozen=True)
+class PooledModel:
+    """A fitted model. `share` is the networks'; `widening` by level what intervals are stretched by;
+    `losses` those of "smoothing", "networks" and "blend" on held-out time (`_loss`).
+    """
+
+    reader: Reader
+    ensemble: Ensemble
+    share: float
+    widening: Mapping[float, float]
+    losses: Mapping[str, float]
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a forecast."""
+        return self.reader.horizon
+
+    @property
+    def length(self) -> int:
+        """Values of an input part; shorter ones come with NaN before them."""
+        return max(self.ensemble.length, _smoothing_length(self.reader))
+
+    @property
+    def season_length(self) -> int:
+        """The shortest season in use, 1 for none."""
+        return self.reader.seasons[0] if self.reader.seasons else 1
+
+    @property
+    def log(self) -> bool:
+        """Whether it forecasts logarithms."""
+        return self.reader.log
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that each network was trained for."""
+        return self.ensemble.members[0].epochs
+
+    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Forecasts [n, h] from input parts [n, length]."""
+        return self.reader.invert(self._quantiles(inputs)[:, :, _MEDIAN])
+
+    def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Smoothing alone [n, h]."""
+        return self.reader.invert(smoothing(self.reader, inputs))
+
+    def scores(
+        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """Errors [n, h] in half widths of the 95 % interval; infinite where the logarithm of a truth is."""
+        quantiles = self._quantiles(inputs)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            away = self.reader.transform(truth) - self.reader.transform(forecasts)
+        low, high = _stretched(quantiles, 95.0, 1.0)
+        middle = quantiles[:, :, _MEDIAN]
+        width = np.where(away > 0, high - middle, middle - low)
+        return np.nan_to_num(np.abs(away) / np.maximum(width, _NARROWEST), nan=np.inf)
+
+    def interval(
+        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], half_width: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Low and high ends [n, h] of the interval `half_width` [h] times that of 95 % to either side."""
+        low, high = _stretched(self._quantiles(inputs), 95.0, half_width)
+        return self.reader.invert(low), self.reader.invert(high)
+
+    def predict_at(
+        self, panel: Panel, cutoffs: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float64], dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
+        """Forecasts [n, h] and intervals by level from flat positions `cutoffs` [n] of a panel."""
+        starts = panel.offsets[np.searchsorted(panel.offsets, cutoffs, side="right") - 1]
+        quantiles = self._quantiles(windows.padded_inputs(panel.values, starts, cutoffs, self.length))
+        intervals = {}
+        for level, widening in self.widening.items():
+            low, high = _stretched(quantiles, level, widening)
+            intervals[level] = (self.reader.invert(low), self.reader.invert(high))
+        return self.reader.invert(quantiles[:, :, _MEDIAN]), intervals
+
+    def _quantiles(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Quantiles [n, h, Q] in u of the blend."""
+        quantiles = self.ensemble.predict(inputs)
+        return _blended(quantiles, smoothing(self.reader, inputs), self.share)
+
+
+def fit_pooled(
+    panel: Panel,
+    horizon: int,
+    season_lengths: Sequence[int],
+    settings: EnsembleSettings,
+    progress: Callable[[str], None] = lambda stage: None,
+) -> PooledModel:
+    """Fit a model to all that the panel holds.
+
+    Every choice follows from the horizon, the season lengths, the lengths of the series and errors on
+    held-out time. Raises `DataError` when no series is long enough for one window.
+    """
+    log = bool(np.all(panel.values[np.isfinite(panel.values)] > 0))
+    rows = float(np.median(panel.lengths))
+    seasons = tuple(m for m in season_lengths if m <= _SEASON_SHARE * rows)
+    reader = plain_reader(horizon, seasons, log, settings.look_back)
+    held_out = _held_out_cutoffs(panel, horizon)
+    until = int(np.max(panel.offsets[1:] - 1 - held_out[0]))
+    progress("choosing on held-out time")
+    earlier = _training_windows(panel, horizon, reader, until)
+    reader = _best_anchor(earlier, reader)
+    ensemble = fit_ensemble(earlier, reader, settings)
+
+    starts = np.tile(panel.offsets[:-1], len(held_out))
+    scales = np.tile(_scales(panel, reader, until), len(held_out))
+    tested = TrainingWindows(panel.values, starts, held_out.ravel(), scales)
+    known = tested.cutoffs - tested.starts + 1 >= _LEAST_KNOWN
+    tested = tested.take(np.flatnonzero(known & np.isfinite(tested.targets(horizon)).all(1)))
+    inputs = tested.inputs(max(ensemble.length, _smoothing_length(reader)))
+    truth = tested.targets(horizon)
+    quantiles, smoothed = ensemble.predict(inputs), smoothing(reader, inputs)
+    losses = [
+        _loss(reader.invert(_blended(quantiles, smoothed, share)[:, :, _MEDIAN]), truth, tested.scales, log)
+        for share in _SHARES
+    ]
+    share = float(_SHARES[int(np.argmin(losses))])
+    widening = _widening(_blended(quantiles, smoothed, share), reader.transform(truth), len(panel))
+
+    progress("fitting on all of it")
+    final = fit_ensemble(_training_windows(panel, horizon, reader, 0), reader, settings)
+    held_out_losses = {"smoothing": losses[0], "networks": losses[-1], "blend": min(losses)}
+    return PooledModel(reader, final, share, widening, held_out_losses)
+
+
+def _held_out_cutoffs(panel: Panel, horizon: int) -> NDArray[np.int64]:
+    """Cutoffs [C, S] to choose on, oldest first: the last one of each series, of few series more."""
+    last = panel.offsets[1:] - 1 - horizon
+    wanted = -(-_HELD_OUT_FORECASTS // len(panel))
+    room = max(1, int(np.median(panel.lengths)) // 5 - horizon)
+    back = np.unique(np.linspace(0, min(wanted - 1, room, 6 * horizon), wanted).astype(np.int64))[::-1]
+    return np.asarray(last - back[:, None])
+
+
+def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) -> TrainingWindows:
+    """Windows whose targets end at least `until` steps before the end of their series, the recent ones.
+
+    Where the median series holds 12 horizons, cutoffs lie in the last 10 of them; otherwise in the last 1.5
+    (the rule of N-BEATS; Oreshkin et al., 2020). Of few series more are taken, up to 20,000 windows.
+    """
+    lasts = panel.offsets[1:] - 1 - until - horizon
+    long = np.median(panel.lengths) >= _LONG * horizon
+    recent = int((_RECENT_LONG if long else _RECENT_SHORT) * horizon)
+    recent = max(recent, _LEAST_WINDOWS // len(panel))
+    least = max(_LEAST_KNOWN, min(reader.length, int(np.median(panel.lengths)) // 3))
+    firsts = np.maximum(panel.offsets[:-1] + least - 1, lasts - recent + 1)
+    counts = np.maximum(lasts - firsts + 1, 0)
+    if not counts.any():
+        raise DataError(
+            f"no series is longer than {least + until + horizon - 1} rows, "
+            f"too few for a horizon of {horizon}; forecast fewer steps or give more history"
+        )
+    ends = np.cumsum(counts)
+    cutoffs = np.arange(ends[-1]) + np.repeat(firsts - (ends - counts), counts)
+    starts = np.repeat(panel.offsets[:-1], counts)
+    training = TrainingWindows(
+        panel.values, starts, cutoffs, np.repeat(_scales(panel, reader, until), counts)
+    )
+    return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).all(1)))
+
+
+def _scales(panel: Panel, reader: Reader, until: int) -> NDArray[np.float64]:
+    """Mean absolute step of each series over the fast season [S], without its last `until` values."""
+    lag = reader.fast
+    ends = panel.offsets[1:] - until
+    step = np.abs(panel.values[lag:] - panel.values[:-lag])
+    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(step))])
+    counts = np.concatenate([[0], np.cumsum(np.isfinite(step))])
+    firsts = np.minimum(panel.offsets[:-1], len(step))
+    lasts = np.clip(ends - lag, firsts, len(step))
+    scales = (sums[lasts] - sums[firsts]) / np.maximum(counts[lasts] - counts[firsts], 1)
+    usual = float(np.median(scales[scales > 0])) if np.any(scales > 0) else 1.0
+    return np.where(scales > 0, scales, usual)
+
+
+def _best_anchor(training: TrainingWindows, reader: Reader) -> Reader:
+    """The reader whose anchor alone has the least loss: it learns nothing, so all windows may decide."""
+    training = training.take(
+        np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
+    )
+    tried = list(anchors(reader))
+    inputs, truth = training.inputs(max(one.length for one in tried)), training.targets(reader.horizon)
+    losses = [
+        _loss(one.invert(one.read(inputs[:, -one.length :]).anchor), truth, training.scales, reader.log)
+        for one in tried
+    ]
+    return tried[int(np.argmin(losses))]
+
+
+def _loss(
+    forecast: NDArray[np.float64], truth: NDArray[np.float64], scales: NDArray[np.float64], relative: bool
+) -> float:
+    """Mean over windows of MASE, and of sMAPE in units of 10 percent where values are all positive."""
+    error = np.abs(truth - forecast)
+    loss = float(np.mean(error / scales[:, None]))
+    if relative:
+        loss += float(np.mean(20 * error / (np.abs(truth) + np.abs(forecast))))
+    return loss
+
+
+def _smoothing_length(reader: Reader) -> int:
+    return max(_smoothed(reader), reader.length)
+
+
+def _smoothed(reader: Reader) -> int:
+    return min(max(20, 4 * reader.horizon), _SMOOTHED)
+
+
+def smoothing(reader: Reader, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Smoothing's forecasts [n, h] in u."""
+    if reader.fast > 1:
+        return reader.read(inputs[:, -reader.length :]).anchor
+    smoothed = damped_trend(reader.transform(inputs[:, -_smoothed(reader) :]), reader.horizon)
+    if any(m == reader.slow for m, _ in reader.anchor):
+        return (smoothed + reader.read(inputs[:, -reader.length :]).anchor) / 2
+    return smoothed
+
+
+def _blended(
+    quantiles: NDArray[np.float64], smoothed: NDArray[np.float64], share: float
+) -> NDArray[np.float64]:
+    """Quantiles [n, h, Q] moved as a whole, so that the median becomes the blend."""
+    shift = (1 - share) * (smoothed - quantiles[:, :, _MEDIAN])
+    return np.asarray(quantiles + shift[:, :, None])
+
+
+def _stretched(
+    quantiles: NDArray[np.float64], level: float, widening: float | NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    low, high = _LEVELS[level]
+    middle = quantiles[:, :, _MEDIAN]
+    return (
+        middle - widening * (middle - quantiles[:, :, low]),
+        middle + widening * (quantiles[:, :, high] - middle),
+    )
+
+
+def _widening(quantiles: NDArray[np.float64], truth: NDArray[np.float64], series: int) -> dict[float, float]:
+    """For each level the stretch at which held-out intervals cover what they promise.
+
+    Split conformal with the score max of (y - median) / (high - median) and (median - y) / (median - low)
+    (Romano et al., 2019, with ratios). Errors of one series hang together, so that coverage is known as if
+    from one value per series: one standard error of that is added to the level.
+    """
+    found = {}
+    middle = quantiles[:, :, _MEDIAN]
+    for level, (low, high) in _LEVELS.items():
+        above = np.maximum(quantiles[:, :, high] - middle, _NARROWEST)
+        below = np.maximum(middle - quantiles[:, :, low], _NARROWEST)
+        scores = np.sort(np.maximum((truth - middle) / above, (middle - truth) / below).ravel())
+        wanted = level / 100 + np.sqrt(level / 100 * (1 - level / 100) / series)
+        rank = int(np.ceil((scores.size + 1) * wanted)) - 1
+        found[level] = float(scores[min(rank, scores.size - 1)])
+    return found

@@ -1,0 +1,247 @@
+"""The pooled model: windows are read relative to themselves, and nothing is chosen on what it may not see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from karusel import Forecaster
+from karusel.errors import DataError
+from karusel.forecasting import members, windows
+from karusel.forecasting.baselines import damped_trend
+from karusel.forecasting.features import Reader, anchors, plain_reader
+from karusel.forecasting.frequency import parse
+from karusel.forecasting.members import QUANTILES, EnsembleSettings
+from karusel.forecasting.panel import Panel, from_columns
+from karusel.forecasting.pooled import fit_pooled
+
+SMALL = EnsembleSettings(hidden_size=6, num_layers=1, n_members=2, random_state=5)
+READERS = {
+    "plain": plain_reader(4, (), False),
+    "week of days": plain_reader(9, (7,), False),
+    "year of weeks": plain_reader(5, (20, 52), False),
+    "day and week of hours": plain_reader(30, (24, 168), False),
+    "year of weeks alone": plain_reader(13, (52,), False),
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_training(monkeypatch):
+    monkeypatch.setattr(members, "_VISITS", 1500)
+
+
+def many(rows: int = 60, series: int = 22, seed: int = 0) -> Panel:
+    """Series of different lengths and levels, with a season of 7 and noise."""
+    random = np.random.default_rng(seed)
+    parts = []
+    for k in range(series):
+        t = np.arange(rows - k % 9)
+        parts.append((k + 2) * (20 + 5 * np.sin(2 * np.pi * (t + k) / 7) + 0.5 * random.normal(size=t.size)))
+    ids = np.repeat(np.arange(series), [len(part) for part in parts])
+    return from_columns(np.concatenate(parts), ids=ids)
+
+
+# Reading
+
+
+def test_the_reader_follows_from_horizon_and_seasons():
+    assert (READERS["plain"].look_back, READERS["plain"].patch) == (8, 1)
+    assert (READERS["week of days"].look_back, READERS["week of days"].patch) == (28, 7)
+    hourly = READERS["day and week of hours"]
+    assert (hourly.fast, hourly.slow, hourly.look_back, hourly.patch) == (24, 168, 336, 24)
+    weekly = READERS["year of weeks alone"]
+    assert (weekly.fast, weekly.slow, weekly.look_back, weekly.patch) == (1, 52, 104, 13)
+    assert plain_reader(9, (7,), False, look_back=10).look_back == 14
+
+
+@pytest.mark.parametrize("name", list(READERS))
+def test_windows_are_read_the_same_at_any_level_and_size(name):
+    for reader in anchors(READERS[name]):
+        y = np.random.default_rng(2).normal(size=(3, reader.length)).cumsum(1)
+        y[1, : reader.length // 2] = np.nan
+        plain, moved = reader.read(y), reader.read(4000 + 40 * y)
+        changing = plain.features.shape[2] - 2  # the last two say how large size and history are
+        np.testing.assert_allclose(
+            moved.features[:, :, :changing], plain.features[:, :, :changing], rtol=1e-4, atol=1e-4
+        )
+        np.testing.assert_allclose(moved.anchor, 4000 + 40 * plain.anchor, rtol=1e-9)
+        np.testing.assert_allclose(moved.size, 40 * plain.size, rtol=1e-9)
+        assert plain.features.shape[:2] == (3, reader.look_back // reader.patch)
+
+
+def test_anchors_repeat_a_season_whatever_the_horizon():
+    day = np.random.default_rng(4).normal(size=24)
+    reader = READERS["day and week of hours"]
+    for one in anchors(reader):
+        y = np.tile(day, 60)[-one.length :]
+        np.testing.assert_allclose(one.read(y[None]).anchor[0], np.tile(day, 2)[:30], atol=1e-12)
+    year = np.random.default_rng(4).normal(size=52)
+    one = replace(READERS["year of weeks alone"], anchor=((52, 2),))
+    np.testing.assert_allclose(
+        one.read(np.tile(year, 4)[None, -one.length :]).anchor[0], year[:13], atol=1e-12
+    )
+
+
+def test_an_anchor_takes_the_level_of_now_and_the_pattern_of_then():
+    reader = Reader(horizon=3, seasons=(4, 8), look_back=8, patch=4, anchor=((8, 1),))
+    y = np.array([9.0, 9, 9, 9, 1, 2, 3, 4, 21, 22, 23, 24])[None]  # the last day's mean is 22.5
+    before = np.array([[0.0] * 8])
+    y = np.concatenate([before, y], axis=1)[:, -reader.length :]
+    # eight steps ago the day had the mean 9 and went on with 1, 2, 3
+    np.testing.assert_allclose(reader.read(y).anchor, 22.5 + np.array([[1, 2, 3]]) - 9.0)
+
+
+@given(
+    st.integers(1, 40),
+    st.lists(st.integers(2, 60), max_size=2, unique=True),
+    st.booleans(),
+    st.integers(0, 2**31),
+)
+@settings(deadline=None, max_examples=60)
+def test_any_window_with_a_known_value_is_read_finite(horizon, seasons, log, seed):
+    random = np.random.default_rng(seed)
+    for reader in anchors(plain_reader(horizon, tuple(seasons), log)):
+        y = np.exp(random.normal(size=(4, reader.length)))
+        y[random.random(y.shape) < 0.4] = np.nan
+        y[0, :-1] = np.nan
+        y[1] = 3.0
+        y[:, -1] = 2.0
+        reading = reader.read(y)
+        assert np.isfinite(reading.features).all()
+        assert np.isfinite(reading.anchor).all()
+        assert (reading.size > 0).all()
+        assert reading.anchor.shape == (4, horizon)
+
+
+def test_input_parts_before_the_start_of_a_series_are_unknown():
+    values = np.arange(10.0)
+    got = windows.padded_inputs(values, np.array([0, 6]), np.array([2, 7]), 5)
+    np.testing.assert_array_equal(got, [[np.nan, np.nan, 0, 1, 2], [np.nan, np.nan, np.nan, 6, 7]])
+
+
+# Smoothing
+
+
+def test_a_damped_trend_follows_a_line_and_keeps_a_constant():
+    line = np.arange(40.0)[None]
+    got = damped_trend(line, 3)[0]
+    assert np.all(np.diff(got) > 0.5)
+    assert got[0] == pytest.approx(40, abs=0.3)
+    padded = np.concatenate([np.full((1, 5), np.nan), np.full((1, 7), 3.5)], axis=1)
+    np.testing.assert_array_equal(damped_trend(padded, 4), np.full((1, 4), 3.5))
+
+
+def test_a_damped_trend_agrees_with_the_recursion_written_out():
+    y = np.random.default_rng(9).normal(size=30).cumsum() + 50
+    got, least, wanted = damped_trend(y[None], 5)[0], np.inf, None
+    for a in (0.2, 0.4, 0.6, 0.8, 1.0):
+        for b, phi in ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.2, 0.98), (0.4, 0.9)):
+            level, trend, error = y[0], 0.0, 0.0
+            for value in y[1:]:
+                miss = value - level - phi * trend
+                error += abs(miss)
+                level, trend = level + phi * trend + a * miss, phi * trend + a * b * miss
+            if error < least:
+                least = error
+                wanted = [level + trend * sum(phi**i for i in range(1, k + 1)) for k in range(1, 6)]
+    np.testing.assert_allclose(got, wanted)
+
+
+# The model
+
+
+def test_the_future_of_a_cutoff_changes_no_forecast():
+    panel = many()
+    model = fit_pooled(panel, 6, (7,), SMALL)
+    cutoffs = panel.offsets[1:] - 1 - 10
+    usual, intervals = model.predict_at(panel, cutoffs)
+    values = panel.values.copy()
+    for cutoff in cutoffs:
+        values[cutoff + 1 : cutoff + 11] *= -3
+    changed, changed_intervals = model.predict_at(replace(panel, values=values), cutoffs)
+    np.testing.assert_array_equal(changed, usual)
+    for level in (80.0, 95.0):
+        np.testing.assert_array_equal(changed_intervals[level], intervals[level])
+
+
+def test_what_is_chosen_on_held_out_time_is_bound_by_it():
+    panel = many()
+    model = fit_pooled(panel, 6, (7,), SMALL)
+    assert 0 <= model.share <= 1
+    assert model.losses["blend"] <= min(model.losses["smoothing"], model.losses["networks"])
+    forecast, intervals = model.predict_at(panel, panel.offsets[1:] - 1)
+    for low, high in intervals.values():
+        assert np.all((low < forecast) & (forecast < high))
+    assert (
+        np.all(intervals[95.0][0] <= intervals[80.0][0] + 1e-9) or model.widening[80.0] > model.widening[95.0]
+    )
+
+
+def test_the_season_is_found_and_followed():
+    panel = many()
+    model = fit_pooled(panel, 6, (7,), SMALL)
+    cutoffs = panel.offsets[1:] - 1 - 6
+    forecast, _ = model.predict_at(panel, cutoffs)
+    truth = windows.targets(panel.values, cutoffs, 6)
+    last = panel.values[cutoffs][:, None]
+    assert np.mean(np.abs(truth / forecast - 1)) < 0.25 * np.mean(np.abs(truth / last - 1))
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads():
+    panel = many()
+    one = fit_pooled(panel, 4, (7,), SMALL)
+    two = fit_pooled(panel, 4, (7,), replace(SMALL, n_jobs=2))
+    cutoffs = panel.offsets[1:] - 1
+    np.testing.assert_array_equal(one.predict_at(panel, cutoffs)[0], two.predict_at(panel, cutoffs)[0])
+
+
+def test_short_series_are_pooled_with_the_rest_and_a_panel_of_short_ones_is_refused():
+    short = from_columns(np.arange(5.0), ids=[0] * 2 + [1] * 3)
+    with pytest.raises(DataError, match="no series is longer than"):
+        fit_pooled(short, 4, (), SMALL)
+    lengths = [40] * 20 + [4]
+    values = np.concatenate([np.random.default_rng(1).normal(size=n).cumsum() for n in lengths])
+    panel = from_columns(values, ids=np.repeat(np.arange(21), lengths))
+    model = fit_pooled(panel, 3, (), SMALL)
+    assert np.isfinite(model.predict_at(panel, panel.offsets[1:] - 1)[0]).all()
+
+
+def test_members_forecast_five_quantiles_in_order():
+    panel = many()
+    model = fit_pooled(panel, 4, (7,), SMALL)
+    inputs = windows.padded_inputs(panel.values, panel.offsets[:-1], panel.offsets[1:] - 1, model.length)
+    quantiles = model.ensemble.predict(inputs)
+    assert quantiles.shape == (len(panel), 4, len(QUANTILES))
+    assert np.all(np.diff(quantiles, axis=2) >= 0)
+
+
+# In the forecaster
+
+
+def test_the_forecaster_pools_from_twenty_series_on():
+    panel = many()
+    series = [panel.series(k) for k in range(len(panel))]
+    model = Forecaster(h=4, season_length=7, n_members=1, hidden_size=6, num_layers=1).fit(series)
+    assert model.season_length_ == 7
+    assert "networks" in model.model_.losses
+    got = model.predict(level=[80, 95])
+    assert got["LSTM"].shape == (len(series), 4)
+    assert np.all(got["LSTM-lo-95"] <= got["LSTM-lo-80"])
+    assert np.all(got["LSTM-hi-80"] <= got["LSTM-hi-95"])
+    few = Forecaster(h=4, season_length=7, n_members=1, hidden_size=6, backtest=False).fit(series[:19])
+    assert not hasattr(few.model_, "losses")
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("h", (24, 168)), ("D", (7, 364)), ("W", (52,)), ("MS", (12,)), ("YS", ())]
+)
+def test_slow_seasons_come_with_the_frequency(name, wanted):
+    start = np.datetime64("2024-01-01", "us")
+    step = {"h": "h", "D": "D", "W": "W", "MS": "M", "YS": "Y"}[name]
+    unit = start.astype(f"datetime64[{step}]") if step in "MY" else start
+    times = (unit + np.arange(3) * np.timedelta64(1, step)).astype("datetime64[us]")
+    assert parse(name, times).season_lengths == wanted
