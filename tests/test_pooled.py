@@ -14,7 +14,6 @@ from karusel.errors import DataError
 from karusel.forecasting import members, windows
 from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.features import Reader, anchors, plain_reader
-from karusel.forecasting.frequency import parse
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import fit_pooled
@@ -234,14 +233,3 @@ def test_the_forecaster_pools_from_twenty_series_on():
     assert np.all(got["LSTM-hi-80"] <= got["LSTM-hi-95"])
     few = Forecaster(h=4, season_length=7, n_members=1, hidden_size=6, backtest=False).fit(series[:19])
     assert not hasattr(few.model_, "losses")
-
-
-@pytest.mark.parametrize(
-    ("name", "wanted"), [("h", (24, 168)), ("D", (7, 364)), ("W", (52,)), ("MS", (12,)), ("YS", ())]
-)
-def test_slow_seasons_come_with_the_frequency(name, wanted):
-    start = np.datetime64("2024-01-01", "us")
-    step = {"h": "h", "D": "D", "W": "W", "MS": "M", "YS": "Y"}[name]
-    unit = start.astype(f"datetime64[{step}]") if step in "MY" else start
-    times = (unit + np.arange(3) * np.timedelta64(1, step)).astype("datetime64[us]")
-    assert parse(name, times).season_lengths == wanted

@@ -80,21 +80,6 @@ class Frequency:
         """The usual number of steps after which a pattern repeats, 1 for none."""
         return self.season_lengths[0] if self.season_lengths else 1
 
-    @property
-    def season_lengths(self) -> tuple[int, ...]:
-        """All seasons to look for, ascending: that of `season_length`, and the slower one that comes with it.
-
-        A week comes with a day of shorter steps, 52 weeks with a week of days; none with longer steps.
-        """
-        m = self.season_length
-        if m == 1:
-            return ()
-        if self.unit == "microsecond" and m * self.step == DAY:
-            return (m, 7 * m)
-        if self.unit == "microsecond" and m * self.step == WEEK:
-            return (m, 52 * m)
-        return (m,)
-
     def describe(self) -> str:
         """The step in words, as a report shows it."""
         words, where = self._words()
@@ -345,7 +330,7 @@ def _with_seasons(unit: Unit, step: int, day: int = 0, zone: str | None = None) 
     if unit == "month":
         seasons = _whole_cycles(step, (12,))
     elif unit == "business day" and step == 1:
-        seasons = (5, 261)
+        seasons = (5, 260)
     elif unit == "day":
         seasons = _seasons_of_days(step)
     elif unit == "microsecond":
@@ -354,7 +339,8 @@ def _with_seasons(unit: Unit, step: int, day: int = 0, zone: str | None = None) 
 
 
 def _seasons_of_days(step: int) -> tuple[int, ...]:
-    return _whole_cycles(step, (364,)) if step % 7 == 0 else (7, 365) if step == 1 else ()
+    """A year is 52 whole weeks, so that weekdays meet weekdays."""
+    return _whole_cycles(step, (364,)) if step % 7 == 0 else (7, 364) if step == 1 else ()
 
 
 def _seasons_of_clock(step: int) -> tuple[int, ...]:
