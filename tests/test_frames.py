@@ -221,7 +221,7 @@ def test_every_value_lands_on_its_step_and_all_else_is_missing(table, library, u
     columns, known = table
     times = TIMES[unit](columns["step"])
     if unit == "day":  # days that leave out just the weekends are business days, and rightly so
-        assume((times.dayofweek >= 5).any())
+        assume((times.day_of_week >= 5).any())
     named = {"shop": columns["unique_id"], "when": times, "sold": columns["y"]}
     frame = frame_of(named, library)
     panel, kind = read_frame(frame, "shop", "when", "sold")
