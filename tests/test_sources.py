@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
@@ -233,6 +233,7 @@ def test_whatever_a_csv_writer_quotes_is_read_back(tmp_path, rows, delimiter):
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.one_of(st.binary(max_size=300), st.text('ds,y\n"01-;.\t', max_size=120).map(str.encode)))
+@example(b"\x01\n\n0\n\x01")  # a blank line that is a row
 def test_any_bytes_give_a_table_or_one_clear_line(tmp_path, content):
     message = ""
     try:

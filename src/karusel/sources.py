@@ -522,11 +522,14 @@ def _find_targets(path: Path, columns: list[_Column], id_col: str | None) -> lis
 
 
 def _line_of(path: Path, form: Form, row: int) -> int:
-    """The line of the file on which data row `row` ends; blank lines and line breaks in quotes count."""
+    """The line of the file on which data row `row` ends; blank lines and line breaks in quotes count.
+
+    In a table of one column a blank line may itself be a row: then the last line is the nearest that is known.
+    """
     with path.open(encoding="utf-8-sig" if form.encoding == "UTF-8" else form.encoding, newline="") as file:
         for _ in range(form.skip):
             next(file)
         reader = csv.reader(file, delimiter=form.delimiter)
         rows = (reader.line_num for cells in reader if cells)
-        line = next(itertools.islice(rows, row + form.header, None))
+        line = next(itertools.islice(rows, row + form.header, None), reader.line_num)
         return form.skip + line
