@@ -189,7 +189,7 @@ def tables(draw: st.DrawFn) -> tuple[dict[str, Any], dict[Any, dict[int, float]]
     for name in names:
         length = draw(st.integers(6, 15))
         steps = {0, 1, 2, *draw(st.sets(st.integers(0, length)))}
-        start = draw(st.integers(0, 20))
+        start = 7 * draw(st.integers(0, 3))
         known[name] = {start + step: float(draw(st.integers(-100, 100))) for step in steps}
     rows = [(name, step, y) for name, series in known.items() for step, y in series.items()]
     rows = draw(st.permutations(rows))
@@ -203,7 +203,8 @@ def tables(draw: st.DrawFn) -> tuple[dict[str, Any], dict[Any, dict[int, float]]
 
 TIMES = {
     "integer": lambda steps: 3 * steps - 7,
-    "day": lambda steps: pd.DatetimeIndex(np.datetime64("2024-02-20", "us") + steps * np.timedelta64(1, "D")),
+    # From a Saturday on: without a weekend day they would be business days.
+    "day": lambda steps: pd.DatetimeIndex(np.datetime64("2024-02-24", "us") + steps * np.timedelta64(1, "D")),
     "month": lambda steps: pd.DatetimeIndex(
         [np.datetime64("2023-11", "M") + step for step in steps.tolist()]
     ).as_unit("us"),
