@@ -167,6 +167,8 @@ def test_sparse_series_and_two_weekdays_are_no_mixture():
     )
     assert panel.frequency.describe() == "daily"
     assert panel.values.size == sum(one[-1] - one[0] + 1 for one in sold)
+    few = {"unique_id": list("aaaaabbbb"), "ds": days(9)[[0, 1, 2, 3, 4, 0, 2, 4, 6]], "y": np.ones(9)}
+    assert read(few).lengths.tolist() == [5, 7]
     weeks = [pd.date_range("2024-01-01", periods=9, freq=freq) for freq in ("W-MON", "W-FRI")]
     panel = read({"unique_id": ["a"] * 9 + ["b"] * 9, "ds": weeks[0].append(weeks[1]), "y": np.ones(18)})
     assert panel.frequency.describe() == "weekly"
@@ -543,7 +545,9 @@ def test_the_future_frame_filled_in_gives_the_future(library):
         'column "promo" holds categories that were not there when fitted: "huge"; taken as unknown',
     )
     other = made.assign(unique_id="elsewhere")
-    more = pd.concat([other, made.assign(ds=made["ds"] + pd.Timedelta(days=40)), made])
+    more = pd.concat(
+        [other, *(made.assign(ds=made["ds"] + pd.Timedelta(hours=hours)) for hours in (960, 12)), made]
+    )
     np.testing.assert_array_equal(read_future(panel, kind, frame_of(more, library), 3)[0], future)
 
 
