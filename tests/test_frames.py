@@ -167,6 +167,8 @@ def test_sparse_series_and_two_weekdays_are_no_mixture():
     )
     assert panel.frequency.describe() == "daily"
     assert panel.values.size == sum(one[-1] - one[0] + 1 for one in sold)
+    few = {"unique_id": list("aaaaabbbb"), "ds": days(9)[[0, 1, 2, 3, 4, 0, 2, 4, 6]], "y": np.ones(9)}
+    assert read(few).lengths.tolist() == [5, 7]
     weeks = [pd.date_range("2024-01-01", periods=9, freq=freq) for freq in ("W-MON", "W-FRI")]
     panel = read({"unique_id": ["a"] * 9 + ["b"] * 9, "ds": weeks[0].append(weeks[1]), "y": np.ones(18)})
     assert panel.frequency.describe() == "weekly"
@@ -189,7 +191,7 @@ def tables(draw: st.DrawFn) -> tuple[dict[str, Any], dict[Any, dict[int, float]]
     for name in names:
         length = draw(st.integers(6, 15))
         steps = {0, 1, 2, *draw(st.sets(st.integers(0, length)))}
-        start = draw(st.integers(0, 20))
+        start = 7 * draw(st.integers(0, 3))
         known[name] = {start + step: float(draw(st.integers(-100, 100))) for step in steps}
     rows = [(name, step, y) for name, series in known.items() for step, y in series.items()]
     rows = draw(st.permutations(rows))
@@ -203,7 +205,8 @@ def tables(draw: st.DrawFn) -> tuple[dict[str, Any], dict[Any, dict[int, float]]
 
 TIMES = {
     "integer": lambda steps: 3 * steps - 7,
-    "day": lambda steps: pd.DatetimeIndex(np.datetime64("2024-02-20", "us") + steps * np.timedelta64(1, "D")),
+    # From a Saturday on: without a weekend day they would be business days.
+    "day": lambda steps: pd.DatetimeIndex(np.datetime64("2024-02-24", "us") + steps * np.timedelta64(1, "D")),
     "month": lambda steps: pd.DatetimeIndex(
         [np.datetime64("2023-11", "M") + step for step in steps.tolist()]
     ).as_unit("us"),
@@ -544,7 +547,9 @@ def test_the_future_frame_filled_in_gives_the_future(library):
         'column "promo" holds categories that were not there when fitted: "huge"; taken as unknown',
     )
     other = made.assign(unique_id="elsewhere")
-    more = pd.concat([other, made.assign(ds=made["ds"] + pd.Timedelta(days=40)), made])
+    more = pd.concat(
+        [other, *(made.assign(ds=made["ds"] + pd.Timedelta(hours=hours)) for hours in (960, 12)), made]
+    )
     np.testing.assert_array_equal(read_future(panel, kind, frame_of(more, library), 3)[0], future)
 
 
