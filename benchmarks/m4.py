@@ -28,7 +28,7 @@ def read(path: pathlib.Path) -> dict[str, Array]:
     if not path.exists():
         raise SystemExit(f"{path} is not there: --data must name the folder that holds m4/")
     with gzip.open(path, "rt", newline="") as file:
-        rows = list(csv.reader(file))[1:]
+        rows = [row for row in csv.reader(file) if row[0] not in ("V1", "id")]  # some files have a heading
     return {row[0]: np.array([float(v) for v in row[1:] if v not in ("", "NA")]) for row in rows}
 
 

@@ -524,7 +524,7 @@ def _find_targets(path: Path, columns: list[_Column], id_col: str | None) -> lis
 def _line_of(path: Path, form: Form, row: int) -> int:
     """The line of the file on which data row `row` ends; blank lines and line breaks in quotes count.
 
-    In a table of one column a blank line may itself be a row: then the last line is the nearest that is known.
+    In a table of one column a blank line may itself be a row: then the last line is named.
     """
     with path.open(encoding="utf-8-sig" if form.encoding == "UTF-8" else form.encoding, newline="") as file:
         for _ in range(form.skip):
