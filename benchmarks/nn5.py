@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import pathlib
 
+import forecasts
 import numpy as np
 from numpy.typing import NDArray
-
-import forecasts
 
 Array = NDArray[np.float64]
 HORIZON, SEASONS = 56, (7, 364)
@@ -68,7 +67,9 @@ def main() -> None:
         ("Karusel", done.forecast),
     ):
         print(f"{name:15} sMAPE {smape(truth, values):.3f}")
-    print(f"stacked LSTMs   sMAPE {PUBLISHED} (published); {done.seconds:.0f} s on {arguments.threads} thread(s)")
+    print(
+        f"stacked LSTMs   sMAPE {PUBLISHED} (published); {done.seconds:.0f} s on {arguments.threads} thread(s)"
+    )
     forecasts.write(arguments.out, list(named), done.forecast)
 
 
