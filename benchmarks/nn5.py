@@ -1,9 +1,9 @@
 """NN5 (111 daily series of cash withdrawals, 56 days ahead) by the pooled model: `nn5.py --data DIR`.
 
-DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value or with
-a value of 0 (a closed machine) count as missing: in training they take the value of a week before, in the test
-part they are not scored. Printed is sMAPE, the mean over series, beside seasonal naive and the published
-mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
+DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value, or
+with a value of 0 (a closed machine), count as missing: in training they take the value of a week before, in
+the test part they are not scored. Printed is sMAPE, the mean over series, beside seasonal naive and the
+published mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
 """
 
 from __future__ import annotations
