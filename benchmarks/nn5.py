@@ -68,7 +68,7 @@ def main() -> None:
     ):
         print(f"{name:15} sMAPE {smape(truth, values):.3f}")
     print(
-        f"stacked LSTMs   sMAPE {PUBLISHED} (published); {done.seconds:.0f} s on {arguments.threads} thread(s)"
+        f"stacked LSTMs   sMAPE {PUBLISHED} (published); {done.seconds:.0f} s on {arguments.threads} threads"
     )
     forecasts.write(arguments.out, list(named), done.forecast)
 
