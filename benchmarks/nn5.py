@@ -1,19 +1,18 @@
 """NN5 (111 daily series of cash withdrawals, 56 days ahead) by the pooled model: `nn5.py --data DIR`.
 
-DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value or with
-a value of 0 (a closed machine) count as missing: in training they take the value of a week before, in the test
-part they are not scored. Printed is sMAPE, the mean over series, beside seasonal naive and the published
-mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
+DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value or
+with a value of 0 (a closed machine) count as missing: in training they take the value of a week before, in
+the test part they are not scored. Printed is sMAPE, the mean over series, beside seasonal naive and the
+published mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
 """
 
 from __future__ import annotations
 
 import pathlib
 
+import forecasts
 import numpy as np
 from numpy.typing import NDArray
-
-import forecasts
 
 Array = NDArray[np.float64]
 HORIZON, SEASONS = 56, (7, 364)
@@ -68,7 +67,8 @@ def main() -> None:
         ("Karusel", done.forecast),
     ):
         print(f"{name:15} sMAPE {smape(truth, values):.3f}")
-    print(f"stacked LSTMs   sMAPE {PUBLISHED} (published); {done.seconds:.0f} s on {arguments.threads} thread(s)")
+    print(f"stacked LSTMs   sMAPE {PUBLISHED} (published)")
+    print(f"{done.seconds:.0f} s on {arguments.threads} thread(s)")
     forecasts.write(arguments.out, list(named), done.forecast)
 
 
