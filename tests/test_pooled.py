@@ -101,6 +101,11 @@ def test_a_pattern_from_before_the_start_of_a_series_is_left_out():
     y[0, -4:] = [5, 6, 7, 8]
     # nothing is known of eight steps ago: the level 6.5 stands in for that half
     np.testing.assert_allclose(reader.read(y).anchor, [[(5 + 6.5) / 2, (6 + 6.5) / 2]])
+    two = replace(reader, anchor=((8, 2),))
+    y = np.full((1, two.length), np.nan)
+    y[0, -12:] = [0, 0, 0, 0, 3, 5, 0, 0, 8, 8, 8, 8]
+    # of the two seasons only the later one is known: it counts whole
+    np.testing.assert_allclose(two.read(y).anchor, [[8 + 3, 8 + 5]])
 
 
 def test_each_step_reads_what_followed_a_slow_season_before():
@@ -158,7 +163,8 @@ def test_a_damped_trend_follows_a_line_and_keeps_a_constant():
 
 
 def test_a_damped_trend_agrees_with_the_recursion_written_out():
-    y = np.random.default_rng(9).normal(size=30).cumsum().cumsum() + 50  # its trend wanders
+    noise = np.random.default_rng(9).normal(size=(2, 40))
+    y = 50 + (0.5 * noise[0]).cumsum().cumsum() + 2 * noise[1]  # neither level nor trend is to be trusted
     got, least, wanted = damped_trend(y[None], 5)[0], np.inf, None
     for a in (0.2, 0.4, 0.6, 0.8, 1.0):
         for b, phi in ((0.0, 1.0), (0.1, 0.9), (0.2, 0.8), (0.2, 0.98), (0.4, 0.9)):
