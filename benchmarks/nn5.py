@@ -8,7 +8,9 @@ published mean of ten stacked LSTMs. With `--held-out` the last 56 training days
 
 from __future__ import annotations
 
+import importlib
 import pathlib
+from typing import Any
 
 import forecasts
 import numpy as np
@@ -24,17 +26,17 @@ def read(path: pathlib.Path) -> dict[str, Array]:
     if not path.exists():
         raise SystemExit(f"{path} is not there: --data must name the folder that holds tscompdata/")
     try:
-        import rdata
+        rdata = importlib.import_module("rdata")
     except ImportError:
         raise SystemExit("this benchmark needs the package rdata: pip install rdata") from None
-    series = rdata.read_rda(path)["nn5"]
+    series: dict[str, Any] = rdata.read_rda(path)["nn5"]
     found = {str(name): np.asarray(one, np.float64) for name, one in series.items()}
     return {name: np.where(one > 0, one, np.nan) for name, one in found.items()}
 
 
 def filled(x: Array) -> Array:
     """Missing values as those of a week before, or of the next week that has one at the start."""
-    y = x.copy()
+    y: Array = x.copy()
     for order in (range(7, len(y)), range(len(y) - 8, -1, -1)):
         for k in order:
             if np.isnan(y[k]):
