@@ -1,14 +1,16 @@
 """NN5 (111 daily series of cash withdrawals, 56 days ahead) by the pooled model: `nn5.py --data DIR`.
 
-DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value, or
-with a value of 0 (a closed machine), count as missing: in training they take the value of a week before, in
+DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value or
+with a value of 0 (a closed machine) count as missing: in training they take the value of a week before, in
 the test part they are not scored. Printed is sMAPE, the mean over series, beside seasonal naive and the
 published mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
 """
 
 from __future__ import annotations
 
+import importlib
 import pathlib
+from typing import Any
 
 import forecasts
 import numpy as np
@@ -24,17 +26,17 @@ def read(path: pathlib.Path) -> dict[str, Array]:
     if not path.exists():
         raise SystemExit(f"{path} is not there: --data must name the folder that holds tscompdata/")
     try:
-        import rdata
+        rdata = importlib.import_module("rdata")
     except ImportError:
         raise SystemExit("this benchmark needs the package rdata: pip install rdata") from None
-    series = rdata.read_rda(path)["nn5"]
+    series: dict[str, Any] = rdata.read_rda(path)["nn5"]
     found = {str(name): np.asarray(one, np.float64) for name, one in series.items()}
     return {name: np.where(one > 0, one, np.nan) for name, one in found.items()}
 
 
 def filled(x: Array) -> Array:
     """Missing values as those of a week before, or of the next week that has one at the start."""
-    y = x.copy()
+    y: Array = x.copy()
     for order in (range(7, len(y)), range(len(y) - 8, -1, -1)):
         for k in order:
             if np.isnan(y[k]):
@@ -67,9 +69,8 @@ def main() -> None:
         ("Karusel", done.forecast),
     ):
         print(f"{name:15} sMAPE {smape(truth, values):.3f}")
-    print(
-        f"stacked LSTMs   sMAPE {PUBLISHED} (published); {done.seconds:.0f} s on {arguments.threads} threads"
-    )
+    print(f"stacked LSTMs   sMAPE {PUBLISHED} (published)")
+    print(f"{done.seconds:.0f} s on {arguments.threads} thread(s)")
     forecasts.write(arguments.out, list(named), done.forecast)
 
 

@@ -1,10 +1,11 @@
 """Members: the networks of an ensemble for many series, each trained on windows of all of them.
 
-A member reads windows by its own `Reader` (`karusel.forecasting.features`) and forecasts five quantiles of
-every step at once, in sizes from the anchor. Its last layer starts at zero, so that training starts from the
-anchor. Each window weighs so that the loss is half sMAPE, half MASE, both in units of the anchor's own error;
-for values that are not all positive, MASE alone. Members differ in look-back, weights at the start and the
-windows drawn.
+A member reads windows by its own `Reader` (`karusel.forecasting.features`) and forecasts all steps at once,
+in sizes from the anchor: the median, or, one member, five quantiles around it (a network that is asked for
+all of them gives worse medians). Its last layer starts with no weights and the quantiles of the anchor's
+errors, so that training starts from the anchor. Each window weighs so that the loss is half sMAPE, half MASE,
+both in units of the anchor's own error; for values that are not all positive, MASE alone. Members differ in
+look-back, weights at the start and the windows drawn.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 _LOOK_BACKS = (1.0, 0.5, 1.5)  # of the reader's, member by member
 _MOST_WINDOWS = 100_000
 _MOST_INPUTS = 48_000_000  # numbers that the features of a member's windows may take
-_VISITS = 250_000  # of windows in training
+_VISITS = 300_000  # of windows in training
 _LEAST_EPOCHS, _MOST_EPOCHS = 2, 12
-_BATCHES = 100  # in an epoch, wanted
+_STEPS = 2500  # of the optimizer, wanted
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 _AVERAGING = 0.99
 _FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
@@ -77,6 +78,7 @@ class TrainingWindows:
 @dataclass(frozen=True)
 class Member:
     reader: Reader
+    quantiles: tuple[float, ...]
     network: Sequential
     unit: float
     epochs: int
@@ -91,40 +93,53 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trained members."""
+    """Trained members: `points` forecast the median, `spread` the quantiles around it."""
 
-    members: tuple[Member, ...]
+    points: tuple[Member, ...]
+    spread: Member
 
     @property
     def length(self) -> int:
         """Values of an input part."""
-        return max(member.reader.length for member in self.members)
+        return max(member.reader.length for member in (*self.points, self.spread))
 
     def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The median of the members' quantiles [n, h, Q] in u from input parts [n, length]."""
-        pieces = [
-            np.median([member.predict(inputs[k : k + _PIECE]) for member in self.members], axis=0)
-            for k in range(0, len(inputs), _PIECE)
-        ]
+        """Quantiles [n, h, Q] in u from input parts [n, length]: the spread's around the points' median."""
+        pieces = []
+        for k in range(0, len(inputs), _PIECE):
+            piece = inputs[k : k + _PIECE]
+            middle = np.median([member.predict(piece) for member in self.points], axis=0)
+            spread = self.spread.predict(piece)
+            pieces.append(spread - spread[:, :, [QUANTILES.index(0.5)]] + middle)
         return np.concatenate(pieces)
 
 
 def fit_ensemble(training: TrainingWindows, reader: Reader, settings: EnsembleSettings) -> Ensemble:
     """Train the members, several at a time."""
-    seeds = range(settings.random_state, settings.random_state + settings.n_members)
+    factors = [_LOOK_BACKS[k % len(_LOOK_BACKS)] for k in range(settings.n_members)]
 
-    def one(seed: int) -> Member:
-        factor = _LOOK_BACKS[(seed - settings.random_state) % len(_LOOK_BACKS)]
+    def one(number: int) -> Member:
+        factor, quantiles = (*factors, 1.0)[number], ((0.5,) if number < len(factors) else QUANTILES)
         steps = max(2, round(factor * reader.look_back / reader.patch))
-        return _fit_member(training, replace(reader, look_back=steps * reader.patch), settings, seed)
+        own = replace(reader, look_back=steps * reader.patch)
+        return _fit_member(training, own, quantiles, settings, settings.random_state + number)
 
-    if settings.n_jobs == 1 or settings.n_members == 1:
-        return Ensemble(tuple(map(one, seeds)))
-    with ThreadPoolExecutor(settings.n_jobs) as pool:
-        return Ensemble(tuple(pool.map(one, seeds)))
+    numbers = range(settings.n_members + 1)
+    if settings.n_jobs == 1:
+        members = list(map(one, numbers))
+    else:
+        with ThreadPoolExecutor(settings.n_jobs) as pool:
+            members = list(pool.map(one, numbers))
+    return Ensemble(tuple(members[:-1]), members[-1])
 
 
-def _fit_member(training: TrainingWindows, reader: Reader, settings: EnsembleSettings, seed: int) -> Member:
+def _fit_member(
+    training: TrainingWindows,
+    reader: Reader,
+    quantiles: tuple[float, ...],
+    settings: EnsembleSettings,
+    seed: int,
+) -> Member:
     width = reader.read(training.take(np.zeros(1, np.int64)).inputs(reader.length)).features.size
     most = min(_MOST_WINDOWS, _MOST_INPUTS // width)
     if len(training) > most:
@@ -142,22 +157,23 @@ def _fit_member(training: TrainingWindows, reader: Reader, settings: EnsembleSet
     unit = float(np.mean(np.abs(wanted) * weights[:, None])) or 1.0
 
     rows = len(training)
-    usual = int(np.clip(2 ** round(np.log2(rows / _BATCHES)), _SMALLEST_BATCH, _LARGEST_BATCH))
-    batch = settings.batch_size or usual
     epochs = int(np.clip(round(_VISITS / rows), _LEAST_EPOCHS, _MOST_EPOCHS))
+    usual = int(np.clip(2 ** round(np.log2(epochs * rows / _STEPS)), _SMALLEST_BATCH, _LARGEST_BATCH))
+    batch = settings.batch_size or usual
     steps = epochs * -(-rows // batch)
     network = Sequential(
         [
             LSTM(settings.hidden_size, num_layers=settings.num_layers),
-            Dense(reader.horizon * len(QUANTILES)),
+            Dense(reader.horizon * len(quantiles)),
         ],
         random_state=seed,
         n_jobs=1,  # members run side by side instead
     )
     rate = Cosine(settings.learning_rate, steps, warmup_steps=min(50, steps // 10))
-    network.compile(loss=Pinball(QUANTILES), optimizer=Adam(rate, clip_norm=1.0, ema_decay=_AVERAGING))
+    network.compile(loss=Pinball(quantiles), optimizer=Adam(rate, clip_norm=1.0, ema_decay=_AVERAGING))
     network.build(input_shape=reading.features.shape[1:])
-    network.parameters["dense_1.W"][:] = 0.0  # the anchor itself before training
+    network.parameters["dense_1.W"][:] = 0.0  # the anchor before training, with its own errors' quantiles
+    network.parameters["dense_1.b"][:] = (np.quantile(wanted, quantiles, axis=0).T / unit).ravel()
     network.fit(
         reading.features,
         (wanted / unit).astype(np.float32),
@@ -165,7 +181,7 @@ def _fit_member(training: TrainingWindows, reader: Reader, settings: EnsembleSet
         epochs=epochs,
         batch_size=batch,
     )
-    return Member(reader, network, unit, epochs)
+    return Member(reader, quantiles, network, unit, epochs)
 
 
 def _parts(training: TrainingWindows) -> Sequence[TrainingWindows]:

@@ -37,7 +37,9 @@ _LEAST_KNOWN = 3  # values of the shortest history that a window may have
 _LONG, _RECENT_LONG, _RECENT_SHORT = 12, 10, 1.5  # horizons: see _training_windows
 _LEAST_WINDOWS = 20_000  # wanted
 _SHARES = np.linspace(0, 1, 11)
-_HELD_OUT_FORECASTS = 200  # wanted; of few series several cutoffs are held out
+_USUAL_SHARE = 0.5  # networks and smoothing in equal parts, unless held-out series speak against it
+_HELD_OUT_FORECASTS = 2_000  # wanted; of few series several cutoffs are held out
+_MOST_CUTOFFS = 200
 _ANCHOR_WINDOWS = 20_000
 _SMOOTHED = 60  # values that smoothing reads at most
 _LEVELS = {95.0: (0, 4), 80.0: (1, 3)}  # columns of QUANTILES
@@ -80,7 +82,7 @@ class PooledModel:
     @property
     def epochs(self) -> int:
         """Epochs that each network was trained for."""
-        return self.ensemble.members[0].epochs
+        return self.ensemble.points[0].epochs
 
     def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Forecasts [n, h] from input parts [n, length]."""
@@ -162,21 +164,24 @@ def fit_pooled(
         _loss(reader.invert(_blended(quantiles, smoothed, share)[:, :, _MEDIAN]), truth, tested.scales, log)
         for share in _SHARES
     ]
-    share = float(_SHARES[int(np.argmin(losses))])
+    doubt = losses[0] / np.sqrt(len(panel)) * np.abs(_SHARES - _USUAL_SHARE)
+    best = int(np.argmin(losses + doubt))
+    share = float(_SHARES[best])
     widening = _widening(_blended(quantiles, smoothed, share), reader.transform(truth), len(panel))
 
     progress("fitting on all of it")
     final = fit_ensemble(_training_windows(panel, horizon, reader, 0), reader, settings)
-    held_out_losses = {"smoothing": losses[0], "networks": losses[-1], "blend": min(losses)}
+    held_out_losses = {"smoothing": losses[0], "networks": losses[-1], "blend": losses[best]}
     return PooledModel(reader, final, share, widening, held_out_losses)
 
 
 def _held_out_cutoffs(panel: Panel, horizon: int) -> NDArray[np.int64]:
     """Cutoffs [C, S] to choose on, oldest first: the last one of each series, of few series more."""
     last = panel.offsets[1:] - 1 - horizon
-    wanted = -(-_HELD_OUT_FORECASTS // len(panel))
-    room = max(1, int(np.median(panel.lengths)) // 5 - horizon)
-    back = np.unique(np.linspace(0, min(wanted - 1, room, 6 * horizon), wanted).astype(np.int64))[::-1]
+    wanted = min(-(-_HELD_OUT_FORECASTS // len(panel)), _MOST_CUTOFFS)
+    room = max(0, int(np.median(panel.lengths)) // 5 - horizon)
+    span = 0 if wanted == 1 else min(room, max(horizon, min(wanted, 6 * horizon)))
+    back = np.unique(np.linspace(0, span, wanted).astype(np.int64))[::-1]
     return np.asarray(last - back[:, None])
 
 
