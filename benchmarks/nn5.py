@@ -1,9 +1,9 @@
 """NN5 (111 daily series of cash withdrawals, 56 days ahead) by the pooled model: `nn5.py --data DIR`.
 
-DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). Days without a value or
-with a value of 0 (a closed machine) count as missing: in training they take the value of a week before, in
-the test part they are not scored. Printed is sMAPE, the mean over series, beside seasonal naive and the
-published mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
+DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). In training,
+days without a value or with a value of 0 (a closed machine) take the value of a week before; in the test part
+days with 0 are scored like the others, as in the published figures. Printed is sMAPE, the mean over series,
+beside seasonal naive and the published mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
 """
 
 from __future__ import annotations
@@ -30,13 +30,12 @@ def read(path: pathlib.Path) -> dict[str, Array]:
     except ImportError:
         raise SystemExit("this benchmark needs the package rdata: pip install rdata") from None
     series: dict[str, Any] = rdata.read_rda(path)["nn5"]
-    found = {str(name): np.asarray(one, np.float64) for name, one in series.items()}
-    return {name: np.where(one > 0, one, np.nan) for name, one in found.items()}
+    return {str(name): np.asarray(one, np.float64) for name, one in series.items()}
 
 
 def filled(x: Array) -> Array:
-    """Missing values as those of a week before, or of the next week that has one at the start."""
-    y: Array = x.copy()
+    """Missing values and zeros as those of a week before, or of the next week that has one at the start."""
+    y: Array = np.where(x > 0, x, np.nan)
     for order in (range(7, len(y)), range(len(y) - 8, -1, -1)):
         for k in order:
             if np.isnan(y[k]):
