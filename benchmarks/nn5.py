@@ -3,7 +3,8 @@
 DIR holds `tscompdata/nn5.rda`, read with the package `rdata` (`pip install rdata`). In training,
 days without a value or with a value of 0 (a closed machine) take the value of a week before; in the test part
 days with 0 are scored like the others, as in the published figures. Printed is sMAPE, the mean over series,
-beside seasonal naive and the published mean of ten stacked LSTMs. With `--held-out` the last 56 training days are scored instead.
+beside seasonal naive and the published mean of ten stacked LSTMs. With `--held-out` the last 56 training days
+are scored instead.
 """
 
 from __future__ import annotations
