@@ -37,6 +37,7 @@ _LEAST_KNOWN = 3  # values of the shortest history that a window may have
 _LONG, _RECENT_LONG, _RECENT_SHORT = 12, 10, 1.5  # horizons: see _training_windows
 _LEAST_WINDOWS = 20_000  # wanted
 _SHARES = np.linspace(0, 1, 11)
+_MOST_DOUBT = 0.1  # what a share away from the usual one must gain, as a part of smoothing's loss
 _USUAL_SHARE = 0.5  # networks and smoothing in equal parts, unless held-out series speak against it
 _HELD_OUT_FORECASTS = 2_000  # wanted; of few series several cutoffs are held out
 _MOST_CUTOFFS = 200
@@ -164,7 +165,7 @@ def fit_pooled(
         _loss(reader.invert(_blended(quantiles, smoothed, share)[:, :, _MEDIAN]), truth, tested.scales, log)
         for share in _SHARES
     ]
-    doubt = losses[0] / np.sqrt(len(panel)) * np.abs(_SHARES - _USUAL_SHARE)
+    doubt = losses[0] * min(_MOST_DOUBT, len(panel) ** -0.5) * np.abs(_SHARES - _USUAL_SHARE)
     best = int(np.argmin(losses + doubt))
     share = float(_SHARES[best])
     widening = _widening(_blended(quantiles, smoothed, share), reader.transform(truth), len(panel))
