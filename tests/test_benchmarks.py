@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 pytestmark = pytest.mark.skipif(not BENCHMARKS.exists(), reason="needs the repository")
 
+# The folder is no package: its modules are found only after this line.
 sys.path.insert(0, str(BENCHMARKS))
 import measuring  # noqa: E402
 import results  # noqa: E402
@@ -192,3 +193,23 @@ def test_every_benchmark_is_listed_and_has_its_place() -> None:
     for name in suite.NAMES:
         assert f"`./dev bench {name}`" in listed[name]
         assert f"<!-- {name}:start -->" in results.PAGE.read_text()
+
+
+def test_every_task_of_our_own_worker_runs() -> None:
+    shape = {"steps": 6, "inputs": 2, "hidden": 3}
+    passes, stream = {"batches": 2, "rows": 4, **shape}, shape
+    settings = {
+        **dict.fromkeys(("train", "train ragged", "forward", "backward", "adam", "dense"), passes),
+        **dict.fromkeys(("step", "loop"), stream),
+        "predict": {"sequences": 25, "shortest": 5, **shape},
+    }
+    worker = measuring.Worker(results.OWN, 1)
+    try:
+        assert worker.answer() == {}
+        for task, given in settings.items():
+            answer = worker.ask(task, given, 2)
+            assert set(answer) == {"seconds", "memory_mb", "outputs"}, task
+    finally:
+        worker.close()
+    source = (BENCHMARKS / "rivals" / "karusel_worker.py").read_text()
+    assert set(re.findall(r'^        "([a-z ]+)": \w+,$', source, re.MULTILINE)) == set(settings)

@@ -68,13 +68,14 @@ class Kernels:
         self.examples = made._examples(X, y, None, np.ones(rows, np.float32), None, None)
         weight = self.examples.inputs["weight"]
         nothing = {"weight": replace(weight, values=np.zeros_like(weight.values))}
-        self.masked = Examples(self.examples.lengths, self.examples.inputs | nothing)
+        self.masked = replace(self.examples, inputs=self.examples.inputs | nothing)
         self.loss, self.train = (made._executor(kind, self.examples) for kind in ("loss", "train"))
         self.order = np.tile(np.arange(rows), batches)
         w = made._weights
         m, v = (flat_vector(len(w), np.float32) for _ in range(2))
         self.optimizer = OptimizerState(w, m, v, None, 0, 0.9, 0.999, 1e-8, 0.0, 0.0, 0.0)
         self.rates = np.full(batches, 1e-6, np.float32)
+        self.totals = np.empty((batches, 2))
 
     def forward_seconds(self, repeats: int) -> float:
         w = self.optimizer.weights
@@ -82,7 +83,9 @@ class Kernels:
 
     def train_seconds(self, examples: Examples, repeats: int) -> float:
         def train() -> None:
-            self.train.train(self.optimizer, examples, self.order, self.rows, 0, self.rates, 0, ENDLESS)
+            self.train.train(
+                self.optimizer, examples, self.order, self.rows, 0, self.rates, 0, ENDLESS, self.totals
+            )
 
         return worker.clock(train, repeats)
 
