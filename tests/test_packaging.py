@@ -210,7 +210,7 @@ def bare_machine(folder: Path, *, header: bool) -> dict[str, str]:
         assert found is not None
         (tools / tool).symlink_to(found)
     python = tools / "python3"
-    python.write_text(f'#!{tools}/bash\nexec {sys._base_executable} "$@"\n')  # type: ignore[attr-defined]
+    python.write_text(f'#!{tools}/bash\nexec {sys._base_executable} "$@"\n')
     python.chmod(0o755)
     (folder / "site").mkdir()
     include = folder / "include"

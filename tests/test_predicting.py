@@ -45,11 +45,11 @@ def test_later_predictions_take_no_memory() -> None:
     X = RANDOM.normal(size=(3000, 9, 2)).astype(np.float32)
     net.predict(X)
     ((executor, _),) = net._executors.values()
-    before = executor.allocations  # type: ignore[attr-defined]
+    before = executor.allocations
     for n in (3000, 17, 1, 2500):
         net.predict(X[:n])
     ((executor, _),) = net._executors.values()
-    assert executor.allocations == before > 0  # type: ignore[attr-defined]
+    assert executor.allocations == before > 0
 
 
 def test_prediction_has_the_same_bits_on_any_number_of_threads() -> None:
@@ -186,7 +186,7 @@ def test_out_is_filled(per_step: bool, executor: str, tmp_path: Path) -> None:
         out = np.full(expected.shape, np.nan, dtype)
         assert net.predict(X, out=out) is out
         assert np.array_equal(out, expected.astype(dtype))
-    disk = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", np.float32, expected.shape)  # type: ignore[no-untyped-call]
+    disk = np.lib.format.open_memmap(tmp_path / "y.npy", "w+", np.float32, expected.shape)
     net.predict(X, out=disk)
     disk.flush()
     assert np.array_equal(np.load(tmp_path / "y.npy"), expected.astype(np.float32))

@@ -96,7 +96,7 @@ def test_training_takes_no_memory_after_its_first_step() -> None:
     network.compile("mse")
     network.fit(X, y, epochs=1, batch_size=48)
     executor = next(iter(network._executors.values()))[0]
-    before = executor.allocations  # type: ignore[attr-defined]
+    before = executor.allocations
     network.fit(X, y, epochs=5, batch_size=48)
     assert before > 0
-    assert executor.allocations == before  # type: ignore[attr-defined]
+    assert executor.allocations == before

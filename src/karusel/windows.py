@@ -57,7 +57,7 @@ class Runs:
             and self._step == other._step
         )
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # compared by contents, which arrays have no hash of
 
     def min(self) -> int:
         """The smallest number; steps go upwards."""
