@@ -261,3 +261,12 @@ def test_the_forecaster_pools_from_twenty_series_on():
     assert np.all(got["LSTM-hi-80"] <= got["LSTM-hi-95"])
     few = Forecaster(h=4, season_length=7, n_members=1, hidden_size=6, backtest=False).fit(series[:19])
     assert not hasattr(few.model_, "losses")
+
+
+def test_missing_values_need_a_fit_without_backtest():
+    series = [many().series(k) for k in range(21)]
+    series[4][30] = np.nan
+    settings = {"h": 4, "season_length": 7, "n_members": 1, "hidden_size": 6, "num_layers": 1}
+    with pytest.raises(DataError, match=r'1 value missing inside series "4" \(row 30\); the backtest takes'):
+        Forecaster(**settings).fit(series)
+    assert np.isfinite(Forecaster(**settings, backtest=False).fit(series).predict()).all()

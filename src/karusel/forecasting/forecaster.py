@@ -17,7 +17,7 @@ from karusel.forecasting.frames import FrameKind, is_frame, read_frame
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
 from karusel.forecasting.members import EnsembleSettings
-from karusel.forecasting.model import FittedModel, fit_model
+from karusel.forecasting.model import FittedModel, fit_model, refuse_missing
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import fit_pooled
 from karusel.forecasting.verdict import judge
@@ -133,10 +133,14 @@ class Forecaster:
         """
         self._check()
         self.panel_, self._kind = self._read(data, id_col, time_col, target_col)
-        season = self.panel_.frequency.season_length
+        season, many = self.panel_.frequency.season_length, len(self.panel_) >= _MANY
+        if many and self.backtest:
+            refuse_missing(
+                self.panel_, "the backtest takes no missing values yet: fill them in, or set backtest=False"
+            )
 
         def fit(panel: Panel) -> FittedModel:
-            if len(panel) >= _MANY:
+            if many:
                 return fit_pooled(panel, self.h, panel.frequency.season_lengths, self._pooled_settings())
             return fit_model(panel, self.h, season, self.input_size, self._settings())
 

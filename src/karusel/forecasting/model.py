@@ -19,7 +19,7 @@ from karusel.forecasting.correction import Correction, NetworkSettings, fit_corr
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
 
-__all__ = ["FittedModel", "Model", "fit_model"]
+__all__ = ["FittedModel", "Model", "fit_model", "refuse_missing"]
 
 _LEAST_WINDOWS = 8
 _SHOWN = 3  # missing values that a message names
@@ -123,7 +123,9 @@ def fit_model(
     """Fit a model to all that the panel holds. Raises `DataError` for a series with missing values or too few
     rows.
     """
-    _refuse_missing(panel)
+    refuse_missing(
+        panel, "missing values are not supported yet: fill them in, or keep only the rows after the last one"
+    )
     shortest = int(np.argmin(panel.lengths))
     rows = int(panel.lengths[shortest])
     if rows < rows_needed(horizon):
@@ -151,7 +153,8 @@ def fit_model(
     return Model(horizon, scaling, correction)
 
 
-def _refuse_missing(panel: Panel) -> None:
+def refuse_missing(panel: Panel, why: str) -> None:
+    """Raise `DataError` when a value is missing; `why` says what is not possible then and what to do."""
     missing = np.flatnonzero(~panel.mask)
     if missing.size == 0:
         return
@@ -159,8 +162,7 @@ def _refuse_missing(panel: Panel) -> None:
     raise DataError(
         f"{missing.size:,} value{'s' if missing.size > 1 else ''} missing inside "
         f"{panel.series_word(int(panel.number_of(missing[0])))} ({listed}"
-        f"{', ...' if missing.size > _SHOWN else ''}); missing values are not supported yet: fill them in, "
-        "or keep only the rows after the last one"
+        f"{', ...' if missing.size > _SHOWN else ''}); {why}"
     )
 
 
