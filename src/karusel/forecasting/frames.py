@@ -19,10 +19,10 @@ from karusel.forecasting.categories import Categories, number_column
 from karusel.forecasting.covariates import Column, Covariate, Kind, describe_column, read_column
 from karusel.forecasting.frequency import Frequency, Times
 from karusel.forecasting.panel import Panel, from_columns
+from karusel.forecasting.rows import SHOWN, listed
 
 __all__ = ["FrameKind", "future_frame", "is_frame", "read_frame", "read_future"]
 
-_SHOWN = 3  # how many rows, series or times a message names
 _LISTS: dict[Kind, str] = {"past": "hist_exog_list", "future": "futr_exog_list", "static": "stat_exog_list"}
 
 
@@ -227,13 +227,13 @@ def _numbers(column: Any, name: str) -> NDArray[np.float64]:
         return np.asarray(column.cast(nw.Float64).to_numpy(), np.float64)
     if column.dtype not in (nw.Object, nw.Unknown, nw.String):
         raise DataError(f'column "{name}" holds {column.dtype}, not numbers; convert it')
-    listed = column.to_list()
+    values = column.to_list()
     if column.dtype != nw.String:
         try:
-            return np.array([np.nan if value is None else value for value in listed], np.float64)
+            return np.array([np.nan if value is None else value for value in values], np.float64)
         except (TypeError, ValueError):
             pass
-    row, value = next((row, value) for row, value in enumerate(listed) if not _reads_as_number(value))
+    row, value = next((row, value) for row, value in enumerate(values) if not _reads_as_number(value))
     raise DataError(
         f'column "{name}" holds text: {value!r} in row {row} is not a number; correct it and convert the '
         "column"
@@ -301,16 +301,15 @@ def _read_covariates(
     static = None if static_df is None else _frame_of(static_df)
     if static is not None:
         _need_columns(static, (id_col,), "static_df, id_col")
-        listed = names["static"] or [name for name in static.columns if name != id_col]
-        names = {**names, "static": listed}
+        names = {**names, "static": names["static"] or [name for name in static.columns if name != id_col]}
     known: dict[str, Covariate] = {}
     if like is not None:
         known = {one.name: one for one in like.covariates.described}
         names = {kind: [one.name for one in like.covariates.of(kind)] for kind in names}
     columns, notes = [], []
-    for kind, listed in names.items():
+    for kind, columns_of_kind in names.items():
         source = static if kind == "static" and static is not None else frame
-        for name in listed:
+        for name in columns_of_kind:
             if like is not None and kind == "static" and name not in source.columns:
                 columns.append(Column(known[name], np.full(ids.codes.size, known[name].missing)))
                 continue
@@ -329,8 +328,8 @@ def _read_covariates(
 def _refuse_two_roles(names: Mapping[str, Sequence[str]]) -> None:
     """Refuse a column that is named twice."""
     first: dict[str, str] = {}
-    for role, listed in names.items():
-        for name in listed:
+    for role, columns in names.items():
+        for name in columns:
             if name in first:
                 raise UsageError(f'column "{name}" is named in {first[name]} and in {role}; name it once')
             first[name] = role
@@ -346,9 +345,8 @@ def _rows_of_ids(static: Any, id_col: str, ids: Categories) -> NDArray[np.int64]
     rows = Categories(np.arange(len(ids.names)), ids.names).within(found.names)
     absent = [name for name, row in zip(ids.names, rows, strict=True) if row < 0]
     if absent:
-        listed = ", ".join(f'"{name}"' for name in absent[:_SHOWN])
-        more = f" and {len(absent) - _SHOWN:,} more" if len(absent) > _SHOWN else ""
-        raise DataError(f"static_df has no row for {listed}{more}; give one row for each id")
+        named = listed([f'"{name}"' for name in absent[:SHOWN]], len(absent))
+        raise DataError(f"static_df has no row for {named}; give one row for each id")
     return np.asarray(rows[ids.codes])
 
 
@@ -356,8 +354,8 @@ def _note_unknown(unknown: Sequence[Hashable], name: str) -> list[str]:
     """What is said of categories that were not there when the panel was read."""
     if not unknown:
         return []
-    listed = ", ".join(f'"{one}"' for one in unknown[:_SHOWN]) + (", ..." if len(unknown) > _SHOWN else "")
-    return [f'column "{name}" holds categories that were not there when fitted: {listed}; taken as unknown']
+    first = ", ".join(f'"{one}"' for one in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
+    return [f'column "{name}" holds categories that were not there when fitted: {first}; taken as unknown']
 
 
 def _steps_ahead(
@@ -392,9 +390,8 @@ def _refuse_absent(panel: Panel, absent: NDArray[np.bool_], horizon: int, what: 
     places = np.flatnonzero(absent)
     if places.size == 0:
         return
-    listed = ", ".join(_place(panel, int(place), horizon) for place in places[:_SHOWN])
-    more = f" and {places.size - _SHOWN:,} more" if places.size > _SHOWN else ""
-    raise DataError(f"{what} {listed}{more}; every series needs the next {horizon} steps: {instead}")
+    named = listed([_place(panel, int(place), horizon) for place in places[:SHOWN]], places.size)
+    raise DataError(f"{what} {named}; every series needs the next {horizon} steps: {instead}")
 
 
 def _place(panel: Panel, place: int, horizon: int) -> str:

@@ -17,12 +17,12 @@ from karusel.errors import DataError
 from karusel.forecasting import windows
 from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import SHOWN
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
 
 __all__ = ["FittedModel", "Model", "fit_model", "refuse_missing"]
 
 _LEAST_WINDOWS = 8
-_SHOWN = 3  # missing values that a message names
 _HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the windows are as many
 _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
 
@@ -158,11 +158,11 @@ def refuse_missing(panel: Panel, why: str) -> None:
     missing = np.flatnonzero(~panel.mask)
     if missing.size == 0:
         return
-    listed = ", ".join(panel.label(int(position)) for position in missing[:_SHOWN])
+    listed = ", ".join(panel.label(int(position)) for position in missing[:SHOWN])
     raise DataError(
         f"{missing.size:,} value{'s' if missing.size > 1 else ''} missing inside "
         f"{panel.series_word(int(panel.number_of(missing[0])))} ({listed}"
-        f"{', ...' if missing.size > _SHOWN else ''}); {why}"
+        f"{', ...' if missing.size > SHOWN else ''}); {why}"
     )
 
 

@@ -25,20 +25,21 @@ from karusel.forecasting.categories import Categories
 from karusel.forecasting.covariates import Column, Covariates
 from karusel.forecasting.frequency import Frequency, Time, Times
 from karusel.forecasting.rows import (
+    SHOWN,
     Rows,
     count_of,
     in_order,
     leave_out_empty,
+    listed,
     most_absent,
     offsets_of,
+    positions,
     refuse_mixed,
     steps_within,
     trim,
 )
 
 __all__ = ["Gap", "Panel", "from_columns"]
-
-_SHOWN = 3  # how many rows or series a message names
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,8 @@ class Panel:
     @property
     def times(self) -> Times:
         """The times of all rows [N], made anew each time."""
-        return self.frequency.at(np.repeat(self.starts, self.lengths), self._rows_within())
+        within = positions(np.zeros(len(self), np.int64), self.lengths)
+        return self.frequency.at(np.repeat(self.starts, self.lengths), within)
 
     @property
     def ends(self) -> Times:
@@ -148,7 +150,7 @@ class Panel:
         """
         lengths = np.maximum(self.lengths - rows, 0)
         offsets = offsets_of(lengths)
-        keep = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1] - offsets[:-1], lengths)
+        keep = positions(self.offsets[:-1], lengths)
         return replace(self, values=self.values[keep], offsets=offsets, covariates=self.covariates.take(keep))
 
     def future_times(self, horizon: int) -> Times:
@@ -176,12 +178,8 @@ class Panel:
         longer = lengths.copy()
         longer[into] = before + later.lengths
         offsets = offsets_of(longer)
-        places = np.arange(self.values.size) + np.repeat(
-            offsets[: len(self)] - self.offsets[:-1], self.lengths
-        )
-        later_places = np.arange(later.values.size) + np.repeat(
-            offsets[into] + before - later.offsets[:-1], later.lengths
-        )
+        places = positions(offsets[: len(self)], self.lengths)
+        later_places = positions(offsets[into] + before, later.lengths)
         values = np.full(offsets[-1], np.nan)
         values[places], values[later_places] = self.values, later.values
         starts = np.concatenate([self.starts, later.starts[~known]])
@@ -232,10 +230,6 @@ class Panel:
             )
         return np.asarray(gap)
 
-    def _rows_within(self) -> NDArray[np.int64]:
-        """The number of each row in its series [N]."""
-        return np.arange(self.values.size) - np.repeat(self.offsets[:-1], self.lengths)
-
 
 def from_columns(
     values: NDArray[np.float64],
@@ -273,9 +267,8 @@ def from_columns(
     rows, notes = in_order(values, times, ids, row_name)
     rows, left_out = leave_out_empty(rows)
     if left_out:
-        notes.append(
-            f"{count_of(len(left_out), 'series', 'series')} without any value left out: {_listed(left_out)}"
-        )
+        named = listed([f'"{name}"' for name in left_out[:SHOWN]], len(left_out))
+        notes.append(f"{count_of(len(left_out), 'series', 'series')} without any value left out: {named}")
     if like is not None:
         found = like.frequency
         _refuse_other_times(rows, zone, times is None, like)
@@ -294,10 +287,10 @@ def from_columns(
     notes += trimmed
     missing = np.flatnonzero(np.isnan(rows.values))
     if missing.size:
-        listed = ", ".join(rows.row(int(at)) for at in missing[:_SHOWN])
-        listed += ", ..." if missing.size > _SHOWN else ""
+        first = ", ".join(rows.row(int(at)) for at in missing[:SHOWN])
+        first += ", ..." if missing.size > SHOWN else ""
         where = rows.where(missing)
-        notes.append(f"{count_of(missing.size, 'value')} missing inside {where} ({listed}): kept as missing")
+        notes.append(f"{count_of(missing.size, 'value')} missing inside {where} ({first}): kept as missing")
     steps, absent = steps_within(rows, found, inferred=like is None and freq is None, later=like is not None)
     notes += absent
     lengths = steps[rows.offsets[1:] - 1] + 1
@@ -316,11 +309,6 @@ def from_columns(
         left_out=left_out,
         counted=times is None,
     )
-
-
-def _listed(names: Sequence[Hashable]) -> str:
-    shown = ", ".join(f'"{name}"' for name in names[:_SHOWN])
-    return shown if len(names) <= _SHOWN else f"{shown} and {len(names) - _SHOWN:,} more"
 
 
 def _check_seasons(given: int | Sequence[int]) -> tuple[int, ...]:

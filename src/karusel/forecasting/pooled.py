@@ -29,6 +29,7 @@ from karusel.forecasting.members import (
     fit_ensemble,
 )
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import positions
 
 __all__ = ["PooledModel", "fit_pooled", "smoothing"]
 
@@ -116,7 +117,7 @@ class PooledModel:
         self, panel: Panel, cutoffs: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         """Forecasts [n, h] and intervals by level from flat positions `cutoffs` [n] of a panel."""
-        starts = panel.offsets[np.searchsorted(panel.offsets, cutoffs, side="right") - 1]
+        starts = panel.offsets[panel.number_of(cutoffs)]
         quantiles = self._quantiles(windows.padded_inputs(panel.values, starts, cutoffs, self.length))
         intervals = {}
         for level, widening in self.widening.items():
@@ -204,11 +205,11 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
             f"no series is longer than {least + until + horizon - 1} rows, "
             f"too few for a horizon of {horizon}; forecast fewer steps or give more history"
         )
-    ends = np.cumsum(counts)
-    cutoffs = np.arange(ends[-1]) + np.repeat(firsts - (ends - counts), counts)
-    starts = np.repeat(panel.offsets[:-1], counts)
     training = TrainingWindows(
-        panel.values, starts, cutoffs, np.repeat(_scales(panel, reader, until), counts)
+        panel.values,
+        np.repeat(panel.offsets[:-1], counts),
+        positions(firsts, counts),
+        np.repeat(_scales(panel, reader, until), counts),
     )
     return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).all(1)))
 

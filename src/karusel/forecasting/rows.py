@@ -19,18 +19,21 @@ from karusel.forecasting.categories import Categories, number_list
 from karusel.forecasting.frequency import DAY, Frequency, Times
 
 __all__ = [
+    "SHOWN",
     "Rows",
     "count_of",
     "in_order",
     "leave_out_empty",
+    "listed",
     "most_absent",
     "offsets_of",
+    "positions",
     "refuse_mixed",
     "steps_within",
     "trim",
 ]
 
-_SHOWN = 3  # how many rows a message names
+SHOWN = 3  # how many rows, series or times a message names
 _MOST_ABSENT = 10  # times absent for each row there is; more come from a wrong date
 _LATER_ABSENT = 10_000  # times absent that cost nothing, however few rows come later than a panel
 _LEAST_REGULAR = 0.1  # share of steps that must be single ones where most times are absent
@@ -84,6 +87,17 @@ class Rows:
 
 def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def positions(firsts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Flat positions in runs: firsts[k], firsts[k] + 1, ..., lengths[k] of them, run after run."""
+    ends = np.cumsum(lengths)
+    return np.asarray(np.arange(lengths.sum()) + np.repeat(firsts - (ends - lengths), lengths))
+
+
+def listed(texts: Sequence[str], total: int) -> str:
+    """The first of `total` things, and how many more there are."""
+    return ", ".join(texts) + (f" and {total - len(texts):,} more" if total > len(texts) else "")
 
 
 def count_of(number: int, word: str, words: str = "") -> str:
@@ -149,11 +163,11 @@ def _refuse_duplicates(rows: Rows) -> None:
     if twice.size == 0:
         return
     at = int(twice[0])
-    pairs = "; ".join(f"{rows.row(i)} and {rows.row(i + 1)}" for i in twice[:_SHOWN])
+    pairs = "; ".join(f"{rows.row(i)} and {rows.row(i + 1)}" for i in twice[:SHOWN])
     time = str(rows.times[at]).removesuffix("T00:00:00.000000").removesuffix(".000000").replace("T", " ")
     raise DataError(
         f"{count_of(twice.size, 'duplicate time')} in {rows.series_word(at)}, such as {time}: {pairs}"
-        f"{'; ...' if twice.size > _SHOWN else ''}; keep one row for each time, or name the id column that "
+        f"{'; ...' if twice.size > SHOWN else ''}; keep one row for each time, or name the id column that "
         "tells several series apart"
     )
 

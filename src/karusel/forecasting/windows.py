@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import positions
 
 __all__ = ["inputs", "last_cutoffs", "padded_inputs", "targets", "training_cutoffs"]
 
@@ -17,9 +18,7 @@ __all__ = ["inputs", "last_cutoffs", "padded_inputs", "targets", "training_cutof
 def training_cutoffs(panel: Panel, length: int, horizon: int) -> NDArray[np.int64]:
     """Flat positions of all cutoffs with a whole input part and a whole target part, series by series."""
     firsts = panel.offsets[:-1] + length - 1
-    lasts = panel.offsets[1:] - 1 - horizon
-    parts = [np.arange(first, last + 1) for first, last in zip(firsts, lasts, strict=True)]
-    return np.concatenate(parts).astype(np.int64)
+    return positions(firsts, np.maximum(panel.lengths - length - horizon + 1, 0))
 
 
 def last_cutoffs(panel: Panel) -> NDArray[np.int64]:
