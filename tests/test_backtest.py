@@ -214,8 +214,8 @@ def test_without_a_share_the_model_is_the_smoothing_alone():
     model = fit_small(panel)
     inputs = windows.inputs(panel.values, windows.last_cutoffs(panel), model.scaling.length)
     silent = replace(model, correction=replace(model.correction, share=0.0))
-    np.testing.assert_array_equal(silent.predict(inputs), model.predict_without_network(inputs))
-    assert not np.array_equal(model.predict(inputs), model.predict_without_network(inputs))
+    np.testing.assert_array_equal(silent.predict(inputs).values, model.predict_without_network(inputs))
+    assert not np.array_equal(model.predict(inputs).values, model.predict_without_network(inputs))
 
 
 # Intervals

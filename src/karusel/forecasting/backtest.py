@@ -111,9 +111,9 @@ def run_backtest(
         inputs = windows.padded_inputs(values, starts[block].ravel(), at, model.length)
         predicted = model.predict(inputs)
         shape = (len(block), len(panel), horizon)
-        forecasts[NETWORK][block] = predicted.reshape(shape)
+        forecasts[NETWORK][block] = predicted.values.reshape(shape)
         forecasts[SMOOTHING][block] = model.predict_without_network(inputs).reshape(shape)
-        scores[block] = model.scores(inputs, predicted, truth[block].reshape(-1, horizon)).reshape(shape)
+        scores[block] = predicted.scores(truth[block].reshape(-1, horizon)).reshape(shape)
         lags = _lags(int(known.lengths.min()), horizon, season_length)
         forecasts["linear on lags"][block] = LinearOnLags.fit(known, horizon, lags).predict(
             values, cutoffs[block]

@@ -25,6 +25,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting.prediction import Units
+
 __all__ = ["Reader", "Reading", "anchors", "plain_reader"]
 
 _FAST = 24  # steps of the longest season whose mean is a level
@@ -48,11 +50,11 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Reader:
+class Reader(Units):
     """How windows are read.
 
     `seasons` ascending, each above 1; `look_back` steps that the network sees, in patches of `patch`;
-    `anchor` the seasons whose patterns are averaged, () for the level alone; `log` whether u are logarithms.
+    `anchor` the seasons whose patterns are averaged, () for the level alone.
     """
 
     horizon: int
@@ -60,7 +62,6 @@ class Reader:
     look_back: int
     patch: int
     anchor: tuple[Season, ...] = ()
-    log: bool = False
 
     @property
     def fast(self) -> int:
@@ -78,22 +79,24 @@ class Reader:
         reach = max([m * j + self.fast for m, j in self.anchor], default=0)
         return max(self.look_back + self.slow, reach)
 
-    def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values as u."""
-        return np.log(values) if self.log else values
-
-    def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Undo `transform`."""
-        return np.exp(u) if self.log else u
-
     def read(self, inputs: NDArray[np.float64]) -> Reading:
         """Read input parts [n, length]; each must hold at least one known value."""
+        u, known, level = self._known(inputs)
+        size = self._size(u, known, level)
+        return Reading(self._features(u, known, level, size), self._anchor(u, known, level), size)
+
+    def anchor_alone(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The anchor [n, h] in u of input parts at least as long as the reader's."""
+        return self._anchor(*self._known(inputs[:, -self.length :]))
+
+    def _known(
+        self, inputs: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+        """u without gaps, which of them are known, and the level [n, 1]."""
         u = self.transform(inputs)
         known = np.isfinite(u)
         u = _filled(u, known)
-        level = u[:, -self.fast :].mean(1, keepdims=True)
-        size = self._size(u, known, level)
-        return Reading(self._features(u, known, level, size), self._anchor(u, known, level), size)
+        return u, known, u[:, -self.fast :].mean(1, keepdims=True)
 
     def _size(
         self, u: NDArray[np.float64], known: NDArray[np.bool_], level: NDArray[np.float64]
@@ -167,7 +170,7 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
     otherwise one value and two horizons. `look_back` overrides the last of these, in whole patches.
     """
     seasons = tuple(sorted(m for m in set(seasons) if m > 1))
-    reader = Reader(horizon, seasons, 1, 1, (), log)
+    reader = Reader(horizon, seasons, 1, 1, log=log)
     if reader.fast > 1:
         slow = 2 * reader.slow if 2 * reader.slow <= _SLOW_DAYS else 0
         patch, wanted = reader.fast, max(2 * horizon, slow, 4 * reader.fast)

@@ -170,12 +170,12 @@ class Forecaster:
         inputs = windows.padded_inputs(
             panel.values, panel.offsets[:-1], windows.last_cutoffs(panel), self.model_.length
         )
-        values = self.model_.predict(inputs)
+        predicted = self.model_.predict(inputs)
         intervals = {}
         for one in levels:
             assert self.calibration_ is not None
-            intervals[one] = self.model_.interval(inputs, values, self.calibration_.half_width(one))
-        return Forecast(self.panel_.ids, self.panel_.future_times(self.h), values, intervals)
+            intervals[one] = predicted.interval(self.calibration_.half_width(one))
+        return Forecast(self.panel_.ids, self.panel_.future_times(self.h), predicted.values, intervals)
 
     def predict(self, *, level: Sequence[float] = ()) -> Any:
         """The next `h` steps of every series, in the kind of container that `fit` was given.

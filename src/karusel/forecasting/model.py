@@ -17,6 +17,7 @@ from karusel.errors import DataError
 from karusel.forecasting import windows
 from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.rows import SHOWN
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
 
@@ -45,14 +46,8 @@ class FittedModel(Protocol):
     def epochs(self) -> int: ...
     @property
     def share(self) -> float: ...
-    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def predict(self, inputs: NDArray[np.float64]) -> Prediction: ...
     def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]: ...
-    def scores(
-        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
-    ) -> NDArray[np.float64]: ...
-    def interval(
-        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], half_width: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
 
 
 @dataclass(frozen=True)
@@ -88,33 +83,15 @@ class Model:
         """The share of the correction that is used."""
         return self.correction.share
 
-    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Forecasts [n, horizon] from input parts [n, length]."""
+    def predict(self, inputs: NDArray[np.float64]) -> Prediction:
+        """Forecasts from input parts [n, length], errors and intervals in sizes of the windows."""
         scaled = self.scaling.apply(inputs, self.horizon)
         corrected = self.correction.share * self.correction.predict(scaled.features)
-        return self.scaling.invert(scaled.anchor + scaled.size * corrected)
+        return Prediction(self.scaling, scaled.anchor + scaled.size * corrected, scaled.size, scaled.size)
 
     def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """The anchors alone [n, horizon]: exponential smoothing inside the window."""
         return self.scaling.invert(self.scaling.apply(inputs, self.horizon).anchor)
-
-    def scores(
-        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Absolute errors [n, horizon] in sizes of the windows; infinite where the logarithm of a truth
-        is.
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            error = np.abs(self.scaling.transform(truth) - self.scaling.transform(forecasts))
-        return np.nan_to_num(error / self.scaling.apply(inputs, self.horizon).size, nan=np.inf)
-
-    def interval(
-        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], half_width: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Low and high ends [n, horizon] of the interval `half_width` [horizon] sizes to either side."""
-        half = self.scaling.apply(inputs, self.horizon).size * half_width
-        middle = self.scaling.transform(forecasts)
-        return self.scaling.invert(middle - half), self.scaling.invert(middle + half)
 
 
 def fit_model(

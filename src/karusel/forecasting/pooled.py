@@ -29,6 +29,7 @@ from karusel.forecasting.members import (
     fit_ensemble,
 )
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.rows import positions
 
 __all__ = ["PooledModel", "fit_pooled", "smoothing"]
@@ -86,32 +87,13 @@ class PooledModel:
         """Epochs that each network was trained for."""
         return self.ensemble.points[0].epochs
 
-    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Forecasts [n, h] from input parts [n, length]."""
-        return self.reader.invert(self._quantiles(inputs)[:, :, _MEDIAN])
+    def predict(self, inputs: NDArray[np.float64]) -> Prediction:
+        """Forecasts from input parts [n, length], with the half widths of the 95 % interval as units."""
+        return self._prediction(self._quantiles(inputs), 95.0)
 
     def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Smoothing alone [n, h]."""
         return self.reader.invert(smoothing(self.reader, inputs))
-
-    def scores(
-        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], truth: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Errors [n, h] in half widths of the 95 % interval; infinite where the logarithm of a truth is."""
-        quantiles = self._quantiles(inputs)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            away = self.reader.transform(truth) - self.reader.transform(forecasts)
-        low, high = _stretched(quantiles, 95.0, 1.0)
-        middle = quantiles[:, :, _MEDIAN]
-        width = np.where(away > 0, high - middle, middle - low)
-        return np.nan_to_num(np.abs(away) / np.maximum(width, _NARROWEST), nan=np.inf)
-
-    def interval(
-        self, inputs: NDArray[np.float64], forecasts: NDArray[np.float64], half_width: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Low and high ends [n, h] of the interval `half_width` [h] times that of 95 % to either side."""
-        low, high = _stretched(self._quantiles(inputs), 95.0, half_width)
-        return self.reader.invert(low), self.reader.invert(high)
 
     def predict_at(
         self, panel: Panel, cutoffs: NDArray[np.int64]
@@ -119,11 +101,12 @@ class PooledModel:
         """Forecasts [n, h] and intervals by level from flat positions `cutoffs` [n] of a panel."""
         starts = panel.offsets[panel.number_of(cutoffs)]
         quantiles = self._quantiles(windows.padded_inputs(panel.values, starts, cutoffs, self.length))
-        intervals = {}
-        for level, widening in self.widening.items():
-            low, high = _stretched(quantiles, level, widening)
-            intervals[level] = (self.reader.invert(low), self.reader.invert(high))
+        predicted = {level: self._prediction(quantiles, level) for level in self.widening}
+        intervals = {level: one.interval(self.widening[level]) for level, one in predicted.items()}
         return self.reader.invert(quantiles[:, :, _MEDIAN]), intervals
+
+    def _prediction(self, quantiles: NDArray[np.float64], level: float) -> Prediction:
+        return Prediction(self.reader, quantiles[:, :, _MEDIAN], *_half_widths(quantiles, level))
 
     def _quantiles(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u of the blend."""
@@ -236,8 +219,7 @@ def _best_anchor(training: TrainingWindows, reader: Reader) -> Reader:
     tried = list(anchors(reader))
     inputs, truth = training.inputs(max(one.length for one in tried)), training.targets(reader.horizon)
     losses = [
-        _loss(one.invert(one.read(inputs[:, -one.length :]).anchor), truth, training.scales, reader.log)
-        for one in tried
+        _loss(one.invert(one.anchor_alone(inputs)), truth, training.scales, reader.log) for one in tried
     ]
     return tried[int(np.argmin(losses))]
 
@@ -264,10 +246,10 @@ def _smoothed(reader: Reader) -> int:
 def smoothing(reader: Reader, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Smoothing's forecasts [n, h] in u."""
     if reader.fast > 1:
-        return reader.read(inputs[:, -reader.length :]).anchor
+        return reader.anchor_alone(inputs)
     smoothed = damped_trend(reader.transform(inputs[:, -_smoothed(reader) :]), reader.horizon)
     if any(m == reader.slow for m, _ in reader.anchor):
-        return (smoothed + reader.read(inputs[:, -reader.length :]).anchor) / 2
+        return (smoothed + reader.anchor_alone(inputs)) / 2
     return smoothed
 
 
@@ -279,14 +261,15 @@ def _blended(
     return np.asarray(quantiles + shift[:, :, None])
 
 
-def _stretched(
-    quantiles: NDArray[np.float64], level: float, widening: float | NDArray[np.float64]
+def _half_widths(
+    quantiles: NDArray[np.float64], level: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From the median down and up to the ends [n, h] of a level's interval."""
     low, high = _LEVELS[level]
     middle = quantiles[:, :, _MEDIAN]
     return (
-        middle - widening * (middle - quantiles[:, :, low]),
-        middle + widening * (quantiles[:, :, high] - middle),
+        np.maximum(middle - quantiles[:, :, low], _NARROWEST),
+        np.maximum(quantiles[:, :, high] - middle, _NARROWEST),
     )
 
 
@@ -299,9 +282,8 @@ def _widening(quantiles: NDArray[np.float64], truth: NDArray[np.float64], series
     """
     found = {}
     middle = quantiles[:, :, _MEDIAN]
-    for level, (low, high) in _LEVELS.items():
-        above = np.maximum(quantiles[:, :, high] - middle, _NARROWEST)
-        below = np.maximum(middle - quantiles[:, :, low], _NARROWEST)
+    for level in _LEVELS:
+        below, above = _half_widths(quantiles, level)
         scores = np.sort(np.maximum((truth - middle) / above, (middle - truth) / below).ravel())
         wanted = level / 100 + np.sqrt(level / 100 * (1 - level / 100) / series)
         rank = int(np.ceil((scores.size + 1) * wanted)) - 1

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting.prediction import Units
+
 __all__ = ["Scaled", "Scaling", "choose_scaling", "rows_for_season", "rows_needed", "window_shape"]
 
 _MOST_SEASONS = 3  # seasons in an input part; more would weigh old patterns as much as new ones
@@ -43,18 +45,17 @@ class Scaled:
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(Units):
     """How the windows of one panel are scaled.
 
     `length` steps of input part, of which the network sees the last `seen`; `season_length` 1 when there is
-    no season; `span` steps over which growth is measured where there is no season; `log` whether u are
-    logarithms; `smoothing` the rate a; `trend` the share of the growth that is continued.
+    no season; `span` steps over which growth is measured where there is no season; `smoothing` the rate a;
+    `trend` the share of the growth that is continued.
     """
 
     length: int
     seen: int
     season_length: int
-    log: bool = False
     smoothing: float = 1.0
     trend: float = 0.0
     span: int = 1
@@ -75,14 +76,6 @@ class Scaling:
         away = np.clip((rest - level[:, None]) / size, -_LARGEST_INPUT, _LARGEST_INPUT)
         change = np.diff(away, axis=1, prepend=away[:, :1])
         return Scaled(np.stack([away, change], axis=2)[:, -self.seen :], anchor, size)
-
-    def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values as u: their logarithms when `log`."""
-        return np.log(values) if self.log else values
-
-    def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Undo `transform`."""
-        return np.exp(u) if self.log else u
 
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         m = self.season_length
@@ -157,4 +150,4 @@ def _candidates(shape: tuple[int, int, int], positive: bool) -> Iterator[Scaling
         for smoothing in _SMOOTHING:
             for span in spans:
                 for trend in _TREND:
-                    yield Scaling(length, seen, season_length, log, smoothing, trend, span)
+                    yield Scaling(length, seen, season_length, smoothing, trend, span, log=log)
