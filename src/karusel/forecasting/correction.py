@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from karusel import LSTM, AbsoluteError, Adam, Dense, Sequential
 
-__all__ = ["Correction", "NetworkSettings", "fit_correction"]
+__all__ = ["Correction", "NetworkSettings", "fit_correction", "in_parallel"]
 
 Result = TypeVar("Result")
 
@@ -35,13 +35,13 @@ _LEAST_WINDOWS = 4  # fewer earlier windows teach too little to choose anything 
 class NetworkSettings:
     """What the networks of an ensemble are like."""
 
-    hidden_size: int
-    num_layers: int
-    learning_rate: float
-    batch_size: int
-    n_members: int
-    random_state: int
-    n_jobs: int
+    hidden_size: int = 32
+    num_layers: int = 1
+    learning_rate: float = 0.002
+    batch_size: int = 32
+    n_members: int = 3
+    random_state: int = 0
+    n_jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def fit_correction(
             return outputs
 
         seeds = [settings.random_state + 1000 + k for k in range(settings.n_members)]
-        means = unit * np.mean(_in_parallel(stages, seeds, settings.n_jobs), axis=0)
+        means = unit * np.mean(in_parallel(stages, seeds, settings.n_jobs), axis=0)
         costs = _COST * np.abs(_SHARES - _USUAL_SHARE) * held_out_error(np.zeros_like(means[0]))
         errors = [[held_out_error(share * mean) for share in _SHARES] + costs for mean in means]
         best = int(np.argmin(errors))
@@ -102,7 +102,7 @@ def fit_correction(
         return net
 
     seeds = [settings.random_state + k for k in range(settings.n_members)]
-    return Correction(tuple(_in_parallel(member, seeds, settings.n_jobs)), unit, epochs, share)
+    return Correction(tuple(in_parallel(member, seeds, settings.n_jobs)), unit, epochs, share)
 
 
 def _network(
@@ -121,9 +121,9 @@ def _network(
     return net
 
 
-def _in_parallel(task: Callable[[int], Result], seeds: Sequence[int], n_jobs: int) -> list[Result]:
-    """The task's results in the order of the seeds, whatever runs first."""
-    if n_jobs == 1 or len(seeds) == 1:
-        return [task(seed) for seed in seeds]
+def in_parallel(task: Callable[[int], Result], numbers: Sequence[int], n_jobs: int) -> list[Result]:
+    """The task's results in the order of the numbers, such as seeds, whatever runs first."""
+    if n_jobs == 1 or len(numbers) == 1:
+        return [task(number) for number in numbers]
     with ThreadPoolExecutor(n_jobs) as pool:
-        return list(pool.map(task, seeds))
+        return list(pool.map(task, numbers))

@@ -141,8 +141,9 @@ class Forecaster:
 
         def fit(panel: Panel) -> FittedModel:
             if many:
-                return fit_pooled(panel, self.h, panel.frequency.season_lengths, self._pooled_settings())
-            return fit_model(panel, self.h, season, self.input_size, self._settings())
+                settings = EnsembleSettings(**self._given(), look_back=self.input_size)
+                return fit_pooled(panel, self.h, panel.frequency.season_lengths, settings)
+            return fit_model(panel, self.h, season, self.input_size, NetworkSettings(**self._given()))
 
         progress("fit")
         self.model_ = fit(self.panel_)
@@ -207,34 +208,14 @@ class Forecaster:
         if not 0 <= self.random_state < 2**32:
             raise UsageError(f"random_state is {self.random_state}; it must be from 0 to 2^32 - 1")
 
-    def _settings(self) -> NetworkSettings:
-        """Of the model for few series."""
+    def _given(self) -> dict[str, Any]:
+        """What was given of the networks' settings; the rest is as each model likes it best."""
         from karusel.program.executor import default_threads
 
-        return NetworkSettings(
-            hidden_size=self.hidden_size or 32,
-            num_layers=self.num_layers or 1,
-            learning_rate=0.002 if self.learning_rate is None else self.learning_rate,
-            batch_size=self.batch_size or 32,
-            n_members=self.n_members,
-            random_state=int(self.random_state),
-            n_jobs=self.n_jobs or default_threads(),
-        )
-
-    def _pooled_settings(self) -> EnsembleSettings:
-        """Of the model for many series."""
-        from karusel.program.executor import default_threads
-
-        return EnsembleSettings(
-            hidden_size=self.hidden_size or 64,
-            num_layers=self.num_layers or 2,
-            learning_rate=0.003 if self.learning_rate is None else self.learning_rate,
-            batch_size=self.batch_size,
-            look_back=self.input_size,
-            n_members=self.n_members,
-            random_state=int(self.random_state),
-            n_jobs=self.n_jobs or default_threads(),
-        )
+        names = ("hidden_size", "num_layers", "learning_rate", "batch_size")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        common = {"n_members": self.n_members, "random_state": int(self.random_state)}
+        return {**given, **common, "n_jobs": self.n_jobs or default_threads()}
 
     def _read(
         self, data: Any, id_col: str, time_col: str | None, target_col: str | Sequence[str]

@@ -11,7 +11,6 @@ look-back, weights at the start and the windows drawn.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from karusel import LSTM, Adam, Cosine, Dense, Pinball, Sequential
 from karusel.forecasting import windows
+from karusel.forecasting.correction import in_parallel
 from karusel.forecasting.features import Reader, Reading
 
 __all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "TrainingWindows", "fit_ensemble"]
@@ -124,12 +124,7 @@ def fit_ensemble(training: TrainingWindows, reader: Reader, settings: EnsembleSe
         own = replace(reader, look_back=steps * reader.patch)
         return _fit_member(training, own, quantiles, settings, settings.random_state + number)
 
-    numbers = range(settings.n_members + 1)
-    if settings.n_jobs == 1:
-        members = list(map(one, numbers))
-    else:
-        with ThreadPoolExecutor(settings.n_jobs) as pool:
-            members = list(pool.map(one, numbers))
+    members = in_parallel(one, range(settings.n_members + 1), settings.n_jobs)
     return Ensemble(tuple(members[:-1]), members[-1])
 
 
