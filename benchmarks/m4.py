@@ -16,6 +16,8 @@ import forecasts
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting import metrics
+
 Array = NDArray[np.float64]
 HORIZONS = {"Yearly": 6, "Weekly": 13, "Hourly": 48}
 LAGS = {"Yearly": 1, "Weekly": 1, "Hourly": 24}  # of MASE and Naive2, set by the competition
@@ -48,24 +50,16 @@ def naive2(x: Array, horizon: int, m: int) -> Array:
     return np.asarray(x[-1] / season[(len(x) - 1) % m] * season[(len(x) + np.arange(horizon)) % m])
 
 
-def scales(train: list[Array], m: int) -> Array:
-    """MASE's denominator for each series."""
-    return np.array([np.mean(np.abs(x[m:] - x[:-m])) for x in train])
-
-
 def errors(truth: Array, forecast: Array, scale: Array) -> tuple[float, float]:
     """sMAPE in percent and MASE, means over series."""
-    miss = np.abs(truth - forecast)
-    return (
-        float(np.mean(200 * miss / (np.abs(truth) + np.abs(forecast)))),
-        float(np.mean(np.mean(miss, axis=1) / scale)),
-    )
+    scaled = float(np.mean(np.mean(np.abs(truth - forecast), axis=1) / scale))
+    return metrics.smape(truth, forecast), scaled
 
 
 def interval_score(truth: Array, low: Array, high: Array, scale: Array) -> tuple[float, float]:
     """MSIS at 95 % and coverage in percent."""
     score = high - low + 40 * np.maximum(low - truth, 0) + 40 * np.maximum(truth - high, 0)
-    return float(np.mean(score.mean(1) / scale)), float(100 * np.mean((low <= truth) & (truth <= high)))
+    return float(np.mean(score.mean(1) / scale)), 100 * metrics.coverage(truth, low, high)
 
 
 def main() -> None:
@@ -83,7 +77,7 @@ def main() -> None:
         truth = np.array([tested[name][:horizon] for name in named])
     done = forecasts.run(train, horizon, SEASONS[freq], arguments)
 
-    scale = scales(train, m)
+    scale = np.array([metrics.naive_scale(x, m) for x in train])
     scale = np.where(scale > 0, scale, np.median(scale[scale > 0]))
     naive = np.array([naive2(x, horizon, m) for x in train])
     base = errors(truth, naive, scale)

@@ -14,6 +14,8 @@ import forecasts
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting import metrics
+
 Array = NDArray[np.float64]
 # file, horizon, season lengths, DeepAR's mean absolute error as published
 SETS: dict[str, tuple[str, int, tuple[int, ...], float]] = {
@@ -58,7 +60,7 @@ def main() -> None:
     print(f"Monash {arguments.set}, {len(train)} series, {part}\n{forecasts.describe(done)}")
     last = np.array([np.repeat(x[-1], horizon) for x in train])
     for name, values in (("last value", last), ("smoothing", done.smoothing), ("Karusel", done.forecast)):
-        print(f"{name:10} MAE {np.mean(np.abs(truth - values)):.6g}")
+        print(f"{name:10} MAE {metrics.mae(truth, values):.6g}")
     print(f"DeepAR     MAE {published:g} (published); {done.seconds:.0f} s on {arguments.threads} thread(s)")
     forecasts.write(arguments.out, [f"T{k + 1}" for k in range(len(train))], done.forecast)
 

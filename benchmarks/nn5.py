@@ -17,6 +17,8 @@ import forecasts
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting import metrics
+
 Array = NDArray[np.float64]
 HORIZON, SEASONS = 56, (7, 364)
 PUBLISHED = 23.84
@@ -46,8 +48,8 @@ def filled(x: Array) -> Array:
 
 def smape(truth: Array, forecast: Array) -> float:
     """Mean over series of the mean over known days, in percent."""
-    each = 200 * np.abs(truth - forecast) / (np.abs(truth) + np.abs(forecast))
-    return float(np.mean(np.nanmean(each, axis=1)))
+    known = np.isfinite(truth)
+    return float(np.mean([metrics.smape(y[k], f[k]) for y, f, k in zip(truth, forecast, known, strict=True)]))
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from karusel.callbacks import Callback, Checkpoint
 from karusel.errors import DataError, DivergenceError, ModelFileError, UsageError
 from karusel.program.executor import OptimizerState, Total, flat_vector
 from karusel.randomness import shuffled
-from karusel.windows import PIECE, Index, Runs
+from karusel.windows import Index, Runs
 
 if TYPE_CHECKING:
     from karusel.network import Sequential
@@ -314,8 +314,7 @@ class Training:
         total = 0
         for role in sorted(self.examples.inputs):
             total = zlib.crc32(self.examples.inputs[role].values.data, total)
-        for first in range(0, len(self.examples), PIECE):
-            part = self.examples.take(np.arange(first, min(first + PIECE, len(self.examples))))
+        for part, _ in self.examples.pieces(Runs.upto(len(self.examples))):
             total = zlib.crc32(part.lengths.data, total)
             for role in sorted(part.inputs):
                 stream = part.inputs[role]
