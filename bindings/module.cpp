@@ -41,12 +41,13 @@ NB_MODULE(_engine, m) {
            [](Executor* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
               const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
               int64_t slice_rows, int64_t max_steps, int threads, bool half) {
-             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size, half), slice_rows,
-                                 max_steps, threads);
+             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size, half),
+                                 slice_rows, max_steps, threads);
            })
       .def("evaluate",
-           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
-              const std::vector<OutputTuple>& outputs, const ReadIndices& order, int64_t batch) {
+           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths,
+              const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
+              int64_t batch) {
              const Examples examples = make_examples(lengths, inputs, outputs);
              Total total;
              {
@@ -56,8 +57,8 @@ NB_MODULE(_engine, m) {
              return nb::make_tuple(total.loss, total.weight);
            })
       .def("gradient",
-           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
-              const ReadIndices& order, uint64_t seed, Numbers gradient) {
+           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths,
+              const std::vector<InputTuple>& inputs, const ReadIndices& order, uint64_t seed, Numbers gradient) {
              const Examples examples = make_examples(lengths, inputs, {});
              Total total;
              {
@@ -66,27 +67,28 @@ NB_MODULE(_engine, m) {
              }
              return nb::make_tuple(total.loss, total.weight);
            })
-      .def("train",
-           [](Executor& self, Numbers w, Numbers m, Numbers v, std::optional<Numbers> average,
-              std::tuple<float, float, float, float, float, float> settings, int64_t step, const ReadIndices& lengths,
-              const std::vector<InputTuple>& inputs, const ReadIndices& order, int64_t batch, int64_t first_batch,
-              const ReadNumbers& rates, uint64_t seed, double seconds, Totals totals) {
-             const Examples examples = make_examples(lengths, inputs, {});
-             const auto [beta1, beta2, epsilon, decay, ema, clip_norm] = settings;
-             Optimizer optimizer = {w.data(), m.data(), v.data(), average ? average->data() : nullptr, beta1,    beta2,
-                                    epsilon,  decay,    ema,      clip_norm,                          step};
-             Progress progress;
-             {
-               const nb::gil_scoped_release unlocked;
-               progress = self.train(optimizer, examples, make_selection(order), batch, first_batch, rates.data(), seed,
-                                     seconds, reinterpret_cast<Total*>(totals.data()));
-             }
-             return nb::make_tuple(progress.batches, progress.finite,
-                                   optimizer.step);
-           },
-           nb::arg("w"), nb::arg("m"), nb::arg("v"), nb::arg("average").none(), nb::arg("settings"), nb::arg("step"),
-           nb::arg("lengths"), nb::arg("inputs"), nb::arg("order"), nb::arg("batch"), nb::arg("first_batch"),
-           nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"), nb::arg("totals"))
+      .def(
+          "train",
+          [](Executor& self, Numbers w, Numbers m, Numbers v, std::optional<Numbers> average,
+             std::tuple<float, float, float, float, float, float> settings, int64_t step, const ReadIndices& lengths,
+             const std::vector<InputTuple>& inputs, const ReadIndices& order, int64_t batch, int64_t first_batch,
+             const ReadNumbers& rates, uint64_t seed, double seconds, Totals totals) {
+            const Examples examples = make_examples(lengths, inputs, {});
+            const auto [beta1, beta2, epsilon, decay, ema, clip_norm] = settings;
+            Optimizer optimizer = {w.data(), m.data(),  v.data(), average ? average->data() : nullptr,
+                                   beta1,    beta2,     epsilon,  decay,
+                                   ema,      clip_norm, step};
+            Progress progress;
+            {
+              const nb::gil_scoped_release unlocked;
+              progress = self.train(optimizer, examples, make_selection(order), batch, first_batch, rates.data(), seed,
+                                    seconds, reinterpret_cast<Total*>(totals.data()));
+            }
+            return nb::make_tuple(progress.batches, progress.finite, optimizer.step);
+          },
+          nb::arg("w"), nb::arg("m"), nb::arg("v"), nb::arg("average").none(), nb::arg("settings"), nb::arg("step"),
+          nb::arg("lengths"), nb::arg("inputs"), nb::arg("order"), nb::arg("batch"), nb::arg("first_batch"),
+          nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"), nb::arg("totals"))
       .def_prop_ro("allocations", &Executor::allocations);
 
   bind_stepper(m);

@@ -20,8 +20,8 @@ using Outputs = nb::ndarray<nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using BufferTuple = std::tuple<int, int64_t, bool>;
 
 inline karusel::Program make_program(const std::vector<BufferTuple>& buffers, int64_t n_weights,
-                                     const std::vector<karusel::Program::CallTuple>& calls, std::vector<int64_t> offsets,
-                                     int64_t arena_size, bool half = false) {
+                                     const std::vector<karusel::Program::CallTuple>& calls,
+                                     std::vector<int64_t> offsets, int64_t arena_size, bool half = false) {
   std::vector<karusel::Buffer> list;
   for (const auto& [extent, width, state] : buffers)
     list.push_back({static_cast<karusel::Extent>(extent), width, state});

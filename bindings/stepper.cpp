@@ -1,5 +1,5 @@
-// A stream's stepper in Python. A small step is one call, from Python's numbers to a new array: where it takes well under
-// a microsecond, looking at x in Python would take longer than the network.
+// A stream's stepper in Python. A small step is one call, from Python's numbers to a new array: where it takes well
+// under a microsecond, looking at x in Python would take longer than the network.
 #include <cmath>
 #include <cstring>
 #include <mutex>
@@ -13,8 +13,8 @@ namespace {
 
 constexpr int64_t SMALL_WORK = 1 << 21;  // products in a step, some 100 microseconds: more let go of Python's lock
 
-// Which step an object holds: [I] of the only row, or [rows, I]. What is neither, or breaks a rule (finite numbers, symbols
-// inside their range), or is an unusual type, is left to Python, which also knows what to say.
+// Which step an object holds: [I] of the only row, or [rows, I]. What is neither, or breaks a rule (finite numbers,
+// symbols inside their range), or is an unusual type, is left to Python, which also knows what to say.
 enum class Step { none, row, rows };
 
 // Reads a step into 4-byte numbers: floats, or int32 if there are symbols. Leaves no Python error behind.
@@ -124,8 +124,8 @@ class StreamStepper {
         y_row_(y_[nb::int_(0)]),
         y_numbers_(nb::cast<nb::ndarray<float, nb::ndim<2>, nb::c_contig>>(y_).data()) {}
 
-  // y [rows, O] or, of one row, [O]; None, and nothing has changed, where the long way is to be taken: x is better looked
-  // at in Python, the step is long, or another thread has its turn.
+  // y [rows, O] or, of one row, [O]; None, and nothing has changed, where the long way is to be taken: x is better
+  // looked at in Python, the step is long, or another thread has its turn.
   nb::object step(nb::handle x) {
     const Step step = small_ ? reader_.read(x.ptr()) : Step::none;
     if (step == Step::none) return nb::none();

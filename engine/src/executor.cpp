@@ -13,14 +13,14 @@ namespace karusel {
 namespace {
 
 constexpr int64_t MOST_LANES = 16;
-constexpr int64_t PIECE = 1 << 14;      // weights that one task updates
+constexpr int64_t PIECE = 1 << 14;        // weights that one task updates
 constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
-constexpr int64_t FEW_LINES = 16;       // products of so few lines in all read weights where they lie
+constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 
 // Copies between a caller's array and the packed lines of a slice.
 template <class Copy>
-void for_lines(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example, float* arena,
-               Copy copy) {
+void for_lines(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example,
+               float* arena, Copy copy) {
   const size_t index = static_cast<size_t>(stream.buffer);
   const Buffer& buffer = program.buffers()[index];
   float* lines = arena + program.offset(index) + stream.first;
@@ -47,7 +47,8 @@ float shift_of(const Stream& stream, int64_t e) { return stream.shift ? stream.s
 float scale_of(const Stream& stream, int64_t e) { return stream.scale ? stream.scale[e] : 1.0f; }
 
 // Fills an input's lines in a slice.
-void gather(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example, float* arena) {
+void gather(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example,
+            float* arena) {
   if (!stream.shift && !stream.scale)
     return for_lines(program, stream, packing, example, arena,
                      [n = stream.width](float* line, const float* value, int64_t) { copy_numbers(line, value, n); });
@@ -58,16 +59,15 @@ void gather(const Program& program, const Stream& stream, const Packing& packing
 }
 
 // Writes an output's lines of a slice where its caller wants them.
-void scatter(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example, float* arena) {
+void scatter(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example,
+             float* arena) {
   for_lines(program, stream, packing, example, arena,
             [n = stream.width](const float* line, float* value, int64_t) { copy_numbers(value, line, n); });
 }
 
 }  // namespace
 
-uint64_t step_seed(uint64_t seed, int64_t step) {
-  return mix(mix(seed) + static_cast<uint64_t>(step) * GOLDEN);
-}
+uint64_t step_seed(uint64_t seed, int64_t step) { return mix(mix(seed) + static_cast<uint64_t>(step) * GOLDEN); }
 
 Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int threads)
     : program_(std::move(program)),
@@ -145,11 +145,9 @@ double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker
 
   frame.packing = &packing;
   frame.arena = worker.arena.data();
-  for (const Stream& stream : examples.inputs)
-    gather(program_, stream, packing, worker.example.data(), frame.arena);
+  for (const Stream& stream : examples.inputs) gather(program_, stream, packing, worker.example.data(), frame.arena);
   const double loss = program_.run(frame);
-  for (const Stream& stream : examples.outputs)
-    scatter(program_, stream, packing, worker.example.data(), frame.arena);
+  for (const Stream& stream : examples.outputs) scatter(program_, stream, packing, worker.example.data(), frame.arena);
   return loss;
 }
 
@@ -269,11 +267,14 @@ void Executor::update(Optimizer& o, float rate) {
   whole.epsilon = o.epsilon;
   whole.decay = o.decay;
   whole.ema = o.ema;
-  whole.correction1 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(o.beta1), static_cast<double>(o.step))));
-  whole.correction2 = static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(o.beta2), static_cast<double>(o.step))));
+  whole.correction1 =
+      static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(o.beta1), static_cast<double>(o.step))));
+  whole.correction2 =
+      static_cast<float>(1.0 / (1.0 - std::pow(static_cast<double>(o.beta2), static_cast<double>(o.step))));
   if (o.clip_norm > 0) {
     const double norm = gradient_norm();
-    if (norm > static_cast<double>(o.clip_norm)) whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
+    if (norm > static_cast<double>(o.clip_norm))
+      whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
   }
   for_pieces(program_.n_weights(), threads_, [&](int64_t, int64_t first, int64_t n) {
     AdamStep piece = whole;

@@ -76,8 +76,8 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
       const Argument argument = {static_cast<Space>(space), index, first, rows, cols, -1};
       const bool inside =
           argument.space == Space::none ||
-          (argument.space == Space::buffer && index >= 0 && index < static_cast<int64_t>(buffers_.size()) && first >= 0 &&
-           cols >= 0 && first + cols <= buffers_[static_cast<size_t>(index)].width) ||
+          (argument.space == Space::buffer && index >= 0 && index < static_cast<int64_t>(buffers_.size()) &&
+           first >= 0 && cols >= 0 && first + cols <= buffers_[static_cast<size_t>(index)].width) ||
           ((argument.space == Space::weight || argument.space == Space::gradient) && first >= 0 && rows >= 0 &&
            cols >= 0 && first + rows * cols <= n_weights_);
       if (!inside) throw std::invalid_argument("kernel " + name + " called with an argument outside its buffer");
@@ -205,8 +205,9 @@ double Program::run(const Frame& frame, const Call& call) const {
                                number(1), flag(2)});
       return 0;
     case Kernel::lstm_backward:
-      k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),  m(4),  m(5),  m(6),  m(7),    m(8),      m(9),   m(10),
-                                m(11), m(12),     m(13),     m(14), m(15), m(16), m(17), m(18), flag(0), number(1), flag(2), frame.add});
+      k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),    m(4),      m(5),    m(6),     m(7),
+                                m(8),  m(9),      m(10),     m(11),   m(12),     m(13),   m(14),    m(15),
+                                m(16), m(17),     m(18),     flag(0), number(1), flag(2), frame.add});
       return 0;
     case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3)}); return 0;
     case Kernel::dense_backward:
@@ -214,9 +215,7 @@ double Program::run(const Frame& frame, const Call& call) const {
       return 0;
     case Kernel::embedding_forward: k.embedding_forward({index(0), m(1), m(2)}); return 0;
     case Kernel::embedding_backward: k.embedding_backward({index(0), m(1), m(2)}); return 0;
-    case Kernel::layer_norm_forward:
-      k.layer_norm_forward({m(0), m(1), m(2), m(3), m(4), call.attributes[0]});
-      return 0;
+    case Kernel::layer_norm_forward: k.layer_norm_forward({m(0), m(1), m(2), m(3), m(4), call.attributes[0]}); return 0;
     case Kernel::layer_norm_backward:
       k.layer_norm_backward({m(0), m(1), m(2), m(3), m(4), m(5), m(6), flag(0)});
       return 0;

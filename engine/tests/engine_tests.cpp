@@ -71,21 +71,24 @@ void test_dense() {
             for (int64_t o = 0; o < O; ++o) {
               double sum = static_cast<double>(b[static_cast<size_t>(o)]);
               for (int64_t i = 0; i < I; ++i)
-                sum += static_cast<double>(x[static_cast<size_t>(r * I + i)]) * static_cast<double>(W[static_cast<size_t>(i * O + o)]);
+                sum += static_cast<double>(x[static_cast<size_t>(r * I + i)]) *
+                       static_cast<double>(W[static_cast<size_t>(i * O + o)]);
               worst = std::fmax(worst, std::fabs(sum - static_cast<double>(y[static_cast<size_t>(r * O + o)])));
             }
           for (int64_t i = 0; i < I; ++i)
             for (int64_t o = 0; o < O; ++o) {
               double sum = static_cast<double>(dW_before[static_cast<size_t>(i * O + o)]);
               for (int64_t r = 0; r < lines; ++r)
-                sum += static_cast<double>(x[static_cast<size_t>(r * I + i)]) * static_cast<double>(dy[static_cast<size_t>(r * O + o)]);
+                sum += static_cast<double>(x[static_cast<size_t>(r * I + i)]) *
+                       static_cast<double>(dy[static_cast<size_t>(r * O + o)]);
               worst = std::fmax(worst, std::fabs(sum - static_cast<double>(dW[static_cast<size_t>(i * O + o)])));
             }
           for (int64_t r = 0; r < lines; ++r)
             for (int64_t i = 0; i < I; ++i) {
               double sum = static_cast<double>(dx_before[static_cast<size_t>(r * I + i)]);
               for (int64_t o = 0; o < O; ++o)
-                sum += static_cast<double>(dy[static_cast<size_t>(r * O + o)]) * static_cast<double>(W[static_cast<size_t>(i * O + o)]);
+                sum += static_cast<double>(dy[static_cast<size_t>(r * O + o)]) *
+                       static_cast<double>(W[static_cast<size_t>(i * O + o)]);
               worst = std::fmax(worst, std::fabs(sum - static_cast<double>(dx[static_cast<size_t>(r * I + i)])));
             }
           check(worst < 2e-5, "dense against sums of products");
@@ -100,8 +103,9 @@ struct Network {
   Program program() const {
     enum { X, GATES, C, HS, LAST, SUM, CARRY, Y, DY, DLAST, TARGET };
     const std::vector<std::pair<Extent, int64_t>> shapes = {
-        {Extent::steps, I}, {Extent::steps, 4 * H}, {Extent::steps, H}, {Extent::steps, H}, {Extent::rows, H}, {Extent::rows, H},
-        {Extent::rows, H},  {Extent::rows, 1},      {Extent::rows, 1},  {Extent::rows, H},  {Extent::rows, 1}};
+        {Extent::steps, I}, {Extent::steps, 4 * H}, {Extent::steps, H}, {Extent::steps, H},
+        {Extent::rows, H},  {Extent::rows, H},      {Extent::rows, H},  {Extent::rows, 1},
+        {Extent::rows, 1},  {Extent::rows, H},      {Extent::rows, 1}};
     std::vector<Buffer> buffers;
     std::vector<int64_t> offsets;
     int64_t size = 0;
@@ -114,15 +118,19 @@ struct Network {
     const auto buffer = [&](int i) { return A{1, i, 0, 0, shapes[static_cast<size_t>(i)].second}; };
     const A none = {0, 0, 0, 0, 0};
     const int64_t U = I * 4 * H, b = U + H * 4 * H, W2 = b + 4 * H, b2 = W2 + H;
-    const auto part = [](int space, int64_t first, int64_t rows, int64_t cols) { return A{space, 0, first, rows, cols}; };
+    const auto part = [](int space, int64_t first, int64_t rows, int64_t cols) {
+      return A{space, 0, first, rows, cols};
+    };
     const std::vector<Program::CallTuple> calls = {
         {"lstm_forward",
-         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, buffer(GATES), buffer(C),
-          buffer(HS), buffer(LAST), none},
+         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, buffer(GATES),
+          buffer(C), buffer(HS), buffer(LAST), none},
          {0, 1, 1}},
         {"dense_forward", {buffer(LAST), part(2, W2, H, 1), part(2, b2, 1, 1), buffer(Y)}, {}},
         {"squared_loss", {buffer(Y), buffer(TARGET), none, buffer(DY)}, {}},
-        {"dense_backward", {buffer(LAST), part(2, W2, H, 1), buffer(DY), buffer(DLAST), part(3, W2, H, 1), part(3, b2, 1, 1)}, {0}},
+        {"dense_backward",
+         {buffer(LAST), part(2, W2, H, 1), buffer(DY), buffer(DLAST), part(3, W2, H, 1), part(3, b2, 1, 1)},
+         {0}},
         {"lstm_backward",
          {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, buffer(GATES), buffer(C), buffer(HS), none,
           buffer(DLAST), none, buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H), part(3, U, H, 4 * H),
@@ -221,8 +229,7 @@ void test_callers_at_once() {
   const auto expected = train(2, 20);
   std::vector<std::thread> callers;
   std::vector<int> same(3);
-  for (size_t i = 0; i < same.size(); ++i)
-    callers.emplace_back([&, i] { same[i] = train(2, 20) == expected; });
+  for (size_t i = 0; i < same.size(); ++i) callers.emplace_back([&, i] { same[i] = train(2, 20) == expected; });
   for (auto& caller : callers) caller.join();
   for (int ok : same) check(ok, "callers at once get the same bits");
 }
@@ -241,9 +248,17 @@ void test_stepper() {
                                  {Extent::steps, H, false}, {Extent::rows, H, true},      {Extent::rows, H, true}};
   const int64_t U = I * 4 * H, b = U + H * 4 * H, n = b + 4 * H;
   const std::vector<Program::CallTuple> calls = {{"lstm_forward",
-                                                  {{1, 0, 0, 0, I}, {2, 0, 0, I, 4 * H}, {2, 0, U, H, 4 * H}, {2, 0, b, 1, 4 * H},
-                                                   {1, 4, 0, 0, H}, {1, 5, 0, 0, H}, {1, 1, 0, 0, 4 * H}, {1, 2, 0, 0, H},
-                                                   {1, 3, 0, 0, H}, {1, 4, 0, 0, H}, {1, 5, 0, 0, H}},
+                                                  {{1, 0, 0, 0, I},
+                                                   {2, 0, 0, I, 4 * H},
+                                                   {2, 0, U, H, 4 * H},
+                                                   {2, 0, b, 1, 4 * H},
+                                                   {1, 4, 0, 0, H},
+                                                   {1, 5, 0, 0, H},
+                                                   {1, 1, 0, 0, 4 * H},
+                                                   {1, 2, 0, 0, H},
+                                                   {1, 3, 0, 0, H},
+                                                   {1, 4, 0, 0, H},
+                                                   {1, 5, 0, 0, H}},
                                                   {0, 1, 0}}};
   std::vector<int64_t> offsets;
   int64_t arena = 0, state = 0;

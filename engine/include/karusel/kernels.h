@@ -1,9 +1,9 @@
 // The contracts of all kernels: shapes, who fills what, aliasing, scratch.
 //
 // Unless a line says otherwise: inputs are read only, outputs are overwritten whole, gradients of
-// parameters (dW, dU, db, ...) are added to when `add` is set (or there is no such member), no output may overlap an input, and nothing is allocated.
-// dx and its like are optional; they are added to when `accumulate` is set, else overwritten.
-// "lines" means N (one line per step of each row) or B (one line per row), whatever the caller passes.
+// parameters (dW, dU, db, ...) are added to when `add` is set (or there is no such member), no output may overlap an
+// input, and nothing is allocated. dx and its like are optional; they are added to when `accumulate` is set, else
+// overwritten. "lines" means N (one line per step of each row) or B (one line per row), whatever the caller passes.
 #pragma once
 
 #include "karusel/shapes.h"
@@ -38,25 +38,25 @@ struct LstmForward {
 
 // The gradient of LstmForward run with a tape. dh or dhn must be given.
 struct LstmBackward {
-  Matrix x;        // [N, I]
-  Weight W;        // [I, 4H]
-  Weight U;        // [H, 4H]
-  Matrix h0;       // as in the forward call
+  Matrix x;   // [N, I]
+  Weight W;   // [I, 4H]
+  Weight U;   // [H, 4H]
+  Matrix h0;  // as in the forward call
   Matrix c0;
-  Matrix gates;    // in: the forward call's; out: the gradient of a, [N, 4H]
-  Matrix c;        // [N, H]
-  Matrix h;        // [N, H]
-  Matrix dh;       // optional [N, H]
-  Matrix dhn;      // optional [B, H] (slots = 1)
-  Matrix dcn;      // optional [B, H]
-  Matrix sum;      // scratch [B, H]: dh that comes back from the following step
-  Matrix carry;    // scratch [B, d·H]: dc on its way to the step before
-  Matrix dx;       // optional out [N, I]
+  Matrix gates;  // in: the forward call's; out: the gradient of a, [N, 4H]
+  Matrix c;      // [N, H]
+  Matrix h;      // [N, H]
+  Matrix dh;     // optional [N, H]
+  Matrix dhn;    // optional [B, H] (slots = 1)
+  Matrix dcn;    // optional [B, H]
+  Matrix sum;    // scratch [B, H]: dh that comes back from the following step
+  Matrix carry;  // scratch [B, d·H]: dc on its way to the step before
+  Matrix dx;     // optional out [N, I]
   Matrix dW;
   Matrix dU;
   Matrix db;
-  Matrix dh0;      // optional out [B, H], overwritten (slots = 1)
-  Matrix dc0;      // optional out [B, H], overwritten (slots = 1)
+  Matrix dh0;  // optional out [B, H], overwritten (slots = 1)
+  Matrix dc0;  // optional out [B, H], overwritten (slots = 1)
   bool reverse = false;
   int64_t dilation = 1;
   bool accumulate = false;

@@ -46,9 +46,7 @@ static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t c
 
 void pack(const Weight& W, float* panels) { lay_out(W.data, W.rows, W.cols, W.cols, 1, W.half, panels); }
 
-void pack_transposed(const Weight& W, float* panels) {
-  lay_out(W.data, W.cols, W.rows, 1, W.cols, W.half, panels);
-}
+void pack_transposed(const Weight& W, float* panels) { lay_out(W.data, W.cols, W.rows, 1, W.cols, W.half, panels); }
 
 }  // namespace KARUSEL_LEVEL
 }  // namespace karusel

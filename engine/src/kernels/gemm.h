@@ -30,8 +30,8 @@ inline void round_rows(int64_t rows, const float* a, int64_t a_row, int64_t K, P
   }
 }
 
-inline void multiply_rounded(int64_t M, int64_t N, const Factor* factors, int64_t n_factors, bool transposed, Start start,
-                             float* C, int64_t ldc, bool backwards) {
+inline void multiply_rounded(int64_t M, int64_t N, const Factor* factors, int64_t n_factors, bool transposed,
+                             Start start, float* C, int64_t ldc, bool backwards) {
   Pair scratch[SCRATCH_PAIRS];
   int64_t width = 0;
   for (int64_t s = 0; s < n_factors; ++s) width += pairs(transposed ? factors[s].W->cols : factors[s].W->rows);
@@ -85,8 +85,8 @@ inline void dots(const float* a, const float* w, int64_t w_stride, int64_t K, bo
 }
 
 // C[M, W.rows] (+)= A[M, W.cols] W^T. `backwards` runs one row through W from the end, for the cache's sake.
-inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const Weight& W, bool add, float* C, int64_t ldc,
-                                bool backwards = false) {
+inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const Weight& W, bool add, float* C,
+                                int64_t ldc, bool backwards = false) {
   if (M <= 0) return;
   const Start start = add ? Start{C, ldc} : Start{};
   if (W.panels_transposed && W.half) {
@@ -113,8 +113,8 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
 
 // dW (+)= A^T B for a few lines: each row of dW is read and written once, without the loops of a tile.
 template <int LINES>
-inline void few_lines(const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb, bool add, float* dW,
-                      int64_t ldw) {
+inline void few_lines(const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb, bool add,
+                      float* dW, int64_t ldw) {
   for (int64_t m = 0; m < M; ++m) {
     Vec a[LINES];
     for (int i = 0; i < LINES; ++i) a[i] = spread(A[i * lda + m]);
@@ -154,8 +154,8 @@ inline int64_t numbers(int64_t K, Pair) { return pairs(K); }
 // Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together: B as a panel, A as
 // the columns of one tile after those of the other.
 template <class Number>
-inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb,
-                            bool add, float* dW, int64_t ldw) {
+inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
+                            int64_t ldb, bool add, float* dW, int64_t ldw) {
   constexpr int64_t BLOCK_LINES = 256, BLOCK_ROWS = 32 * TILE_ROWS;
   alignas(64) Number a_block[BLOCK_LINES * BLOCK_ROWS + V];
   alignas(64) Number b_block[BLOCK_LINES * P];
@@ -182,8 +182,8 @@ inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t ld
 }
 
 // dW[A.cols, B.cols] (+)= A^T B over `lines` lines: the gradient of a weight, `half` in bf16.
-inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb,
-                           bool half, bool add, float* dW, int64_t ldw) {
+inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
+                           int64_t ldb, bool half, bool add, float* dW, int64_t ldw) {
   constexpr int64_t FEW_LINES = 8, FEW_ROWS = 2, NEAR = 128;
   switch (lines) {
     case 1: return few_lines<1>(A, M, lda, B, N, ldb, add, dW, ldw);

@@ -60,9 +60,9 @@ void gates_forward(int64_t H, float* a, const float* c_before, float* c, float* 
 
 // What comes back to a step of one row; each part may be missing.
 struct Incoming {
-  const float* later;    // dh by way of the later step's gates
-  const float* dh;       // dh of the output of this step
-  const float* dh_end;   // dh and dc of the final state, at the row's last step
+  const float* later;   // dh by way of the later step's gates
+  const float* dh;      // dh of the output of this step
+  const float* dh_end;  // dh and dc of the final state, at the row's last step
   const float* dc_end;
 };
 
@@ -111,7 +111,8 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
       multiply(count, 4 * H, factors, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
                call.gates.stride, (packing.steps_before + k) % 2 == 1);
       for (int64_t r = first; r < first + count; ++r)
-        gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r), call.h.row(s.line + r));
+        gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r),
+                      call.h.row(s.line + r));
     };
     rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});
     rows(s.m, s.n - s.m, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
@@ -174,8 +175,8 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   if (call.dx)
     multiply_transposed(packing.total, gates.data, gates.stride, call.W, call.accumulate, call.dx.data, call.dx.stride);
   sum_lines(packing.total, gates.data, G, gates.stride, call.add, call.db.data);
-  multiply_lines(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride, call.W.half, call.add,
-                 call.dW.data, call.dW.stride);
+  multiply_lines(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride, call.W.half,
+                 call.add, call.dW.data, call.dW.stride);
 
   // dU sums over all pairs of a step and the one before. Steps whose pairs lie one behind the other in
   // memory are taken together: with equal lengths that is one product over all of time.

@@ -165,7 +165,7 @@ struct PowerOfTwo {
   Vec p;
 };
 
-inline PowerOfTwo power_of_two(Vec t) {  // t in [-126, 127]
+inline PowerOfTwo power_of_two(Vec t) {      // t in [-126, 127]
   const float shift = 12582912.0f + 127.0f;  // 1.5 · 2^23 rounds to a whole number; 127 makes its bits an exponent
   const Vec shifted = t + shift;
   const Vec r = t - (shifted - shift);

@@ -37,10 +37,11 @@ struct Start {
   Start at(int64_t m, int64_t n) const { return data ? Start{data + m * row + n, row} : Start{}; }
 };
 
-// `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that follow.
+// `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that
+// follow.
 template <int MR, int NV, class Number>
-inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start, float* C,
-                 int64_t ldc) {
+inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
+                 float* C, int64_t ldc) {
   const int64_t rest = valid - (NV - 1) * V;
   const auto whole = [rest](int j) { return j < NV - 1 || rest == V; };
 
@@ -77,8 +78,8 @@ inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t 
 }
 
 template <int MR, class Number>
-inline void tile_columns(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
-                         float* C, int64_t ldc) {
+inline void tile_columns(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid,
+                         Start start, float* C, int64_t ldc) {
   const int64_t vectors = (valid + V - 1) / V;
   if constexpr (TILE_VECTORS == 4) {
     if (vectors == 4) return tile<MR, 4>(terms, n_terms, m, panel, valid, start, C, ldc);
@@ -125,8 +126,8 @@ inline void few_rows(int64_t N, const Term<Number>* terms, int64_t n_terms, Star
 
 // `backwards`: few rows go through the columns from the end. Alternating steps then find in the cache what they left.
 template <class Number>
-inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_terms, Start start, float* C, int64_t ldc,
-                     bool backwards = false) {
+inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_terms, Start start, float* C,
+                     int64_t ldc, bool backwards = false) {
   if (M <= 0) return;
   if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
   if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
