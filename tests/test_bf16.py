@@ -133,3 +133,17 @@ def test_other_words_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KARUSEL_BF16", "yes")
     with pytest.raises(UsageError, match="KARUSEL_BF16"):
         Sequential([Dense(1)], precision="bf16")
+
+
+def test_rows_too_long_for_the_scratch_are_not_rounded() -> None:
+    """A row of bf16 is rounded into memory on the stack, which has an end."""
+    X = np.random.default_rng(5).normal(size=(1, 20, 2))
+    nets = [
+        Sequential([Dense(3), Dense(140_001), Dense(2)], precision=precision)
+        for precision in ("bf16", "float32")
+    ]
+    found = []
+    for net in nets:
+        net.compile(loss="mean_squared_error")
+        found.append(net.gradients(X, np.ones((1, 20, 2)))[1] | {"y": net.predict(X)})
+    assert_close(found[0], found[1], 5e-2)

@@ -30,12 +30,14 @@ inline void round_rows(int64_t rows, const float* a, int64_t a_row, int64_t K, P
   }
 }
 
-inline void multiply_rounded(int64_t M, int64_t N, const Factor* factors, int64_t n_factors, bool transposed,
+// The product of rounded lines and weights; false, with nothing done, if one line fills more than the scratch.
+inline bool multiply_rounded(int64_t M, int64_t N, const Factor* factors, int64_t n_factors, bool transposed,
                              Start start, float* C, int64_t ldc, bool backwards) {
   Pair scratch[SCRATCH_PAIRS];
   int64_t width = 0;
   for (int64_t s = 0; s < n_factors; ++s) width += pairs(transposed ? factors[s].W->cols : factors[s].W->rows);
   const int64_t most = SCRATCH_PAIRS / width;
+  if (most == 0) return false;
   for (int64_t m = 0; m < M; m += most) {
     const int64_t rows = M - m < most ? M - m : most;
     Term<Pair> terms[MOST_FACTORS];
@@ -50,17 +52,18 @@ inline void multiply_rounded(int64_t M, int64_t N, const Factor* factors, int64_
     }
     multiply(rows, N, terms, n_factors, start.at(m, 0), C + m * ldc, ldc, backwards);
   }
+  return true;
 }
 
 // C[M, N] = start + the sum of all factors. `backwards`: see tile.h.
 inline void multiply(int64_t M, int64_t N, const Factor* factors, int64_t n_factors, Start start, float* C, int64_t ldc,
                      bool backwards = false) {
-  if (factors[0].W->panels && factors[0].W->half)
-    return multiply_rounded(M, N, factors, n_factors, false, start, C, ldc, backwards);
+  const bool half = factors[0].W->panels && factors[0].W->half;
+  if (half && multiply_rounded(M, N, factors, n_factors, false, start, C, ldc, backwards)) return;
   Term<float> terms[MOST_FACTORS];
   for (int64_t s = 0; s < n_factors; ++s) {
     const auto& [a, a_row, W] = factors[s];
-    if (W->panels)
+    if (W->panels && !half)
       terms[s] = {a, a_row, 1, W->panels, P, P * W->rows, W->rows};
     else
       terms[s] = {a, a_row, 1, W->data, W->cols, P, W->rows};
@@ -89,11 +92,9 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
                                 int64_t ldc, bool backwards = false) {
   if (M <= 0) return;
   const Start start = add ? Start{C, ldc} : Start{};
-  if (W.panels_transposed && W.half) {
-    const Factor factor = {A, lda, &W};
-    return multiply_rounded(M, W.rows, &factor, 1, true, start, C, ldc, backwards);
-  }
-  if (W.panels_transposed) {
+  const Factor factor = {A, lda, &W};
+  if (W.panels_transposed && W.half && multiply_rounded(M, W.rows, &factor, 1, true, start, C, ldc, backwards)) return;
+  if (W.panels_transposed && !W.half) {
     Term<float> term = {A, lda, 1, W.panels_transposed, P, P * W.cols, W.cols};
     if (backwards) {
       term.a += W.cols - 1, term.b += (W.cols - 1) * P;
