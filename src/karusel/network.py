@@ -74,7 +74,7 @@ class Sequential:
         which is faster where the processor has instructions for it (AVX-512 BF16). Each factor is off by at
         most 2^-8 of itself; gradients of 256 and 512 units by 0.5 % in norm, as measured. Sums, states,
         gradients and the weights that training changes stay float32; streams, batches of up to 16 steps in
-        all, and lines of more than 131,072 numbers are not rounded. Elsewhere float32 is used, with a warning;
+        all, and lines of more than 131,072 numbers are not rounded. Elsewhere float32 is used, with a note;
         KARUSEL_BF16=emulate rounds all the same, more slowly. The precision is not part of a saved network.
 
     Examples
