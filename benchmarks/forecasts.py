@@ -63,8 +63,8 @@ def run(train: Sequence[Array], horizon: int, seasons: Sequence[int], arguments:
     cutoffs = windows.last_cutoffs(panel)
     forecast, intervals = model.predict_at(panel, cutoffs)
     seconds = time.perf_counter() - start
-    inputs = windows.padded_inputs(panel.values, panel.offsets[:-1], cutoffs, model.length)
-    return Run(model, forecast, model.predict_without_network(inputs), *intervals[95.0], seconds)
+    smoothed = model.predict_without_network(windows.Cutoffs(panel, cutoffs)).values
+    return Run(model, forecast, smoothed, *intervals[95.0], seconds)
 
 
 def describe(done: Run) -> str:

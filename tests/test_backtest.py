@@ -212,10 +212,11 @@ def test_a_correction_that_could_not_be_tested_is_used_with_care():
 def test_without_a_share_the_model_is_the_smoothing_alone():
     panel = seasonal_panel()
     model = fit_small(panel)
-    inputs = windows.inputs(panel.values, windows.last_cutoffs(panel), model.scaling.length)
+    cutoffs = windows.Cutoffs(panel, windows.last_cutoffs(panel))
     silent = replace(model, correction=replace(model.correction, share=0.0))
-    np.testing.assert_array_equal(silent.predict(inputs).values, model.predict_without_network(inputs))
-    assert not np.array_equal(model.predict(inputs).values, model.predict_without_network(inputs))
+    smoothed = model.predict_without_network(cutoffs).values
+    np.testing.assert_array_equal(silent.predict(cutoffs).values, smoothed)
+    assert not np.array_equal(model.predict(cutoffs).values, smoothed)
 
 
 # Intervals

@@ -17,6 +17,7 @@ from karusel.forecasting.features import Reader, anchors, plain_reader
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import fit_pooled
+from karusel.forecasting.windows import Cutoffs
 
 SMALL = EnsembleSettings(hidden_size=6, num_layers=1, n_members=2, random_state=5)
 READERS = {
@@ -240,8 +241,7 @@ def test_short_series_are_pooled_with_the_rest_and_a_panel_of_short_ones_is_refu
 def test_members_forecast_five_quantiles_in_order():
     panel = many()
     model = fit_pooled(panel, 4, (7,), SMALL)
-    inputs = windows.padded_inputs(panel.values, panel.offsets[:-1], panel.offsets[1:] - 1, model.length)
-    quantiles = model.ensemble.predict(inputs)
+    quantiles = model.ensemble.predict(Cutoffs(panel, panel.offsets[1:] - 1))
     assert quantiles.shape == (len(panel), 4, len(QUANTILES))
     assert np.all(np.diff(quantiles, axis=2) >= 0)
 
@@ -254,13 +254,13 @@ def test_the_forecaster_pools_from_twenty_series_on():
     series = [panel.series(k) for k in range(len(panel))]
     model = Forecaster(h=4, season_length=7, n_members=1, hidden_size=6, num_layers=1).fit(series)
     assert model.season_length_ == 7
-    assert "networks" in model.model_.losses
+    assert "networks" in model.model_.model.losses
     got = model.predict(level=[80, 95])
     assert got["LSTM"].shape == (len(series), 4)
     assert np.all(got["LSTM-lo-95"] <= got["LSTM-lo-80"])
     assert np.all(got["LSTM-hi-80"] <= got["LSTM-hi-95"])
     few = Forecaster(h=4, season_length=7, n_members=1, hidden_size=6, backtest=False).fit(series[:19])
-    assert not hasattr(few.model_, "losses")
+    assert not hasattr(few.model_.model, "losses")
 
 
 def test_missing_values_need_a_fit_without_backtest():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -98,11 +99,21 @@ class Forward(Kernels):
         return self.forward_seconds(repeats)
 
 
+def difference(repeats: int, longer: Callable[[], float], shorter: Callable[[], float]) -> float:
+    """Seconds of `repeats` calls of one less those of the other: of medians, since a disturbance of either
+    would be taken for the difference.
+    """
+    pairs = np.array([(longer(), shorter()) for _ in range(max(repeats, 5))])
+    return repeats * float(np.subtract(*np.median(pairs, axis=0)))
+
+
 class Backward(Kernels):
     """A gradient less a forward pass."""
 
     def run(self, repeats: int) -> float:
-        return self.train_seconds(self.masked, repeats) - self.forward_seconds(repeats)
+        return difference(
+            repeats, lambda: self.train_seconds(self.masked, 1), lambda: self.forward_seconds(1)
+        )
 
 
 class Adam(Kernels):
@@ -112,7 +123,11 @@ class Adam(Kernels):
         super().__init__(threads, batches, 1, 1, inputs, hidden)
 
     def run(self, repeats: int) -> float:
-        return self.train_seconds(self.examples, repeats) - self.train_seconds(self.masked, repeats)
+        return difference(
+            repeats,
+            lambda: self.train_seconds(self.examples, 1),
+            lambda: self.train_seconds(self.masked, 1),
+        )
 
 
 class DenseForward:

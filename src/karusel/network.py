@@ -759,19 +759,24 @@ def load(path: str | os.PathLike[str], *, executor: str = "auto", precision: str
     header, tensors = load_file(path, "network")
     try:
         network = Sequential.from_config(header["config"], executor=executor, precision=precision)
-        parameters = network.parameters
+        fill(network, tensors)
+    except ModelFileError as fault:
+        raise ModelFileError(f"{os.fspath(path)}: {fault}") from None
     except (KeyError, TypeError, ValueError, MemoryError) as error:
         raise ModelFileError(f"{os.fspath(path)}: the header describes no network: {error}") from error
+    return network
+
+
+def fill(network: Sequential, tensors: Mapping[str, NDArray[Any]]) -> None:
+    """Sets all parameters of a built network. Raises `ModelFileError` for names or shapes of others."""
+    parameters = network.parameters
     wanted = {name: array.shape for name, array in parameters.items()}
     found = {name: array.shape for name, array in tensors.items()}
     if wanted != found:
         odd = sorted(set(wanted.items()) ^ set(found.items()))[0]
-        raise ModelFileError(
-            f"{os.fspath(path)}: the parameters do not fit the layers: {odd[0]} with shape {list(odd[1])}"
-        )
+        raise ModelFileError(f"the parameters do not fit the layers: {odd[0]} with shape {list(odd[1])}")
     for name, array in parameters.items():
         array[:] = tensors[name]
-    return network
 
 
 def _check_out(out: Any, shape: tuple[int, ...] | None) -> None:

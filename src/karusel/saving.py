@@ -37,8 +37,12 @@ _MAX_HEADER = 16 << 20  # bytes; Python's JSON objects take about ten times the 
 _MAX_DEPTH = 32
 _MAX_AXES = 8
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")
-# A checkpoint keeps the bits of the executor that trains; everything else is float32.
-_DTYPES = {"network": {"F32": "float32"}, "checkpoint": {"F32": "float32", "F64": "float64"}}
+# A checkpoint keeps the bits of the executor that trains, a forecaster its series; networks are float32.
+_DTYPES = {
+    "network": {"F32": "float32"},
+    "checkpoint": {"F32": "float32", "F64": "float64"},
+    "forecaster": {"F32": "float32", "F64": "float64", "I64": "int64", "U8": "uint8"},
+}
 _OWN_FIELDS = ("sha256", "format", "karusel", "kind")
 _DIGEST_FIELD = rb"\"sha256\":\""  # as it stands in the file: JSON inside a JSON string
 _BLANK_DIGEST = "0" * 64
@@ -68,8 +72,8 @@ def save_file(
         kind: what the file holds, such as `"network"`; `load_file` asks for it again.
         header: JSON-able fields (str keys, finite floats), none of them called `sha256`, `format`, `karusel`
             or `kind`. Tuples come back as lists.
-        tensors: float32 arrays (a checkpoint's also float64), none empty, by name: a letter, then up to 254
-            letters, digits and `_ . / -`.
+        tensors: float32 arrays (a checkpoint's also float64, a forecaster's int64 and uint8 too), none empty,
+            by name: a letter, then up to 254 letters, digits and `_ . / -`.
 
     Raises:
         UsageError: a header or tensor that the format cannot hold.

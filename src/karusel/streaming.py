@@ -32,6 +32,10 @@ class Stepper(Protocol):
         """
         ...
 
+    def clear(self) -> None:
+        """Sets all state to zeros."""
+        ...
+
     def run(self, x: NDArray[Any], first: int, last: int, y: NDArray[Any]) -> None:
         """Steps [first, last) of x [rows, steps, I] into y [rows, steps, O].
 

@@ -18,6 +18,7 @@ from karusel.forecasting.baselines import LinearOnLags, drift, last_value, mean,
 from karusel.forecasting.model import FittedModel
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.scaling import rows_for_season, rows_needed
+from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["NETWORK", "Backtest", "run_backtest"]
 
@@ -108,11 +109,10 @@ def run_backtest(
         known = panel.without_last(int(behind[block[0]]))
         model = fit(known)
         at = cutoffs[block].ravel()
-        inputs = windows.padded_inputs(values, starts[block].ravel(), at, model.length)
-        predicted = model.predict(inputs)
+        predicted = model.predict(Cutoffs(panel, at))
         shape = (len(block), len(panel), horizon)
         forecasts[NETWORK][block] = predicted.values.reshape(shape)
-        forecasts[SMOOTHING][block] = model.predict_without_network(inputs).reshape(shape)
+        forecasts[SMOOTHING][block] = model.predict_without_network(Cutoffs(panel, at)).values.reshape(shape)
         scores[block] = predicted.scores(truth[block].reshape(-1, horizon)).reshape(shape)
         lags = _lags(int(known.lengths.min()), horizon, season_length)
         forecasts["linear on lags"][block] = LinearOnLags.fit(known, horizon, lags).predict(

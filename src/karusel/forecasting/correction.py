@@ -42,6 +42,7 @@ class NetworkSettings:
     n_members: int = 3
     random_state: int = 0
     n_jobs: int = 1
+    seconds: float | None = None  # at most, for each network
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,13 @@ def fit_correction(
         def stages(seed: int) -> list[NDArray[np.float64]]:
             net, done, outputs = _network(x, y, settings, seed), 0, []
             for target in tried:
-                net.fit(x[earlier], y[earlier], epochs=target - done, batch_size=settings.batch_size)
+                net.fit(
+                    x[earlier],
+                    y[earlier],
+                    epochs=target - done,
+                    batch_size=settings.batch_size,
+                    time_limit=None if settings.seconds is None else settings.seconds / len(tried),
+                )
                 done = target
                 outputs.append(np.asarray(net.predict(x[held_out]), np.float64))
             return outputs
@@ -98,7 +105,7 @@ def fit_correction(
 
     def member(seed: int) -> Sequential:
         net = _network(x, y, settings, seed)
-        net.fit(x, y, epochs=epochs, batch_size=settings.batch_size)
+        net.fit(x, y, epochs=epochs, batch_size=settings.batch_size, time_limit=settings.seconds)
         return net
 
     seeds = [settings.random_state + k for k in range(settings.n_members)]

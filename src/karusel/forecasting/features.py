@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting import windows
 from karusel.forecasting.prediction import Units
 
 __all__ = ["Reader", "Reading", "anchors", "plain_reader"]
@@ -89,13 +90,17 @@ class Reader(Units):
         """The anchor [n, h] in u of input parts at least as long as the reader's."""
         return self._anchor(*self._known(inputs[:, -self.length :]))
 
+    def size(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The size [n, 1] in u of input parts."""
+        return self._size(*self._known(inputs))
+
     def _known(
         self, inputs: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
         """u without gaps, which of them are known, and the level [n, 1]."""
         u = self.transform(inputs)
         known = np.isfinite(u)
-        u = _filled(u, known)
+        u = windows.filled(u)
         return u, known, u[:, -self.fast :].mean(1, keepdims=True)
 
     def _size(
@@ -191,16 +196,6 @@ def anchors(reader: Reader) -> Iterator[Reader]:
     for one in fast:
         for other in slow:
             yield replace(reader, anchor=(one, other))
-
-
-def _filled(u: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Unknown values as the last known one before; the first known one where there is none before."""
-    if known.all():
-        return u
-    at = np.where(known, np.arange(u.shape[1]), -1)
-    at = np.maximum.accumulate(at, axis=1)
-    at = np.where(at < 0, np.argmax(known, axis=1)[:, None], at)
-    return np.asarray(np.take_along_axis(u, at, axis=1))
 
 
 def _mean(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -2,46 +2,71 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, UsageError
+from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import NETWORK, run_backtest
-from karusel.forecasting.correction import NetworkSettings
-from karusel.forecasting.frames import FrameKind, is_frame, read_frame
+from karusel.forecasting.containers import Columns, read
+from karusel.forecasting.fitting import Settings, fit
+from karusel.forecasting.frames import FrameKind, future_frame, read_future
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
-from karusel.forecasting.members import EnsembleSettings
-from karusel.forecasting.model import FittedModel, fit_model, refuse_missing
-from karusel.forecasting.panel import Panel, from_columns
-from karusel.forecasting.pooled import fit_pooled
+from karusel.forecasting.model import refuse_missing
+from karusel.forecasting.panel import Panel
+from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.verdict import judge
+from karusel.forecasting.windows import Cutoffs
+
+if TYPE_CHECKING:
+    from karusel.forecasting.live import Live
 
 __all__ = ["Forecast", "Forecaster"]
 
-_MANY = 20  # series from which one model for all of them has enough to learn from
+_SHARE_OF_FIT = 0.5  # of the time limit, for the model itself; the rest is the backtest's
+_REFITS = 3  # of a backtest
+_LEAST_SECONDS = 0.1
+Progress = Callable[[str], None]
+_SETTINGS = (
+    *("h", "input_size", "hidden_size", "num_layers", "learning_rate", "batch_size", "n_members", "freq"),
+    *("season_length", "backtest", "time_limit", "random_state", "n_jobs"),
+)
+
+_STORED = (
+    *("panel_", "model_", "notes_", "season_length_", "verdict_", "calibration_", "coverage_"),
+    *("coverage_values_", "_columns", "_kind"),
+)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """Forecasts of S series, h steps each: `values` and the low and high ends of `intervals` are [S, h]."""
+    """Forecasts of S series, h steps each: `values`, the low and high ends of `intervals` by level, and
+    `quantiles`, are [S, h].
+    """
 
     ids: tuple[Hashable, ...]
     times: Times
     values: NDArray[np.float64]
     intervals: Mapping[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
+    quantiles: Mapping[float, NDArray[np.float64]] = field(default_factory=dict)
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
-        """Columns [S, h] by name: LSTM, then LSTM-lo-L and LSTM-hi-L for each level L."""
+        """Columns [S, h] by name: LSTM, then LSTM-lo-L and LSTM-hi-L for each level L, and LSTM-q-Q for each
+        quantile Q.
+        """
         found = {NETWORK: self.values}
         for level, (low, high) in self.intervals.items():
             found[f"{NETWORK}-lo-{level:g}"] = low
             found[f"{NETWORK}-hi-{level:g}"] = high
+        for quantile, values in self.quantiles.items():
+            found[f"{NETWORK}-q-{quantile:g}"] = values
         return found
 
 
@@ -50,8 +75,10 @@ class Forecaster:
 
     Windows are scaled by their own level, growth and season (`karusel.forecasting.scaling`; of 20 series or
     more, `karusel.forecasting.pooled`); the networks forecast all `h` steps at once as a correction to that.
-    Fitting also backtests against simple methods and calibrates
-    the intervals on the backtest's errors.
+    Effects of covariates known in the future are taken out before and put back after
+    (`karusel.forecasting.effects`); all covariates are inputs of the networks too. Fitting also backtests
+    against simple methods and calibrates the intervals on the backtest's errors. Values that are never
+    negative, or always whole numbers, are forecast as such.
 
     Parameters
     ----------
@@ -65,24 +92,26 @@ class Forecaster:
     freq : step between times, such as "MS" or "15min"; found in the times by default.
     season_length : steps of one season, 1 for none; from the frequency by default.
     backtest : whether fitting backtests; intervals and verdict need it.
+    time_limit : seconds that fitting and backtesting may take, about; no limit by default. With one, the
+        same data may give other bits.
     random_state : seed; the same seed gives the same bits on any number of threads.
     n_jobs : threads; all that this process may use by default.
 
     Attributes
     ----------
     panel_ : the series, with `frequency` and `notes` on what was found.
+    notes_ : what was found and decided, in sentences.
     season_length_ : the season in use, 1 when there is none or the series are too short for it.
     backtest_, verdict_, coverage_, calibration_ : evidence; None without a backtest. `coverage_` gives for
-    each of
-        the levels 80 and 95 the coverage reached on held-out values, from 0 to 1, {} when there were too
-        few; `coverage_values_` says on how many.
-    model_ : the fitted `karusel.forecasting.model.FittedModel`.
+        each of the levels 80 and 95 the coverage reached on held-out values, from 0 to 1, {} when there were
+        too few; `coverage_values_` says on how many. A forecaster that was loaded has no `backtest_`.
+    model_ : the fitted `karusel.forecasting.fitting.Fitted`.
 
     Examples
     --------
     >>> from karusel import Forecaster
     >>> y = [10 + t + 3 * (t % 4) for t in range(60)]
-    >>> Forecaster(h=4, season_length=4, backtest=False).fit(y).predict().round()
+    >>> Forecaster(h=4, season_length=4, backtest=False).fit(y).predict()
     array([70., 74., 78., 82.])
     """
 
@@ -97,8 +126,9 @@ class Forecaster:
         batch_size: int | None = None,
         n_members: int = 3,
         freq: str | int | None = None,
-        season_length: int | None = None,
+        season_length: int | Sequence[int] | None = None,
         backtest: bool = True,
+        time_limit: float | None = None,
         random_state: int = 0,
         n_jobs: int | None = None,
     ) -> None:
@@ -112,6 +142,7 @@ class Forecaster:
         self.freq = freq
         self.season_length = season_length
         self.backtest = backtest
+        self.time_limit = time_limit
         self.random_state = random_state
         self.n_jobs = n_jobs
 
@@ -122,33 +153,60 @@ class Forecaster:
         id_col: str = "unique_id",
         time_col: str | None = "ds",
         target_col: str | Sequence[str] = "y",
-        progress: Callable[[str], None] = lambda stage: None,
+        hist_exog_list: Sequence[str] = (),
+        futr_exog_list: Sequence[str] = (),
+        stat_exog_list: Sequence[str] = (),
+        static_df: Any = None,
+        progress: Progress = lambda stage: None,
     ) -> Forecaster:
         """Fit to `data` and backtest; returns self.
 
         `data` is a frame in long format (the column names say where ids, times and values are; without an id
         column it is one series; `time_col=None` counts the rows) or in wide format (`target_col` lists one
         column for each series), a 1-D array or list of one series, a list of such of any lengths, a 2-D array
-        [S, T], or a `Panel`. `progress` is told each stage in a few words.
+        [S, T], or a `Panel`. Columns of a frame that are known up to the cutoff, also in the future, or that
+        stay the same, are named in `hist_exog_list`, `futr_exog_list` and `stat_exog_list`; static ones may
+        stand in `static_df` instead, one row for each id. `progress` is told each stage in a few words.
         """
         self._check()
-        self.panel_, self._kind = self._read(data, id_col, time_col, target_col)
-        season, many = self.panel_.frequency.season_length, len(self.panel_) >= _MANY
-        if many and self.backtest:
+        columns = Columns(
+            id_col,
+            time_col,
+            target_col if isinstance(target_col, str) else tuple(target_col),
+            tuple(hist_exog_list),
+            tuple(futr_exog_list),
+            tuple(stat_exog_list),
+        )
+        panel, kind = read(
+            data, columns, freq=self.freq, season_length=self.season_length, static_df=static_df
+        )
+        self._fit(panel, progress)
+        self._columns, self._kind = columns, kind
+        return self
+
+    def _fit(self, panel: Panel, progress: Progress) -> None:
+        started, settings = time.monotonic(), self._settings()
+        if self.backtest:
             refuse_missing(
-                self.panel_, "the backtest takes no missing values yet: fill them in, or set backtest=False"
+                panel, "the backtest takes no missing values yet: fill them in, or set backtest=False"
             )
-
-        def fit(panel: Panel) -> FittedModel:
-            if many:
-                settings = EnsembleSettings(**self._given(), look_back=self.input_size)
-                return fit_pooled(panel, self.h, panel.frequency.season_lengths, settings)
-            return fit_model(panel, self.h, season, self.input_size, NetworkSettings(**self._given()))
-
         progress("fit")
-        self.model_ = fit(self.panel_)
+        limit = self.time_limit
+        if limit is not None:
+            settings = settings.within(limit * (_SHARE_OF_FIT if self.backtest else 1.0))
+        self.model_ = fit(panel, settings)
+        self.panel_ = panel
         self.season_length_ = self.model_.season_length
-        self.backtest_ = run_backtest(self.panel_, self.h, season, fit, progress) if self.backtest else None
+        self.notes_ = (*panel.notes, *self.model_.notes())
+        season = panel.frequency.season_length
+        if limit is not None:
+            left = limit - (time.monotonic() - started)
+            settings = settings.within(max(left, _LEAST_SECONDS) / _REFITS)
+        self.backtest_ = (
+            run_backtest(panel, self.h, season, lambda known: fit(known, settings), progress)
+            if self.backtest
+            else None
+        )
         if self.backtest_ is None:
             self.verdict_, self.calibration_ = None, None
             self.coverage_: dict[float, float] = {}
@@ -157,44 +215,263 @@ class Forecaster:
             self.verdict_ = judge(self.backtest_)
             self.calibration_ = calibrate(self.backtest_.scores)
             self.coverage_, self.coverage_values_ = reached_coverage(self.backtest_.scores, (80.0, 95.0))
-        return self
 
-    def forecast(self, level: Sequence[float] = ()) -> Forecast:
-        """The next `h` steps of every series as plain arrays, with an interval for each level in percent."""
-        if not hasattr(self, "model_"):
-            raise UsageError("the forecaster is not fitted; call fit(data) first")
+    def future_frame(self) -> Any:
+        """The ids and times of the next `h` steps of every series, in the kind of frame that was fitted.
+
+        Fill in the columns of `futr_exog_list` and give it to `predict` as `X_df`.
+        """
+        panel = self._fitted_panel()
+        if not isinstance(self._kind, FrameKind):
+            raise UsageError("the forecaster was fitted to no frame, so it cannot make one")
+        return future_frame(panel, self._kind, self.h)
+
+    def forecast(
+        self,
+        level: Sequence[float] = (),
+        *,
+        quantiles: Sequence[float] = (),
+        X_df: Any = None,
+        panel: Panel | None = None,
+    ) -> Forecast:
+        """The next `h` steps of every series as plain arrays, with an interval for each level in percent, and
+        each of the quantiles between 0 and 1.
+
+        `X_df` as `predict` takes it, or an array [S, h, F]; `panel` holds other series than those fitted.
+        """
+        panel = self._fitted_panel() if panel is None else panel
         levels = check_levels(level)
-        if levels and self.calibration_ is None:
+        for quantile in quantiles:
+            if not 0 < quantile < 1:
+                raise UsageError(f"a quantile is {quantile}; each must be a number between 0 and 1")
+        if (levels or quantiles) and self.calibration_ is None:
             why = "the series are too short for one" if self.backtest else "it was switched off"
-            raise UsageError(f"intervals need a backtest, but {why}; predict without level")
-        panel = self.panel_
-        inputs = windows.padded_inputs(
-            panel.values, panel.offsets[:-1], windows.last_cutoffs(panel), self.model_.length
+            raise UsageError(f"intervals need a backtest, but {why}; predict without level and quantiles")
+        at = windows.last_cutoffs(panel)
+        predicted = self.model_.predict(Cutoffs(*self._with_future(panel, at, X_df)))
+        return Forecast(
+            panel.ids,
+            panel.future_times(self.h),
+            predicted.values,
+            {one: self._interval(predicted, one) for one in levels},
+            {one: self._quantile(predicted, one) for one in sorted(set(quantiles))},
         )
-        predicted = self.model_.predict(inputs)
-        intervals = {}
-        for one in levels:
-            assert self.calibration_ is not None
-            intervals[one] = predicted.interval(self.calibration_.half_width(one))
-        return Forecast(self.panel_.ids, self.panel_.future_times(self.h), predicted.values, intervals)
 
-    def predict(self, *, level: Sequence[float] = ()) -> Any:
+    def predict(
+        self,
+        data: Any = None,
+        *,
+        level: Sequence[float] = (),
+        quantiles: Sequence[float] = (),
+        X_df: Any = None,
+        static_df: Any = None,
+    ) -> Any:
         """The next `h` steps of every series, in the kind of container that `fit` was given.
 
-        A frame comes back as a frame with ids, times and the columns `LSTM`, `LSTM-lo-80`, `LSTM-hi-80`, ...;
-        an array or list as an array [h] for one series or [S, h] for several, or, with levels, as a
-        dictionary of such arrays under those names; a `Panel` as a `Forecast`.
+        A frame comes back as a frame with ids, times and the columns `LSTM`, `LSTM-lo-80`, `LSTM-hi-80`, ...,
+        `LSTM-q-0.1`, ...; an array or list as an array [h] for one series or [S, h] for several, or, with
+        levels or quantiles, as a dictionary of such arrays under those names; a `Panel` as a `Forecast`.
+
+        `data` holds other series, or other histories, to be forecast by what was fitted, ids that were never
+        seen among them. `X_df` is a frame with the covariates of `futr_exog_list` for the next `h` steps of
+        every series; `future_frame` makes its rows. `static_df` holds the static covariates of new ids.
         """
-        made = self.forecast(level)
+        panel, kind = self._fitted_panel(), self._kind
+        if data is not None:
+            panel, kind = read(data, self._columns, static_df=static_df, like=panel)
+        made = self.forecast(level, quantiles=quantiles, X_df=X_df, panel=panel)
         columns = made.columns()
-        if isinstance(self._kind, FrameKind):
+        if isinstance(kind, FrameKind):
             ids = [name for name in made.ids for _ in range(self.h)]
-            return self._kind.build(ids, made.times.ravel(), {name: c.ravel() for name, c in columns.items()})
-        if self._kind == "panel":
+            return kind.build(ids, made.times.ravel(), {name: c.ravel() for name, c in columns.items()})
+        if kind == "panel":
             return made
-        if self._kind == "one":
+        if kind == "one":
             columns = {name: column[0] for name, column in columns.items()}
-        return columns if made.intervals else columns[NETWORK]
+        return columns if len(columns) > 1 else columns[NETWORK]
+
+    def update(
+        self,
+        data: Any,
+        *,
+        train: bool = False,
+        static_df: Any = None,
+        progress: Progress = lambda stage: None,
+    ) -> Forecaster:
+        """Append later rows of the series, or new series, to those fitted; returns self.
+
+        `data` has the columns that `fit` was given. The networks forecast from the new end without being
+        trained, in milliseconds; with `train` everything is fitted and backtested anew.
+        """
+        panel = self._fitted_panel()
+        later, _ = read(data, self._columns, static_df=static_df, like=panel)
+        panel = panel.append(later)
+        if train:
+            self._fit(panel, progress)
+        else:
+            self.panel_ = panel
+        return self
+
+    def cross_validation(
+        self,
+        data: Any,
+        *,
+        n_windows: int = 3,
+        step_size: int | None = None,
+        refit: bool | int = True,
+        level: Sequence[float] = (),
+        id_col: str = "unique_id",
+        time_col: str | None = "ds",
+        target_col: str | Sequence[str] = "y",
+        hist_exog_list: Sequence[str] = (),
+        futr_exog_list: Sequence[str] = (),
+        stat_exog_list: Sequence[str] = (),
+        static_df: Any = None,
+        progress: Progress = lambda stage: None,
+    ) -> Any:
+        """Forecasts from `n_windows` past cutoffs, `step_size` steps apart (`h` by default), and the truth.
+
+        The last cutoff lies `h` steps before the end. With `refit` a forecaster is fitted at every cutoff (or
+        every so many), otherwise at the first one alone. A frame comes back with the columns ids, times,
+        `cutoff`, y and those of `predict`; an array or list as a dictionary of arrays, `cutoff` [W, S] and
+        the others [W, S, h]. This forecaster itself is not changed.
+        """
+        self._check()
+        step = self.h if step_size is None else step_size
+        for name, value in (("n_windows", n_windows), ("step_size", step), ("refit", int(refit) or 1)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+        targets = target_col if isinstance(target_col, str) else tuple(target_col)
+        lists = (tuple(hist_exog_list), tuple(futr_exog_list), tuple(stat_exog_list))
+        columns = Columns(id_col, time_col, targets, *lists)
+        panel, kind = read(
+            data, columns, freq=self.freq, season_length=self.season_length, static_df=static_df
+        )
+        behind = self.h + step * np.arange(n_windows)[::-1]
+        too_short = panel.lengths <= behind[0]
+        if too_short.any():
+            number = int(np.argmax(too_short))
+            raise DataError(
+                f"{panel.series_word(number)} has {panel.lengths[number]} rows, but the first of {n_windows} "
+                f"cutoffs lies {behind[0]} rows before the end; ask for fewer windows or leave it out"
+            )
+        every = n_windows if refit is False else int(refit)
+        parts: list[dict[str, NDArray[Any]]] = []
+        for number, rows in enumerate(behind):
+            progress(f"window {number + 1}/{n_windows}")
+            if number % every == 0:
+                fitted = self._clone(backtest=bool(level))
+                fitted._fit(panel.without_last(int(rows)), lambda stage: None)
+            at = panel.offsets[1:] - 1 - rows
+            predicted = fitted.model_.predict(Cutoffs(panel, at))
+            part = {"y": windows.targets(panel.values, at, self.h), NETWORK: predicted.values}
+            for one in check_levels(level):
+                part[f"{NETWORK}-lo-{one:g}"], part[f"{NETWORK}-hi-{one:g}"] = fitted._interval(
+                    predicted, one
+                )
+            parts.append(part)
+        found = {name: np.stack([part[name] for part in parts]) for name in parts[0]}  # [W, S, h]
+        cutoffs = panel.frequency.at(panel.starts, panel.lengths - 1 - behind[:, None])
+        if not isinstance(kind, FrameKind):
+            one = kind == "one"
+            found = {"cutoff": cutoffs, **found}
+            return {name: values[:, 0] if one else values for name, values in found.items()}
+        times = panel.frequency.after(cutoffs, self.h).swapaxes(0, 1)
+        ids = [name for name in panel.ids for _ in range(n_windows * self.h)]
+        wide = np.repeat(cutoffs.T[:, :, None], self.h, axis=2).ravel()
+        y_name = targets if isinstance(targets, str) else "y"
+        listed = {name: values.swapaxes(0, 1).ravel() for name, values in found.items()}
+        listed = {y_name: listed.pop("y"), **listed}
+        return kind.build(ids, times.ravel(), listed, wide)
+
+    def live(self, level: float = 95.0) -> Live:
+        """Forecasts that follow values as they come, with intervals of one level; see
+        `karusel.forecasting.live`. Needs a backtest. Several series must end together.
+        """
+        from karusel.forecasting.live import Live
+
+        self._fitted_panel()
+        return Live(self, level)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all that forecasting needs, the series included, to one data-only file, whole or not at all.
+
+        The backtest's single forecasts are left out; its verdict, coverage and calibration are kept.
+        """
+        from karusel.forecasting.stored import pack
+        from karusel.saving import save_file
+
+        self._fitted_panel()
+        tensors: dict[str, NDArray[Any]] = {}
+        settings = {name: pack(getattr(self, name), tensors) for name in _SETTINGS}
+        fitted = {name: pack(getattr(self, name), tensors) for name in _STORED}
+        save_file(path, "forecaster", {"settings": settings, "fitted": fitted}, tensors)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Forecaster:
+        """The forecaster in a file that `save` wrote.
+
+        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
+        another version or of another kind.
+        """
+        from karusel.forecasting.stored import unpack
+        from karusel.saving import load_file
+
+        header, tensors = load_file(path, "forecaster")
+        try:
+            made = cls(**{name: unpack(header["settings"][name], tensors) for name in _SETTINGS})
+            for name in _STORED:
+                setattr(made, name, unpack(header["fitted"][name], tensors))
+        except (ModelFileError, KeyError, TypeError) as fault:
+            raise ModelFileError(f"model file {os.fspath(path)!r} {fault}") from None
+        made.backtest_ = None
+        return made
+
+    def _clone(self, **changes: Any) -> Forecaster:
+        return Forecaster(**{name: getattr(self, name) for name in _SETTINGS} | changes)
+
+    def _fitted_panel(self) -> Panel:
+        if not hasattr(self, "model_"):
+            raise UsageError("the forecaster is not fitted; call fit(data) first")
+        return self.panel_
+
+    def _with_future(self, panel: Panel, at: NDArray[np.int64], X_df: Any) -> tuple[Panel, NDArray[np.int64]]:
+        """The panel with what is known of the future behind its end, and the cutoffs in it."""
+        wanted = panel.covariates.of("future")
+        if not wanted:
+            if X_df is not None:
+                raise UsageError("X_df is given, but fit was given no futr_exog_list; leave it out")
+            return panel, at
+        if X_df is None:
+            named = ", ".join(f'"{one.name}"' for one in wanted)
+            raise UsageError(
+                f"the model was fitted with {named} known in the future; give X_df with the next {self.h} "
+                "steps of every series (future_frame makes its rows)"
+            )
+        if isinstance(X_df, np.ndarray):
+            future = np.asarray(X_df, np.float64)
+            shape = (len(panel), self.h, len(wanted))
+            if future.shape != shape or not np.isfinite(future).all():
+                raise DataError(f"X_df must be finite and of shape {list(shape)}, got {list(future.shape)}")
+        elif not isinstance(self._kind, FrameKind):
+            raise UsageError("X_df must be an array [S, h, F], since fit was given no frame")
+        else:
+            future, _ = read_future(panel, self._kind, X_df, self.h)
+        return panel.extended(future), at + self.h * np.arange(len(panel))
+
+    def _interval(
+        self, predicted: Prediction, level: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if self.calibration_ is None:
+            raise UsageError("intervals need a backtest, but the series are too short for one")
+        return predicted.interval(self.calibration_.half_width(level))
+
+    def _quantile(self, predicted: Prediction, quantile: float) -> NDArray[np.float64]:
+        """A quantile [n, h]: an end of the interval that leaves as much on either side."""
+        if quantile == 0.5:
+            return predicted.values
+        low, high = self._interval(predicted, 100 * abs(2 * quantile - 1))
+        return low if quantile < 0.5 else high
 
     def _check(self) -> None:
         for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
@@ -205,67 +482,22 @@ class Forecaster:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
         if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
             raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
+        if self.time_limit is not None and not self.time_limit > 0:
+            raise UsageError(f"time_limit is {self.time_limit!r}; it must be a number of seconds above 0")
         if not 0 <= self.random_state < 2**32:
             raise UsageError(f"random_state is {self.random_state}; it must be from 0 to 2^32 - 1")
 
-    def _given(self) -> dict[str, Any]:
-        """What was given of the networks' settings; the rest is as each model likes it best."""
+    def _settings(self) -> Settings:
         from karusel.program.executor import default_threads
 
-        names = ("hidden_size", "num_layers", "learning_rate", "batch_size")
-        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        common = {"n_members": self.n_members, "random_state": int(self.random_state)}
-        return {**given, **common, "n_jobs": self.n_jobs or default_threads()}
-
-    def _read(
-        self, data: Any, id_col: str, time_col: str | None, target_col: str | Sequence[str]
-    ) -> tuple[Panel, FrameKind | str]:
-        if isinstance(data, Panel):
-            return data, "panel"
-        if is_frame(data):
-            return read_frame(data, id_col, time_col, target_col, self.freq, self.season_length)
-        series, kind = _series_of(data)
-        ids = None if kind == "one" else np.repeat(np.arange(len(series)), [len(one) for one in series])
-        panel = from_columns(np.concatenate(series), ids=ids, season_length=self.season_length)
-        return panel, kind
-
-
-def _as_numbers(part: Any, number: int) -> NDArray[np.float64]:
-    """One series as numbers, NaN for None; text is refused even where it spells a number."""
-    try:
-        found = np.asarray(part)
-        if found.dtype.kind not in "US":
-            return found.astype(np.float64)
-    except (TypeError, ValueError):
-        pass
-    for row, value in enumerate(part):
-        try:
-            if isinstance(value, str):
-                raise ValueError
-            np.asarray(value, np.float64)
-        except (TypeError, ValueError):
-            raise DataError(
-                f"row {row} of series {number} holds {str(value)!r}, which is no number; correct or remove it"
-            ) from None
-    raise DataError(f"series {number} is no 1-D array or list of numbers; give one")
-
-
-def _series_of(data: Any) -> tuple[list[NDArray[np.float64]], str]:
-    """The series of an array or list, and whether it was "one" or "many"."""
-    if isinstance(data, np.ndarray) or (len(data) > 0 and np.isscalar(data[0])):
-        parts, kind = (np.asarray(data), "one") if np.ndim(data) == 1 else (data, "many")
-        if np.ndim(data) not in (1, 2):
-            raise DataError(
-                f"the array has {np.ndim(data)} dimensions; give one series [T] or several [S, T]"
-            )
-    else:
-        parts, kind = data, "many"
-    series = [_as_numbers(part, number) for number, part in enumerate([parts] if kind == "one" else parts)]
-    for number, one in enumerate(series):
-        if one.ndim != 1 or one.size == 0:
-            raise DataError(
-                f"series {number} has shape {one.shape}; each must be 1-D with at least one value"
-            )
-    if not series:
-        raise DataError("there are no series; give at least one")
-    return series, kind
+        return Settings(
+            self.h,
+            self.input_size,
+            self.hidden_size,
+            self.num_layers,
+            self.learning_rate,
+            self.batch_size,
+            self.n_members,
+            int(self.random_state),
+            self.n_jobs or default_threads(),
+        )

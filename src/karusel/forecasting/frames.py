@@ -6,6 +6,7 @@ values for each series). It is read by its columns; a row is never a Python obje
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,43 +24,64 @@ from karusel.forecasting.rows import SHOWN, listed
 
 __all__ = ["FrameKind", "future_frame", "is_frame", "read_frame", "read_future"]
 
+_LIBRARIES = ("pandas", "polars", "pyarrow", "modin.pandas", "cudf")
 _LISTS: dict[Kind, str] = {"past": "hist_exog_list", "future": "futr_exog_list", "static": "stat_exog_list"}
 
 
 @dataclass(frozen=True)
 class FrameKind:
-    """What a forecast must look like to match the frame that came in."""
+    """What a forecast must look like to match the frame that came in.
 
-    backend: Any
+    `library` is the name of the frame's own; `id_type` and `time_type` name narwhals' types of its columns.
+    """
+
+    library: str
     id_col: str | None
     time_col: str | None
-    id_type: Any
-    time_type: Any
+    id_type: str
+    time_type: str | None
     frequency: Frequency
 
-    def build(self, ids: Sequence[Hashable], times: Times, columns: Mapping[str, NDArray[np.float64]]) -> Any:
-        """A frame of the same library: ids and times of each row, then the columns.
+    def build(
+        self,
+        ids: Sequence[Hashable],
+        times: Times,
+        columns: Mapping[str, NDArray[np.float64]],
+        cutoffs: Times | None = None,
+    ) -> Any:
+        """A frame of the same library: ids and times of each row, its cutoff if it has one, then the columns.
 
         `times` are as the panel has them; they come back in the frame's own type and time zone.
         """
         import narwhals as nw
 
+        if self.library not in _LIBRARIES:  # a model file could name any module
+            raise UsageError(f"a frame of {self.library!r} cannot be made; give a frame to predict")
+        backend = importlib.import_module(self.library)
         series: list[Any] = []
         if self.id_col is not None:
-            series.append(nw.new_series(self.id_col, list(ids), self.id_type, backend=self.backend))
+            series.append(nw.new_series(self.id_col, list(ids), _named_type(self.id_type), backend=backend))
         if self.time_col is not None:
-            made = nw.new_series(self.time_col, self.frequency.to_utc(times), backend=self.backend)
-            if self.frequency.zone is None:
-                made = made.cast(self.time_type)
-            else:
-                made = made.cast(nw.Datetime(self.time_type.time_unit)).dt.replace_time_zone("UTC")
-                made = made.dt.convert_time_zone(self.frequency.zone)
-            series.append(made)
-        series += [nw.new_series(name, values, backend=self.backend) for name, values in columns.items()]
+            series.append(self._times(self.time_col, times, backend))
+        if cutoffs is not None:
+            series.append(self._times("cutoff", cutoffs, backend))
+        series += [nw.new_series(name, values, backend=backend) for name, values in columns.items()]
         if not series:
             raise UsageError("there is neither a column of ids nor one of times to make a frame of")
         # Side by side, since building from a dictionary of polars series would need pyarrow.
         return nw.concat([one.to_frame() for one in series], how="horizontal").to_native()
+
+    def _times(self, name: str, times: Times, backend: Any) -> Any:
+        import narwhals as nw
+
+        made = nw.new_series(name, self.frequency.to_utc(times), backend=backend)
+        if self.time_type is None:
+            return made  # rows are counted
+        wanted = _named_type(self.time_type)
+        if self.frequency.zone is None:
+            return made.cast(wanted)
+        made = made.cast(nw.Datetime(wanted.time_unit)).dt.replace_time_zone("UTC")
+        return made.dt.convert_time_zone(self.frequency.zone)
 
 
 def is_frame(data: Any) -> bool:
@@ -138,11 +160,11 @@ def read_frame(
         row_name=(lambda row: f'row {row % rows}, column "{targets[row // rows]}"') if wide else _row_name,
     )
     return replace(panel, notes=panel.notes + notes), FrameKind(
-        backend=nw.get_native_namespace(frame),
+        library=nw.get_native_namespace(frame).__name__,
         id_col=id_col if wide or has_ids else None,
         time_col=time_col,
-        id_type=frame[id_col].dtype if has_ids else nw.String(),
-        time_type=None if time_col is None else _time_type(frame[time_col]),
+        id_type=_type_name(frame[id_col].dtype) if has_ids else "String",
+        time_type=None if time_col is None else _type_name(_time_type(frame[time_col])),
         frequency=panel.frequency,
     )
 
@@ -273,6 +295,30 @@ def _times(column: Any, name: str) -> tuple[NDArray[Any], str | None]:
     return np.asarray(column.to_numpy()), zone
 
 
+def _type_name(dtype: Any) -> str:
+    """A type as text, such as "Int64" or "Datetime us UTC"."""
+    import narwhals as nw
+
+    if isinstance(dtype, nw.Datetime):
+        return " ".join(["Datetime", dtype.time_unit, *([dtype.time_zone] if dtype.time_zone else [])])
+    if isinstance(dtype, nw.Enum):  # whose names may be others by then
+        return "Categorical"
+    return type(dtype).__name__
+
+
+def _named_type(name: str) -> Any:
+    """Undo `_type_name`."""
+    import narwhals as nw
+
+    first, *rest = name.split(" ")
+    if first == "Datetime":
+        return nw.Datetime(*rest)  # type: ignore[arg-type]
+    kind = getattr(nw, first, None)
+    if not (isinstance(kind, type) and issubclass(kind, nw.dtypes.DType)):
+        raise UsageError(f"{name!r} is no type of a column")
+    return kind()
+
+
 def _time_type(column: Any) -> Any:
     """The type of a column of times.
 
@@ -372,7 +418,7 @@ def _steps_ahead(
     frequency = panel.frequency
     if (zone is None) != (frequency.zone is None) or times.dtype.kind != panel.starts.dtype.kind:
         raise DataError(
-            f'column "{kind.time_col}" of X_df holds {_time_type(frame[kind.time_col])}, but '
+            f'column "{kind.time_col}" of X_df holds {_type_name(_time_type(frame[kind.time_col]))}, but '
             f"{kind.time_type} when fitted; convert it"
         )
     dates = times.dtype.kind == "M"

@@ -17,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel import LSTM, Adam, Cosine, Dense, Pinball, Sequential
-from karusel.forecasting import windows
 from karusel.forecasting.correction import in_parallel
+from karusel.forecasting.encoding import Encoding
 from karusel.forecasting.features import Reader, Reading
+from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "TrainingWindows", "fit_ensemble"]
+__all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "fit_ensemble"]
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 _LOOK_BACKS = (1.0, 0.5, 1.5)  # of the reader's, member by member
@@ -49,45 +50,25 @@ class EnsembleSettings:
     n_members: int = 3
     random_state: int = 0
     n_jobs: int = 1
-
-
-@dataclass(frozen=True)
-class TrainingWindows:
-    """Flat values; the start of the series, the cutoff and the scale of each of n windows in them."""
-
-    values: NDArray[np.float64]
-    starts: NDArray[np.int64]
-    cutoffs: NDArray[np.int64]
-    scales: NDArray[np.float64]
-
-    def __len__(self) -> int:
-        return len(self.cutoffs)
-
-    def take(self, rows: NDArray[np.int64]) -> TrainingWindows:
-        return TrainingWindows(self.values, self.starts[rows], self.cutoffs[rows], self.scales[rows])
-
-    def inputs(self, length: int) -> NDArray[np.float64]:
-        """Input parts [n, length], NaN before the start of a series."""
-        return windows.padded_inputs(self.values, self.starts, self.cutoffs, length)
-
-    def targets(self, horizon: int) -> NDArray[np.float64]:
-        """Target parts [n, horizon]."""
-        return windows.targets(self.values, self.cutoffs, horizon)
+    seconds: float | None = None  # at most, for each network
 
 
 @dataclass(frozen=True)
 class Member:
+    """One trained network. `unit` is the scale of its outputs, in sizes."""
+
     reader: Reader
+    encoding: Encoding
     quantiles: tuple[float, ...]
     network: Sequential
     unit: float
     epochs: int
 
-    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Quantiles [n, h, Q] in u, ascending, from input parts at least as long as the reader's."""
-        reading = self.reader.read(inputs[:, -self.reader.length :])
+    def predict(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        """Quantiles [n, h, Q] in u, ascending."""
+        reading = _read(self.reader, self.encoding, cutoffs)
         outputs = np.asarray(self.network.predict(reading.features), np.float64)
-        outputs = np.sort(outputs.reshape(len(inputs), self.reader.horizon, -1), axis=2)
+        outputs = np.sort(outputs.reshape(len(cutoffs), self.reader.horizon, -1), axis=2)
         return np.asarray(reading.anchor[:, :, None] + self.unit * reading.size[:, :, None] * outputs)
 
 
@@ -103,44 +84,63 @@ class Ensemble:
         """Values of an input part."""
         return max(member.reader.length for member in (*self.points, self.spread))
 
-    def predict(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Quantiles [n, h, Q] in u from input parts [n, length]: the spread's around the points' median."""
+    def predict(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        """Quantiles [n, h, Q] in u: the spread's around the points' median."""
         pieces = []
-        for k in range(0, len(inputs), _PIECE):
-            piece = inputs[k : k + _PIECE]
+        for piece in _pieces(cutoffs):
             middle = np.median([member.predict(piece) for member in self.points], axis=0)
             spread = self.spread.predict(piece)
             pieces.append(spread - spread[:, :, [QUANTILES.index(0.5)]] + middle)
         return np.concatenate(pieces)
 
 
-def fit_ensemble(training: TrainingWindows, reader: Reader, settings: EnsembleSettings) -> Ensemble:
-    """Train the members, several at a time."""
+def fit_ensemble(
+    training: Cutoffs,
+    scales: NDArray[np.float64],
+    reader: Reader,
+    encoding: Encoding,
+    settings: EnsembleSettings,
+) -> Ensemble:
+    """Train the members on windows of series of these `scales` [S], several at a time."""
     factors = [_LOOK_BACKS[k % len(_LOOK_BACKS)] for k in range(settings.n_members)]
 
     def one(number: int) -> Member:
         factor, quantiles = (*factors, 1.0)[number], ((0.5,) if number < len(factors) else QUANTILES)
         steps = max(2, round(factor * reader.look_back / reader.patch))
         own = replace(reader, look_back=steps * reader.patch)
-        return _fit_member(training, own, quantiles, settings, settings.random_state + number)
+        return _fit_member(
+            training, scales, own, encoding, quantiles, settings, settings.random_state + number
+        )
 
     members = in_parallel(one, range(settings.n_members + 1), settings.n_jobs)
     return Ensemble(tuple(members[:-1]), members[-1])
 
 
+def _read(reader: Reader, encoding: Encoding, cutoffs: Cutoffs) -> Reading:
+    """Windows with their covariates, as many of a step's as its patch holds."""
+    reading = reader.read(cutoffs.inputs(reader.length))
+    if not encoding.codes:
+        return reading
+    channels = encoding.channels(cutoffs, reader.look_back, reader.horizon)
+    channels = channels.reshape(*reading.features.shape[:2], -1)
+    return replace(reading, features=np.concatenate([reading.features, channels], axis=2))
+
+
 def _fit_member(
-    training: TrainingWindows,
+    training: Cutoffs,
+    scales: NDArray[np.float64],
     reader: Reader,
+    encoding: Encoding,
     quantiles: tuple[float, ...],
     settings: EnsembleSettings,
     seed: int,
 ) -> Member:
-    width = reader.read(training.take(np.zeros(1, np.int64)).inputs(reader.length)).features.size
+    width = _read(reader, encoding, training.take(np.zeros(1, np.int64))).features.size
     most = min(_MOST_WINDOWS, _MOST_INPUTS // width)
     if len(training) > most:
         drawn = np.random.default_rng(seed).choice(len(training), most, replace=False)
         training = training.take(np.sort(drawn))
-    pieces = [reader.read(part.inputs(reader.length)) for part in _parts(training)]
+    pieces = [_read(reader, encoding, piece) for piece in _pieces(training)]
     reading = Reading(
         np.concatenate([piece.features for piece in pieces]),
         np.concatenate([piece.anchor for piece in pieces]),
@@ -148,7 +148,7 @@ def _fit_member(
     )
     targets = reader.transform(training.targets(reader.horizon))
     wanted = np.clip((targets - reading.anchor) / reading.size, -_FARTHEST, _FARTHEST)
-    weights = _weights(reader, reading, wanted, training.scales)
+    weights = _weights(reader, reading, wanted, scales[training.numbers])
     unit = float(np.mean(np.abs(wanted) * weights[:, None])) or 1.0
 
     rows = len(training)
@@ -175,13 +175,14 @@ def _fit_member(
         sample_weight=weights.astype(np.float32),
         epochs=epochs,
         batch_size=batch,
+        time_limit=settings.seconds,
     )
-    return Member(reader, quantiles, network, unit, epochs)
+    return Member(reader, encoding, quantiles, network, unit, epochs)
 
 
-def _parts(training: TrainingWindows) -> Sequence[TrainingWindows]:
-    rows = np.arange(len(training))
-    return [training.take(rows[k : k + _PIECE]) for k in range(0, len(rows), _PIECE)]
+def _pieces(cutoffs: Cutoffs) -> Sequence[Cutoffs]:
+    rows = np.arange(len(cutoffs))
+    return [cutoffs.take(rows[k : k + _PIECE]) for k in range(0, len(rows), _PIECE)]
 
 
 def _weights(

@@ -20,6 +20,7 @@ from karusel.forecasting.panel import Panel
 from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.rows import SHOWN
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
+from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["FittedModel", "Model", "fit_model", "refuse_missing"]
 
@@ -31,7 +32,8 @@ _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
 class FittedModel(Protocol):
     """What a forecaster and a backtest ask of a model, whatever it was fitted on.
 
-    `length` values of input part give `horizon` values of forecast; `share` is the networks' part in it.
+    `length` values of input part give `horizon` values of forecast; `share` is the networks' part in it. No
+    forecast depends on a value after its cutoff.
     """
 
     @property
@@ -46,8 +48,8 @@ class FittedModel(Protocol):
     def epochs(self) -> int: ...
     @property
     def share(self) -> float: ...
-    def predict(self, inputs: NDArray[np.float64]) -> Prediction: ...
-    def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def predict(self, cutoffs: Cutoffs) -> Prediction: ...
+    def predict_without_network(self, cutoffs: Cutoffs) -> Prediction: ...
 
 
 @dataclass(frozen=True)
@@ -83,15 +85,29 @@ class Model:
         """The share of the correction that is used."""
         return self.correction.share
 
-    def predict(self, inputs: NDArray[np.float64]) -> Prediction:
-        """Forecasts from input parts [n, length], errors and intervals in sizes of the windows."""
-        scaled = self.scaling.apply(inputs, self.horizon)
+    def predict(self, cutoffs: Cutoffs) -> Prediction:
+        """Forecasts, errors and intervals in sizes of the windows."""
+        scaled = self.scaling.apply(self._inputs(cutoffs), self.horizon)
         corrected = self.correction.share * self.correction.predict(scaled.features)
         return Prediction(self.scaling, scaled.anchor + scaled.size * corrected, scaled.size, scaled.size)
 
-    def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The anchors alone [n, horizon]: exponential smoothing inside the window."""
-        return self.scaling.invert(self.scaling.apply(inputs, self.horizon).anchor)
+    def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
+        """The anchors alone: exponential smoothing inside the window."""
+        scaled = self.scaling.apply(self._inputs(cutoffs), self.horizon)
+        return Prediction(self.scaling, scaled.anchor, scaled.size, scaled.size)
+
+    def _inputs(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        """Input parts [n, length]; a gap is read as the last known value before it."""
+        inputs = cutoffs.inputs(self.length)
+        short = ~np.isfinite(inputs).any(1) | (cutoffs.at - cutoffs.starts + 1 < self.length)
+        if short.any():
+            at = int(np.argmax(short))
+            number = int(cutoffs.numbers[at])
+            raise DataError(
+                f"{cutoffs.panel.series_word(number)} has {cutoffs.at[at] - cutoffs.starts[at] + 1} rows, "
+                f"but the model reads {self.length}; give more history"
+            )
+        return windows.filled(inputs)
 
 
 def fit_model(

@@ -157,6 +157,20 @@ class Panel:
         """The times of the next `horizon` steps of every series [S, horizon]."""
         return self.frequency.after(self.ends, horizon)
 
+    def extended(self, future: NDArray[np.float64]) -> Panel:
+        """The panel with rows of what is known of the future [S, h, F] after each series, values missing."""
+        steps = future.shape[1]
+        lengths = self.lengths
+        offsets = offsets_of(lengths + steps)
+        total = int(offsets[-1])
+        values = np.full(total, np.nan)
+        places = positions(offsets[:-1], lengths)
+        values[places] = self.values
+        covariates = self.covariates.spread(places, total)
+        ahead = positions(offsets[:-1] + lengths, np.full(len(self), steps))
+        covariates.future[ahead] = future.reshape(-1, future.shape[2])
+        return replace(self, values=values, offsets=offsets, covariates=covariates)
+
     def append(self, later: Panel) -> Panel:
         """The panel with the rows of a later one, which was read with `like=` this one, put after its own.
 

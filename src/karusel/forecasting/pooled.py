@@ -18,19 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError
-from karusel.forecasting import windows
 from karusel.forecasting.baselines import damped_trend
+from karusel.forecasting.encoding import fit_encoding
 from karusel.forecasting.features import Reader, anchors, plain_reader
 from karusel.forecasting.members import (
     QUANTILES,
     Ensemble,
     EnsembleSettings,
-    TrainingWindows,
     fit_ensemble,
 )
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.rows import positions
+from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["PooledModel", "fit_pooled", "smoothing"]
 
@@ -87,20 +87,21 @@ class PooledModel:
         """Epochs that each network was trained for."""
         return self.ensemble.points[0].epochs
 
-    def predict(self, inputs: NDArray[np.float64]) -> Prediction:
-        """Forecasts from input parts [n, length], with the half widths of the 95 % interval as units."""
-        return self._prediction(self._quantiles(inputs), 95.0)
+    def predict(self, cutoffs: Cutoffs) -> Prediction:
+        """Forecasts, with the half widths of the 95 % interval as units."""
+        return self._prediction(self._quantiles(cutoffs), 95.0)
 
-    def predict_without_network(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Smoothing alone [n, h]."""
-        return self.reader.invert(smoothing(self.reader, inputs))
+    def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
+        """Smoothing alone, in sizes of the windows."""
+        middle = smoothing(self.reader, cutoffs.inputs(_smoothing_length(self.reader)))
+        size = self.reader.size(cutoffs.inputs(self.reader.length))
+        return Prediction(self.reader, middle, size, size)
 
     def predict_at(
         self, panel: Panel, cutoffs: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], dict[float, tuple[NDArray[np.float64], NDArray[np.float64]]]]:
         """Forecasts [n, h] and intervals by level from flat positions `cutoffs` [n] of a panel."""
-        starts = panel.offsets[panel.number_of(cutoffs)]
-        quantiles = self._quantiles(windows.padded_inputs(panel.values, starts, cutoffs, self.length))
+        quantiles = self._quantiles(Cutoffs(panel, cutoffs))
         predicted = {level: self._prediction(quantiles, level) for level in self.widening}
         intervals = {level: one.interval(self.widening[level]) for level, one in predicted.items()}
         return self.reader.invert(quantiles[:, :, _MEDIAN]), intervals
@@ -108,10 +109,10 @@ class PooledModel:
     def _prediction(self, quantiles: NDArray[np.float64], level: float) -> Prediction:
         return Prediction(self.reader, quantiles[:, :, _MEDIAN], *_half_widths(quantiles, level))
 
-    def _quantiles(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _quantiles(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u of the blend."""
-        quantiles = self.ensemble.predict(inputs)
-        return _blended(quantiles, smoothing(self.reader, inputs), self.share)
+        smoothed = smoothing(self.reader, cutoffs.inputs(_smoothing_length(self.reader)))
+        return _blended(self.ensemble.predict(cutoffs), smoothed, self.share)
 
 
 def fit_pooled(
@@ -133,20 +134,19 @@ def fit_pooled(
     held_out = _held_out_cutoffs(panel, horizon)
     until = int(np.max(panel.offsets[1:] - 1 - held_out[0]))
     progress("choosing on held-out time")
-    earlier = _training_windows(panel, horizon, reader, until)
-    reader = _best_anchor(earlier, reader)
-    ensemble = fit_ensemble(earlier, reader, settings)
+    encoding = fit_encoding(panel.covariates)
+    earlier, scales = _training_windows(panel, horizon, reader, until), _scales(panel, reader, until)
+    reader = _best_anchor(earlier, scales, reader)
+    ensemble = fit_ensemble(earlier, scales, reader, encoding, settings)
 
-    starts = np.tile(panel.offsets[:-1], len(held_out))
-    scales = np.tile(_scales(panel, reader, until), len(held_out))
-    tested = TrainingWindows(panel.values, starts, held_out.ravel(), scales)
-    known = tested.cutoffs - tested.starts + 1 >= _LEAST_KNOWN
-    tested = tested.take(np.flatnonzero(known & np.isfinite(tested.targets(horizon)).all(1)))
-    inputs = tested.inputs(max(ensemble.length, _smoothing_length(reader)))
-    truth = tested.targets(horizon)
-    quantiles, smoothed = ensemble.predict(inputs), smoothing(reader, inputs)
+    known = (held_out - panel.offsets[:-1] + 1 >= _LEAST_KNOWN).ravel()
+    tested = Cutoffs(panel, held_out.ravel()[known])
+    tested = tested.take(np.flatnonzero(np.isfinite(tested.targets(horizon)).all(1)))
+    truth, own_scales = tested.targets(horizon), scales[tested.numbers]
+    quantiles = ensemble.predict(tested)
+    smoothed = smoothing(reader, tested.inputs(_smoothing_length(reader)))
     losses = [
-        _loss(reader.invert(_blended(quantiles, smoothed, share)[:, :, _MEDIAN]), truth, tested.scales, log)
+        _loss(reader.invert(_blended(quantiles, smoothed, share)[:, :, _MEDIAN]), truth, own_scales, log)
         for share in _SHARES
     ]
     doubt = losses[0] * min(_MOST_DOUBT, len(panel) ** -0.5) * np.abs(_SHARES - _USUAL_SHARE)
@@ -155,7 +155,8 @@ def fit_pooled(
     widening = _widening(_blended(quantiles, smoothed, share), reader.transform(truth), len(panel))
 
     progress("fitting on all of it")
-    final = fit_ensemble(_training_windows(panel, horizon, reader, 0), reader, settings)
+    latest, scales = _training_windows(panel, horizon, reader, 0), _scales(panel, reader, 0)
+    final = fit_ensemble(latest, scales, reader, encoding, settings)
     held_out_losses = {"smoothing": losses[0], "networks": losses[-1], "blend": losses[best]}
     return PooledModel(reader, final, share, widening, held_out_losses)
 
@@ -170,7 +171,7 @@ def _held_out_cutoffs(panel: Panel, horizon: int) -> NDArray[np.int64]:
     return np.asarray(last - back[:, None])
 
 
-def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) -> TrainingWindows:
+def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) -> Cutoffs:
     """Windows whose targets end at least `until` steps before the end of their series, the recent ones.
 
     Where the median series holds 12 horizons, cutoffs lie in the last 10 of them; otherwise in the last 1.5
@@ -188,12 +189,7 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
             f"no series is longer than {least + until + horizon - 1} rows, "
             f"too few for a horizon of {horizon}; forecast fewer steps or give more history"
         )
-    training = TrainingWindows(
-        panel.values,
-        np.repeat(panel.offsets[:-1], counts),
-        positions(firsts, counts),
-        np.repeat(_scales(panel, reader, until), counts),
-    )
+    training = Cutoffs(panel, positions(firsts, counts))
     return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).all(1)))
 
 
@@ -211,16 +207,15 @@ def _scales(panel: Panel, reader: Reader, until: int) -> NDArray[np.float64]:
     return np.where(scales > 0, scales, usual)
 
 
-def _best_anchor(training: TrainingWindows, reader: Reader) -> Reader:
+def _best_anchor(training: Cutoffs, scales: NDArray[np.float64], reader: Reader) -> Reader:
     """The reader whose anchor alone has the least loss: it learns nothing, so all windows may decide."""
     training = training.take(
         np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
     )
     tried = list(anchors(reader))
     inputs, truth = training.inputs(max(one.length for one in tried)), training.targets(reader.horizon)
-    losses = [
-        _loss(one.invert(one.anchor_alone(inputs)), truth, training.scales, reader.log) for one in tried
-    ]
+    scales = scales[training.numbers]
+    losses = [_loss(one.invert(one.anchor_alone(inputs)), truth, scales, reader.log) for one in tried]
     return tried[int(np.argmin(losses))]
 
 

@@ -62,20 +62,36 @@ class Scaling(Units):
 
     def apply(self, inputs: NDArray[np.float64], horizon: int) -> Scaled:
         """Scale input parts [n, length]."""
-        u = self.transform(inputs)
+        return self.finish(*self.linear(self.transform(inputs), horizon))
+
+    def linear(
+        self, u: NDArray[np.float64], horizon: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """u - s - l [n, length], the level l [n, 1] and the anchor [n, h], all linear in u [n, length]."""
         growth, season = self._growth_and_season(u)
         m = self.season_length
         rest = u - np.tile(season, self.length // m)
         level = rest[:, 0]
         for t in range(1, self.length):
             level = self.smoothing * rest[:, t] + (1 - self.smoothing) * (level + growth)
-        size = np.mean(np.abs(np.diff(rest, axis=1)), axis=1)
-        size = np.where(size > 0, size, np.where(level != 0, 1e-3 * np.abs(level), 1.0))[:, None]
         steps = np.arange(horizon)
         anchor = level[:, None] + self.trend * growth[:, None] * (steps + 1) + season[:, steps % m]
-        away = np.clip((rest - level[:, None]) / size, -_LARGEST_INPUT, _LARGEST_INPUT)
-        change = np.diff(away, axis=1, prepend=away[:, :1])
-        return Scaled(np.stack([away, change], axis=2)[:, -self.seen :], anchor, size)
+        return rest - level[:, None], level[:, None], anchor
+
+    def finish(
+        self, away: NDArray[np.float64], level: NDArray[np.float64], anchor: NDArray[np.float64]
+    ) -> Scaled:
+        """Windows from their `linear` parts."""
+        steps = np.abs(away[:, 1:] - away[:, :-1])
+        size = np.add.reduce(steps, axis=1, keepdims=True) / steps.shape[1]
+        if not size.all():
+            size = np.where(size > 0, size, np.where(level != 0, 1e-3 * np.abs(level), 1.0))
+        away = np.minimum(np.maximum(away / size, -_LARGEST_INPUT), _LARGEST_INPUT)
+        features = np.zeros((len(away), self.seen, 2))
+        features[:, :, 0] = away[:, -self.seen :]
+        first = max(1, self.length - self.seen)
+        features[:, self.seen - (self.length - first) :, 1] = away[:, first:] - away[:, first - 1 : -1]
+        return Scaled(features, anchor, size)
 
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         m = self.season_length

@@ -6,13 +6,53 @@ values up to and with the cutoff, its target part the `horizon` values after it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.rows import positions
 
-__all__ = ["inputs", "last_cutoffs", "padded_inputs", "targets", "training_cutoffs"]
+__all__ = ["Cutoffs", "filled", "inputs", "last_cutoffs", "padded_inputs", "targets", "training_cutoffs"]
+
+
+@dataclass(frozen=True)
+class Cutoffs:
+    """n windows of a panel, by the flat positions `at` [n] of their cutoffs.
+
+    The panel's values after a cutoff are its window's target part and nothing else; its covariates of the
+    future after a cutoff are known, so that a panel which is to be forecast from its end holds rows for them.
+    """
+
+    panel: Panel
+    at: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+    @cached_property
+    def numbers(self) -> NDArray[np.int64]:
+        """The number of each window's series [n]."""
+        return self.panel.number_of(self.at)
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        """Where each window's series begins [n]."""
+        return self.panel.offsets[self.numbers]
+
+    def take(self, rows: NDArray[np.int64]) -> Cutoffs:
+        """Some of the windows."""
+        return Cutoffs(self.panel, self.at[rows])
+
+    def inputs(self, length: int) -> NDArray[np.float64]:
+        """Input parts [n, length], NaN before the start of a series."""
+        return padded_inputs(self.panel.values, self.starts, self.at, length)
+
+    def targets(self, horizon: int) -> NDArray[np.float64]:
+        """Target parts [n, horizon]."""
+        return targets(self.panel.values, self.at, horizon)
 
 
 def training_cutoffs(panel: Panel, length: int, horizon: int) -> NDArray[np.int64]:
@@ -40,6 +80,19 @@ def padded_inputs(
     """
     at = cutoffs[:, None] + np.arange(1 - length, 1)
     return np.where(at >= starts[:, None], values[np.maximum(at, 0)], np.nan)
+
+
+def filled(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Input parts [n, length] with unknown values as the last known one before; the first known one where
+    there is none before.
+    """
+    known = np.isfinite(inputs)
+    if known.all():
+        return inputs
+    at = np.where(known, np.arange(inputs.shape[1]), -1)
+    at = np.maximum.accumulate(at, axis=1)
+    at = np.where(at < 0, np.argmax(known, axis=1)[:, None], at)
+    return np.asarray(np.take_along_axis(inputs, at, axis=1))
 
 
 def targets(values: NDArray[np.float64], cutoffs: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:

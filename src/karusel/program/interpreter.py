@@ -211,6 +211,11 @@ class ReferenceStepper:
     def step(self, x: Any) -> None:
         """Always the long way."""
 
+    def clear(self) -> None:
+        with self._turn:
+            for state in self._states.values():
+                state[:] = 0.0
+
     def run(self, x: Array, first: int, last: int, y: Array) -> None:
         with self._turn:
             for t in range(first, last, self._max_steps):

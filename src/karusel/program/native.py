@@ -161,6 +161,10 @@ class NativeStepper:
         self._rows = rows
         self._state_size = placed.state_size
         self._places = [(placed.offsets[index[b]], b.width) for b in program.states.values()]
+        self._nothing = np.zeros(self._state_size, dtype=self.dtype)
+
+    def clear(self) -> None:
+        self._engine.write_state(self._nothing)
 
     def run(self, x: NDArray[Any], first: int, last: int, y: NDArray[Any]) -> None:
         self._engine.run(x.reshape(-1), x.shape[1], first, last, y.reshape(-1))

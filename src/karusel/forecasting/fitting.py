@@ -1,0 +1,150 @@
+"""Fitting: from a panel to a model that forecasts it, with everything that stands around the networks.
+
+    values  ->  effects of known covariates taken out  ->  model of the rest
+    forecast of the rest  ->  effects put back  ->  the nearest values that can be
+
+Fewer than 20 series that are whole and long enough get `karusel.forecasting.model`, which fits one smoothing
+and one correction; all others get `karusel.forecasting.pooled`, which masks what is missing and pools short
+series with the rest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from karusel.forecasting.correction import NetworkSettings
+from karusel.forecasting.effects import Effects, fit_effects
+from karusel.forecasting.encoding import fit_encoding
+from karusel.forecasting.members import EnsembleSettings
+from karusel.forecasting.model import FittedModel, fit_model
+from karusel.forecasting.panel import Panel
+from karusel.forecasting.pooled import fit_pooled
+from karusel.forecasting.prediction import Prediction, Support
+from karusel.forecasting.scaling import rows_needed
+from karusel.forecasting.windows import Cutoffs
+
+__all__ = ["Fitted", "Settings", "fit"]
+
+_MANY = 20  # series from which one model for all of them has enough to learn from
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a forecaster was asked for; None leaves a choice to the model."""
+
+    horizon: int
+    input_size: int | None = None
+    hidden_size: int | None = None
+    num_layers: int | None = None
+    learning_rate: float | None = None
+    batch_size: int | None = None
+    n_members: int = 3
+    random_state: int = 0
+    n_jobs: int = 1
+    seconds: float | None = None  # about so long may a fit take
+
+    def within(self, seconds: float) -> Settings:
+        """The same, to be done in about so many seconds."""
+        return replace(self, seconds=seconds)
+
+    def networks(self) -> dict[str, Any]:
+        """What was given of the networks' settings; the rest is as each model likes it best."""
+        names = ("hidden_size", "num_layers", "learning_rate", "batch_size")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        common: dict[str, Any] = {
+            "n_members": self.n_members,
+            "random_state": self.random_state,
+            "n_jobs": self.n_jobs,
+        }
+        if self.seconds is not None:
+            # Each fit trains all of them twice, as many side by side as there are threads.
+            common["seconds"] = self.seconds / (2 * -(-(self.n_members + 1) // self.n_jobs))
+        return {**given, **common}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted model and what stands around it; itself a `FittedModel`."""
+
+    model: FittedModel
+    effects: Effects | None
+    support: Support
+
+    @property
+    def horizon(self) -> int:
+        """Steps of a forecast."""
+        return self.model.horizon
+
+    @property
+    def length(self) -> int:
+        """Values of an input part."""
+        return self.model.length
+
+    @property
+    def season_length(self) -> int:
+        """The season in use, 1 for none."""
+        return self.model.season_length
+
+    @property
+    def log(self) -> bool:
+        """Whether the model forecasts logarithms."""
+        return self.model.log
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that each network was trained for."""
+        return self.model.epochs
+
+    @property
+    def share(self) -> float:
+        """The networks' part in the forecast."""
+        return self.model.share
+
+    def notes(self) -> tuple[str, ...]:
+        """What was found and decided, in sentences."""
+        found = []
+        if self.support.whole:
+            found.append("all values are whole numbers: forecasts are rounded to them")
+        if self.support.non_negative:
+            found.append("no value is negative: forecasts are never below 0")
+        if self.effects is not None:
+            form = "factors" if self.effects.relative else "additions"
+            found.append(f"effects of the covariates known in the future are taken as {form}")
+        return tuple(found)
+
+    def predict(self, cutoffs: Cutoffs) -> Prediction:
+        """Forecasts of the windows at `cutoffs`."""
+        return self._around(self.model.predict(self._rest(cutoffs)), cutoffs)
+
+    def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
+        """What is forecast when the networks' part is left out."""
+        return self._around(self.model.predict_without_network(self._rest(cutoffs)), cutoffs)
+
+    def _rest(self, cutoffs: Cutoffs) -> Cutoffs:
+        return cutoffs if self.effects is None else Cutoffs(self.effects.remove(cutoffs.panel), cutoffs.at)
+
+    def _around(self, prediction: Prediction, cutoffs: Cutoffs) -> Prediction:
+        if self.effects is None:
+            return prediction.within(1.0, 0.0, self.support)
+        return prediction.within(*self.effects.ahead(cutoffs, self.horizon), self.support)
+
+
+def fit(panel: Panel, settings: Settings) -> Fitted:
+    """Fit to all that the panel holds. Raises `DataError` when that is too little."""
+    support = Support(panel.non_negative, panel.whole)
+    effects = fit_effects(panel, fit_encoding(panel.covariates), panel.frequency.season_length)
+    rest = panel if effects is None else effects.remove(panel)
+    return Fitted(_fit_model(rest, settings), effects, support)
+
+
+def _fit_model(panel: Panel, settings: Settings) -> FittedModel:
+    horizon, frequency = settings.horizon, panel.frequency
+    whole = bool(panel.mask.all())
+    too_short = panel.lengths < rows_needed(horizon)
+    alone = not panel.covariates.described and whole and (not too_short.any() or too_short.all())
+    if alone and len(panel) < _MANY:
+        networks = NetworkSettings(**settings.networks())
+        return fit_model(panel, horizon, frequency.season_length, settings.input_size, networks)
+    ensemble = EnsembleSettings(**settings.networks(), look_back=settings.input_size)
+    return fit_pooled(panel, horizon, frequency.season_lengths, ensemble)

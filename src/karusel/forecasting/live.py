@@ -1,0 +1,317 @@
+"""Live: a forecast after every value, and whether that value was to be expected.
+
+The networks read a window anew at each value: its level, season and size are then those of now. What a window
+becomes before networks read it is linear in its values but for its size (`Scaling.linear`), so that one
+series costs one product with a matrix and a few short runs of the engine. Many series, and the pooled model,
+go the way of the batch forecast.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError, UsageError
+from karusel.forecasting.fitting import Fitted
+from karusel.forecasting.frequency import Frequency
+from karusel.forecasting.model import Model
+from karusel.forecasting.panel import Panel
+from karusel.forecasting.windows import Cutoffs
+
+if TYPE_CHECKING:
+    from karusel.forecasting.forecaster import Forecaster
+
+__all__ = ["Live", "LiveForecast"]
+
+_MOST_ABSENT = 10_000  # steps that may be missing before a value
+_ROOM = 4096  # values that storage has room for before it is moved
+
+
+class LiveForecast(NamedTuple):
+    """What is forecast after a value, `h` steps, and whether that value lay `outside` its own interval.
+
+    Of one series `values`, `low` and `high` are [h] and `outside` is a truth value; of S series [S, h] and
+    [S]. `outside` is False for a missing value.
+    """
+
+    values: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    outside: Any
+
+
+class Live:
+    """Forecasts that follow values as they come: `forecaster.live()`.
+
+    The forecasts are those of `predict` after `update` with the same values. The networks are not trained.
+
+    Parameters
+    ----------
+    forecaster
+        A fitted one with a backtest, without covariates of the past or future.
+    level
+        Of the intervals, in percent.
+
+    Examples
+    --------
+    >>> from karusel import Forecaster
+    >>> y = [10 + t + 3 * (t % 4) for t in range(90)]
+    >>> live = Forecaster(h=4, season_length=4).fit(y).live()
+    >>> live.observe(None, 106).values
+    array([104., 108., 112., 110.])
+    """
+
+    def __init__(self, forecaster: Forecaster, level: float = 95.0) -> None:
+        from karusel.forecasting.intervals import check_levels
+
+        panel, model = forecaster.panel_, forecaster.model_
+        varying = [one.name for one in panel.covariates.described if one.kind != "static"]
+        if varying:
+            raise UsageError(
+                f'live forecasts take no covariates, but the model was fitted with "{varying[0]}"'
+            )
+        if forecaster.calibration_ is None:
+            raise UsageError(
+                "live forecasts need intervals, and those a backtest: fit with more rows and one"
+            )
+        (self.level,) = check_levels([level])
+        self._forecaster = forecaster
+        self._clock = _Clock(panel)
+        half_width = forecaster.calibration_.half_width(self.level)
+        inner = model.model
+        fast = len(panel) == 1 and isinstance(inner, Model)
+        kind: Any = _OneWindow if fast else _Windows
+        self._series: _Series = kind(model, panel, half_width)
+        self._single, self._positive = len(panel) == 1, model.log
+        self._numbers = {name: number for number, name in enumerate(panel.ids)}
+        self._next = self._series.forecast()
+
+    @property
+    def forecast(self) -> LiveForecast:
+        """The forecast after the last value, which was not outside of anything."""
+        return self._shaped(self._next, np.zeros(len(self._numbers), bool))
+
+    def observe(self, t: Any, y: Any) -> LiveForecast:
+        """Take the value at time `t`, None for the next step, and forecast from there.
+
+        `y` is a number for one series; for several an array [S] in the order of their ids or a mapping from
+        ids, those left out being missing. None and NaN are missing values. Steps between the last value and
+        `t` are missing too. Raises `DataError` for a time that is not after the last one or lies on no step,
+        and for infinite values, with nothing changed.
+        """
+        value = self._read(y)
+        for _ in range(self._clock.absent(t)):
+            self._series.push(np.full_like(value, np.nan))
+            self._next = self._series.forecast()
+        _, low, high = self._next
+        with np.errstate(invalid="ignore"):
+            outside = (value < low[:, 0]) | (value > high[:, 0])
+        self._series.push(value)
+        self._next = self._series.forecast()
+        return self._shaped(self._next, outside)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the forecaster with all values seen; `Forecaster.load(path).live()` goes on from there."""
+        kept = self._forecaster._clone()
+        vars(kept).update(vars(self._forecaster))
+        kept.panel_ = self._series.panel(self._forecaster.panel_)
+        kept.save(path)
+
+    def _read(self, y: Any) -> NDArray[np.float64]:
+        if self._single and not isinstance(y, Mapping):
+            value = np.array([np.nan if y is None else y], np.float64)
+        elif isinstance(y, Mapping):
+            value = np.full(len(self._numbers), np.nan)
+            for name, one in y.items():
+                if name not in self._numbers:
+                    raise DataError(f'there is no series "{name}"; forecaster.update takes new ones')
+                value[self._numbers[name]] = np.nan if one is None else one
+        else:
+            value = np.array(y, np.float64)
+        if value.shape != (len(self._numbers),):
+            raise DataError(f"y must be one value for each of {len(self._numbers)} series, got {value.shape}")
+        if np.isinf(value).any():
+            raise DataError(
+                f"y is {value[np.isinf(value)][0]}; it must be finite, or None where it is missing"
+            )
+        if self._positive and np.any(value <= 0):
+            least = float(np.nanmin(value))
+            raise DataError(
+                f"y is {least:g}, but all values were above 0 when fitted; fit anew with such values"
+            )
+        return value
+
+    def _shaped(self, made: tuple[NDArray[np.float64], ...], outside: NDArray[np.bool_]) -> LiveForecast:
+        values, low, high = made
+        if self._single:
+            return LiveForecast(values[0], low[0], high[0], bool(outside[0]))
+        return LiveForecast(values, low, high, outside)
+
+
+class _Series(Protocol):
+    """What forecasts, and keeps the values that it needs for that."""
+
+    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None: ...
+    def push(self, values: NDArray[np.float64]) -> None: ...
+    def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
+    def panel(self, panel: Panel) -> Panel: ...
+
+
+class _Clock:
+    """Which step a time is."""
+
+    def __init__(self, panel: Panel) -> None:
+        ends = np.unique(panel.ends)
+        if len(ends) > 1:
+            label = panel.frequency.label
+            raise UsageError(
+                f"live forecasts need series that end together, but they end from {label(ends[0])} to "
+                f"{label(ends[-1])}; update the others first"
+            )
+        self._frequency: Frequency = panel.frequency
+        self._like = panel.starts
+        self._next: Any = panel.frequency.after(ends[0], 1)[0]
+
+    def absent(self, t: Any) -> int:
+        """How many steps are missing before `t`; the step after it is the next one."""
+        frequency = self._frequency
+        time = self._next if t is None else self._read(t)
+        gap = 0
+        if time != self._next:
+            away = frequency.ordinals(np.array([time, self._next]))
+            gap = int(away[0] - away[1]) // frequency.step
+            if gap < 0 or frequency.at(self._next, np.asarray(gap)) != time:
+                rule = "is not after the last value" if gap < 0 else "lies on no step"
+                raise DataError(
+                    f"{frequency.label(time)} {rule}; the next step is {frequency.label(self._next)}"
+                )
+            if gap > _MOST_ABSENT:
+                raise DataError(
+                    f"{gap:,} steps are missing before {frequency.label(time)}; correct the time or fit anew"
+                )
+        self._next = frequency.at(time, np.asarray(1))[()]
+        return gap
+
+    def _read(self, t: Any) -> Any:
+        if self._frequency.unit == "integer":
+            if isinstance(t, bool) or not isinstance(t, (int, np.integer)):
+                raise DataError(f"the time is {t!r}; it must be a whole number, as when fitted")
+            return int(t)
+        try:
+            if getattr(t, "tzinfo", None) is not None:
+                from datetime import timezone
+
+                t = t.astimezone(timezone.utc).replace(tzinfo=None)
+            time = np.datetime64(t, "us")
+        except (TypeError, ValueError):
+            raise DataError(f"the time is {t!r}; it must be a date, as when fitted") from None
+        if np.isnat(time):
+            raise DataError("the time is missing; give it, or None for the next step")
+        if self._frequency.zone is None:
+            return time
+        return self._frequency.from_utc(np.array([time]), self._like)[0]
+
+
+class _OneWindow:
+    """The window of one series, by products with matrices."""
+
+    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
+        inner = model.model
+        assert isinstance(inner, Model)
+        self._scaling, self._correction, self._support = inner.scaling, inner.correction, model.support
+        self._half_width = half_width[None, :]
+        horizon, length = inner.horizon, inner.length
+        parts = inner.scaling.linear(np.eye(length), horizon)
+        self._matrix = np.ascontiguousarray(np.concatenate(parts, axis=1).T)
+        self._length = length
+        self._steppers = [network._stepper(1, inner.scaling.seen) for network in inner.correction.networks]
+        self._outputs = [np.empty((1, horizon), stepper.dtype) for stepper in self._steppers]
+        self._gain = inner.correction.share * inner.correction.unit / len(self._steppers)
+        self._begin, self._seen = len(panel.values), panel.values
+        self._values = np.empty(len(panel.values) + _ROOM)  # NaN where missing
+        self._values[: self._begin] = panel.values
+        self._u = np.empty_like(self._values)  # as the networks see them, gaps filled
+        self._end = self._begin
+        with np.errstate(invalid="ignore"):
+            whole = inner.scaling.transform(panel.values)
+        for k, u in enumerate(whole):
+            self._u[k] = u if np.isfinite(u) else self._u[k - 1]
+
+    def push(self, values: NDArray[np.float64]) -> None:
+        if self._end == len(self._values):
+            self._values = np.concatenate([self._values, np.empty(self._end)])
+            self._u = np.concatenate([self._u, np.empty(self._end)])
+        value = float(values[0])
+        self._values[self._end] = value
+        u = math.log(value) if self._scaling.log else value
+        self._u[self._end] = u if u == u else self._u[self._end - 1]
+        self._end += 1
+
+    def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        linear = self._matrix @ self._u[self._end - self._length : self._end]
+        linear = linear[None, :]
+        length = self._length
+        scaled = self._scaling.finish(
+            linear[:, :length], linear[:, length : length + 1], linear[:, length + 1 :]
+        )
+        middle = scaled.anchor
+        for stepper, y in zip(self._steppers, self._outputs, strict=True):
+            x = scaled.features.astype(stepper.dtype)
+            stepper.clear()
+            stepper.run(x, 0, x.shape[1], y)
+            middle = middle + self._gain * scaled.size * y
+        away = scaled.size * self._half_width
+        invert, nearest = self._scaling.invert, self._support.nearest
+        return nearest(invert(middle)), nearest(invert(middle - away)), nearest(invert(middle + away))
+
+    def panel(self, panel: Panel) -> Panel:
+        values = self._values[: self._end].copy()
+        return replace(panel, values=values, offsets=np.array([0, self._end]))
+
+
+class _Windows:
+    """The last values of several series, forecast as a batch."""
+
+    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
+        self._model, self._half_width = model, half_width
+        self._panel, self._pushed = panel, []  # type: ignore[var-annotated]
+        self._length = min(model.length, int(panel.lengths.max()))
+        series = len(panel)
+        at = panel.offsets[1:, None] + np.arange(-self._length, 0)
+        inside = at >= panel.offsets[:-1, None]
+        self._window = np.where(inside, panel.values[np.maximum(at, 0)], np.nan)
+        self._offsets = self._length * np.arange(series + 1)
+
+    def push(self, values: NDArray[np.float64]) -> None:
+        self._pushed.append(values)
+        self._window = np.concatenate([self._window[:, 1:], values[:, None]], axis=1)
+
+    def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        covariates = self._panel.covariates.take(np.zeros(0, np.int64)).spread(
+            np.zeros(0, np.int64), self._window.size
+        )
+        panel = replace(
+            self._panel, values=self._window.ravel(), offsets=self._offsets, covariates=covariates
+        )
+        predicted = self._model.predict(Cutoffs(panel, self._offsets[1:] - 1))
+        return predicted.values, *predicted.interval(self._half_width)
+
+    def panel(self, panel: Panel) -> Panel:
+        if not self._pushed:
+            return panel
+        later = np.stack(self._pushed, axis=1)
+        steps = later.shape[1]
+        offsets = panel.offsets + steps * np.arange(len(panel) + 1)
+        total = int(offsets[-1])
+        numbers = np.arange(total) - np.repeat(offsets[:-1], np.diff(offsets))
+        old = numbers < np.repeat(panel.lengths, np.diff(offsets))
+        values = np.empty(total)
+        values[old], values[~old] = panel.values, later.ravel()
+        covariates = panel.covariates.spread(np.flatnonzero(old), total)
+        return replace(panel, values=values, offsets=offsets, covariates=covariates)

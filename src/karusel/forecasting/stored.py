@@ -1,0 +1,157 @@
+"""Stored: what was fitted as the JSON fields and tensors of a model file, and back.
+
+Only the classes listed here are written and read, each as its fields, so that a file is data and nothing that
+runs. JSON has no tuples, no keys but text and no NaN: lists come back as tuples, dictionaries are lists of
+pairs, and what is no finite number in an array is marked beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import ModelFileError, UsageError
+from karusel.forecasting.containers import Columns
+from karusel.forecasting.correction import Correction
+from karusel.forecasting.covariates import Covariate, Covariates
+from karusel.forecasting.effects import Effects
+from karusel.forecasting.encoding import Code, Encoding
+from karusel.forecasting.features import Reader
+from karusel.forecasting.fitting import Fitted
+from karusel.forecasting.frames import FrameKind
+from karusel.forecasting.frequency import Frequency
+from karusel.forecasting.intervals import Calibration
+from karusel.forecasting.members import Ensemble, Member
+from karusel.forecasting.model import Model
+from karusel.forecasting.panel import Panel
+from karusel.forecasting.pooled import PooledModel
+from karusel.forecasting.prediction import Support
+from karusel.forecasting.scaling import Scaling
+from karusel.forecasting.verdict import Verdict
+from karusel.network import Sequential, fill
+
+__all__ = ["pack", "unpack"]
+
+_CLASSES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        *(Calibration, Code, Columns, Correction, Covariate, Covariates, Effects, Encoding, Ensemble, Fitted),
+        *(FrameKind, Frequency, Member, Model, Panel, PooledModel, Reader, Scaling, Support, Verdict),
+    )
+}
+_LONG = 64  # elements from which a list of plain values is kept as text in a tensor of its own
+_PLAIN = (str, int, float, bool, type(None))
+_TIMES = "datetime64[us]"
+
+
+def pack(value: Any, tensors: dict[str, NDArray[Any]]) -> Any:
+    """JSON for a value; its arrays and networks go into `tensors`.
+
+    Raises `UsageError` for an id or category that is no text, number or truth value.
+    """
+    if isinstance(value, np.generic) and not isinstance(value, np.datetime64):
+        value = value.item()
+    if isinstance(value, float) and not np.isfinite(value):
+        return {"float": str(value)}
+    if isinstance(value, _PLAIN):
+        return value
+    if isinstance(value, np.ndarray):
+        return _pack_array(value, tensors)
+    if isinstance(value, Sequential):
+        prefix = f"network{len(tensors)}"
+        tensors.update(
+            {f"{prefix}.{name}": np.asarray(a, np.float32) for name, a in value.parameters.items()}
+        )
+        return {"network": prefix, "config": value.get_config()}
+    if is_dataclass(value) and type(value).__name__ in _CLASSES:
+        return {
+            "is": type(value).__name__,
+            "with": {field.name: pack(getattr(value, field.name), tensors) for field in fields(value)},
+        }
+    if isinstance(value, (tuple, list)):
+        parts = [pack(one, tensors) for one in value]
+        if len(parts) < _LONG or not all(isinstance(part, _PLAIN) for part in parts):
+            return parts
+        text = np.frombuffer(json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass"), np.uint8)
+        return {"list": _keep(text, tensors)}
+    if isinstance(value, dict):
+        return {"pairs": [pack(tuple(value), tensors), pack(tuple(value.values()), tensors)]}
+    raise UsageError(
+        f"{value!r} cannot be saved: ids and categories in a model file must be text or numbers; convert the "
+        "column to text"
+    )
+
+
+def unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
+    """Undo `pack`. Raises `ModelFileError` for what no `pack` has made."""
+    try:
+        return _unpack(packed, tensors)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+        raise ModelFileError(f"describes no forecaster: {type(error).__name__}: {error}") from None
+
+
+def _unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
+    if isinstance(packed, list):
+        return tuple(_unpack(part, tensors) for part in packed)
+    if not isinstance(packed, dict):
+        return packed
+    if "is" in packed:
+        kind = _CLASSES[packed["is"]]
+        parts = packed["with"]
+        if set(parts) != {field.name for field in fields(kind)}:
+            raise ValueError(f"a {packed['is']} has other fields")
+        return kind(**{name: _unpack(part, tensors) for name, part in parts.items()})
+    if "network" in packed:
+        prefix = packed["network"] + "."
+        network = Sequential.from_config(packed["config"])
+        own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+        fill(network, own)
+        return network
+    if "list" in packed:
+        return tuple(json.loads(tensors[packed["list"]].tobytes().decode("utf-8", "surrogatepass")))
+    if "pairs" in packed:
+        names, values = (_unpack(part, tensors) for part in packed["pairs"])
+        return dict(zip(names, values, strict=True))
+    if "float" in packed:
+        return float(packed["float"])
+    return _unpack_array(packed, tensors)
+
+
+def _pack_array(array: NDArray[Any], tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    packed: dict[str, Any] = {"shape": list(array.shape), "type": str(array.dtype)}
+    if array.dtype == _TIMES:
+        array = array.astype(np.int64)
+    elif array.dtype == bool:
+        array = array.astype(np.uint8)
+    if array.size == 0:
+        return packed
+    if array.dtype.kind == "f":
+        odd = np.isnan(array) + 2 * np.isposinf(array) + 3 * np.isneginf(array)
+        if odd.any():
+            packed["odd"] = _keep(odd.astype(np.uint8), tensors)
+            array = np.where(odd == 0, array, 0.0).astype(array.dtype)
+    packed["array"] = _keep(array, tensors)
+    return packed
+
+
+def _unpack_array(packed: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    kind, shape = np.dtype(packed["type"]), tuple(packed["shape"])
+    if kind.kind not in "fiubM":
+        raise ValueError(f"arrays of {kind} are not kept")
+    if "array" not in packed:
+        return np.empty(shape, kind)
+    array = tensors[packed["array"]]
+    if "odd" in packed:
+        odd = tensors[packed["odd"]]
+        array = np.choose(odd, [array, np.nan, np.inf, -np.inf]).astype(array.dtype)
+    return array.astype(kind).reshape(shape)
+
+
+def _keep(array: NDArray[Any], tensors: dict[str, NDArray[Any]]) -> str:
+    name = f"array{len(tensors)}"
+    tensors[name] = array
+    return name
