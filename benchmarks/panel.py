@@ -1,6 +1,6 @@
-"""A panel of many series, fitted, backtested and forecast as one process: `panel.py --series 10000 --rows 200`.
+"""A panel of many series, fitted, backtested and forecast: `panel.py --series 10000 --rows 200`.
 
-Daily series with a week, a level that walks and noise, made from a seed. The naive row is the last week again.
+Daily series with a week, a level that walks and noise, made from a seed. The naive row is the last week.
 Prints errors on the 14 days held out, the time and the largest memory that the process took.
 """
 

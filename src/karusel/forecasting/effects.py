@@ -27,7 +27,7 @@ _PENALTIES = np.logspace(-6, 2, 17)  # as shares of the mean squared singular va
 _MOST_ROWS = 500_000  # of many, the latest
 _LEAST_ROWS = 8  # differences for each weight
 _LEAST_SHARE = 0.01  # of the differences' squares that x must explain beyond what chance would
-_FARTHEST = 8.0  # median absolute differences beyond which one is cut, so that no single one decides
+_FARTHEST = 8.0  # median absolute residuals beyond which one is cut
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def fit_effects(panel: Panel, encoding: Encoding, season_length: int) -> Effects
     best, most, relative = None, _LEAST_SHARE, False
     for log, u in forms:
         for lag in {1, season_length}:
-            found = _ridge(*_differences(panel, u, x, lag))
+            found = _robust_ridge(*_differences(panel, u, x, lag))
             if found is not None and found[0] > most:
                 most, best, relative = found[0], found[1], log
     if best is None:
@@ -104,12 +104,19 @@ def _differences(
     behind = np.repeat(panel.offsets[1:], panel.lengths)[rows] - rows
     if rows.size > _MOST_ROWS:
         rows = rows[np.argsort(behind, kind="stable")[:_MOST_ROWS]]
-    wanted = u[rows + lag] - u[rows]
-    if wanted.size:
-        middle = np.median(wanted)
-        far = _FARTHEST * (np.median(np.abs(wanted - middle)) + 1e-12 + 0.1 * np.std(wanted))
-        wanted = np.clip(wanted, middle - far, middle + far)
-    return x[rows + lag] - x[rows], wanted
+    return x[rows + lag] - x[rows], u[rows + lag] - u[rows]
+
+
+def _robust_ridge(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]] | None:
+    """As `_ridge`, with the residuals of a first fit cut, so that no single value decides."""
+    first = _ridge(x, y)
+    if first is None:
+        return None
+    fitted = (x - x.mean(0)) @ first[1]
+    rest = y - fitted
+    middle = float(np.median(rest))
+    far = _FARTHEST * float(np.median(np.abs(rest - middle)))
+    return first if far == 0 else _ridge(x, fitted + np.clip(rest, middle - far, middle + far))
 
 
 def _ridge(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]] | None:

@@ -15,7 +15,7 @@ from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import NETWORK, run_backtest
 from karusel.forecasting.containers import Columns, read
-from karusel.forecasting.fitting import Settings, fit
+from karusel.forecasting.fitting import Fitted, Settings, fit
 from karusel.forecasting.frames import FrameKind, future_frame, read_future
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
@@ -240,11 +240,11 @@ class Forecaster:
         `X_df` as `predict` takes it, or an array [S, h, F]; `panel` holds other series than those fitted.
         """
         panel = self._fitted_panel() if panel is None else panel
-        levels = check_levels(level)
-        for quantile in quantiles:
+        levels, wanted = check_levels(level), sorted({float(quantile) for quantile in quantiles})
+        for quantile in wanted:
             if not 0 < quantile < 1:
                 raise UsageError(f"a quantile is {quantile}; each must be a number between 0 and 1")
-        if (levels or quantiles) and self.calibration_ is None:
+        if (levels or wanted) and self.calibration_ is None:
             why = "the series are too short for one" if self.backtest else "it was switched off"
             raise UsageError(f"intervals need a backtest, but {why}; predict without level and quantiles")
         at = windows.last_cutoffs(panel)
@@ -254,7 +254,7 @@ class Forecaster:
             panel.future_times(self.h),
             predicted.values,
             {one: self._interval(predicted, one) for one in levels},
-            {one: self._quantile(predicted, one) for one in sorted(set(quantiles))},
+            {one: self._quantile(predicted, one) for one in wanted},
         )
 
     def predict(
@@ -422,6 +422,9 @@ class Forecaster:
             made = cls(**{name: unpack(header["settings"][name], tensors) for name in _SETTINGS})
             for name in _STORED:
                 setattr(made, name, unpack(header["fitted"][name], tensors))
+            for kind, value in ((Panel, made.panel_), (Fitted, made.model_), (Columns, made._columns)):
+                if not isinstance(value, kind):
+                    raise ModelFileError(f"has a {type(value).__name__} in place of a {kind.__name__}")
         except (ModelFileError, KeyError, TypeError) as fault:
             raise ModelFileError(f"model file {os.fspath(path)!r} {fault}") from None
         made.backtest_ = None

@@ -58,6 +58,11 @@ class Live:
     level
         Of the intervals, in percent.
 
+    Attributes
+    ----------
+    forecast
+        The last forecast; before the first value, that from the end of what was fitted.
+
     Examples
     --------
     >>> from karusel import Forecaster
@@ -89,13 +94,9 @@ class Live:
         kind: Any = _OneWindow if fast else _Windows
         self._series: _Series = kind(model, panel, half_width)
         self._single, self._positive = len(panel) == 1, model.log
-        self._numbers = {name: number for number, name in enumerate(panel.ids)}
-        self._next = self._series.forecast()
-
-    @property
-    def forecast(self) -> LiveForecast:
-        """The forecast after the last value, which was not outside of anything."""
-        return self._shaped(self._next, np.zeros(len(self._numbers), bool))
+        self._places = {name: number for number, name in enumerate(panel.ids)}
+        self._missing = math.nan if self._single else np.full(len(panel), np.nan)
+        self.forecast = self._forecast(False if self._single else np.zeros(len(panel), bool))
 
     def observe(self, t: Any, y: Any) -> LiveForecast:
         """Take the value at time `t`, None for the next step, and forecast from there.
@@ -107,14 +108,16 @@ class Live:
         """
         value = self._read(y)
         for _ in range(self._clock.absent(t)):
-            self._series.push(np.full_like(value, np.nan))
-            self._next = self._series.forecast()
-        _, low, high = self._next
-        with np.errstate(invalid="ignore"):
-            outside = (value < low[:, 0]) | (value > high[:, 0])
+            self._series.push(self._missing)
+            self._series.forecast()
+        outside = self._series.outside(value)
         self._series.push(value)
-        self._next = self._series.forecast()
-        return self._shaped(self._next, outside)
+        self.forecast = self._forecast(outside)
+        return self.forecast
+
+    def _forecast(self, outside: Any) -> LiveForecast:
+        values, low, high = self._series.forecast()
+        return LiveForecast(values, low, high, outside)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the forecaster with all values seen; `Forecaster.load(path).live()` goes on from there."""
@@ -123,42 +126,56 @@ class Live:
         kept.panel_ = self._series.panel(self._forecaster.panel_)
         kept.save(path)
 
-    def _read(self, y: Any) -> NDArray[np.float64]:
+    def _read(self, y: Any) -> Any:
+        """A number of one series, an array [S] of several; NaN where missing."""
+        value: Any
         if self._single and not isinstance(y, Mapping):
-            value = np.array([np.nan if y is None else y], np.float64)
-        elif isinstance(y, Mapping):
-            value = np.full(len(self._numbers), np.nan)
-            for name, one in y.items():
-                if name not in self._numbers:
-                    raise DataError(f'there is no series "{name}"; forecaster.update takes new ones')
-                value[self._numbers[name]] = np.nan if one is None else one
+            value = y if type(y) is float else self._number(y)
+            least, largest = value, value
         else:
-            value = np.array(y, np.float64)
-        if value.shape != (len(self._numbers),):
-            raise DataError(f"y must be one value for each of {len(self._numbers)} series, got {value.shape}")
-        if np.isinf(value).any():
-            raise DataError(
-                f"y is {value[np.isinf(value)][0]}; it must be finite, or None where it is missing"
-            )
-        if self._positive and np.any(value <= 0):
-            least = float(np.nanmin(value))
+            value = self._numbers_of(y)
+            known = value[np.isfinite(value) | np.isinf(value)]
+            least, largest = known.min(initial=np.inf), known.max(initial=-np.inf)
+            if not known.size:
+                return value
+        if least == -math.inf or largest == math.inf:
+            raise DataError("y is infinite; it must be finite, or None where it is missing")
+        if self._positive and least <= 0:
             raise DataError(
                 f"y is {least:g}, but all values were above 0 when fitted; fit anew with such values"
             )
         return value
 
-    def _shaped(self, made: tuple[NDArray[np.float64], ...], outside: NDArray[np.bool_]) -> LiveForecast:
-        values, low, high = made
-        if self._single:
-            return LiveForecast(values[0], low[0], high[0], bool(outside[0]))
-        return LiveForecast(values, low, high, outside)
+    def _number(self, y: Any) -> float:
+        if y is None:
+            return math.nan
+        number = np.asarray(y, np.float64)
+        if number.size != 1:
+            raise DataError(f"y must be one value for each of 1 series, got {number.shape}")
+        return float(number.ravel()[0])
+
+    def _numbers_of(self, y: Any) -> NDArray[np.float64]:
+        if not isinstance(y, Mapping):
+            values = np.array(y, np.float64)
+        else:
+            values = np.full(len(self._places), np.nan)
+            for name, one in y.items():
+                if name not in self._places:
+                    raise DataError(f'there is no series "{name}"; forecaster.update takes new ones')
+                values[self._places[name]] = np.nan if one is None else one
+        if values.shape != (len(self._places),):
+            raise DataError(f"y must be one value for each of {len(self._places)} series, got {values.shape}")
+        return values
 
 
 class _Series(Protocol):
-    """What forecasts, and keeps the values that it needs for that."""
+    """What forecasts, and keeps the values that it needs for that. A value is a number of one series or an
+    array [S] of several.
+    """
 
     def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None: ...
-    def push(self, values: NDArray[np.float64]) -> None: ...
+    def push(self, value: Any) -> None: ...
+    def outside(self, value: Any) -> Any: ...
     def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
     def panel(self, panel: Panel) -> Panel: ...
 
@@ -177,6 +194,12 @@ class _Clock:
         self._frequency: Frequency = panel.frequency
         self._like = panel.starts
         self._next: Any = panel.frequency.after(ends[0], 1)[0]
+        step = panel.frequency.step
+        self._step: Any = {  # None where steps differ in length
+            "integer": step,
+            "microsecond": np.timedelta64(step, "us"),
+            "day": np.timedelta64(step, "D"),
+        }.get(panel.frequency.unit)
 
     def absent(self, t: Any) -> int:
         """How many steps are missing before `t`; the step after it is the next one."""
@@ -195,7 +218,7 @@ class _Clock:
                 raise DataError(
                     f"{gap:,} steps are missing before {frequency.label(time)}; correct the time or fit anew"
                 )
-        self._next = frequency.at(time, np.asarray(1))[()]
+        self._next = frequency.at(time, np.asarray(1))[()] if self._step is None else time + self._step
         return gap
 
     def _read(self, t: Any) -> Any:
@@ -219,56 +242,60 @@ class _Clock:
 
 
 class _OneWindow:
-    """The window of one series, by products with matrices."""
+    """The window of one series, by a product with a matrix."""
 
     def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
         inner = model.model
         assert isinstance(inner, Model)
-        self._scaling, self._correction, self._support = inner.scaling, inner.correction, model.support
-        self._half_width = half_width[None, :]
-        horizon, length = inner.horizon, inner.length
-        parts = inner.scaling.linear(np.eye(length), horizon)
+        self._scaling, self._support = inner.scaling, model.support
+        horizon, self._length = inner.horizon, inner.length
+        away, level, anchor = inner.scaling.linear(np.eye(self._length), horizon)
+        parts = (away, level, np.diff(away, axis=1), anchor)
         self._matrix = np.ascontiguousarray(np.concatenate(parts, axis=1).T)
-        self._length = length
-        self._steppers = [network._stepper(1, inner.scaling.seen) for network in inner.correction.networks]
-        self._outputs = [np.empty((1, horizon), stepper.dtype) for stepper in self._steppers]
-        self._gain = inner.correction.share * inner.correction.unit / len(self._steppers)
-        self._begin, self._seen = len(panel.values), panel.values
-        self._values = np.empty(len(panel.values) + _ROOM)  # NaN where missing
-        self._values[: self._begin] = panel.values
-        self._u = np.empty_like(self._values)  # as the networks see them, gaps filled
-        self._end = self._begin
+        networks, seen = inner.correction.networks, inner.scaling.seen
+        self._steppers = [network._stepper(1, seen) for network in networks]
+        dtype = self._steppers[0].dtype
+        self._x, self._y = np.zeros((1, seen, 2), dtype), np.empty((len(networks), horizon), dtype)
+        self._gain = inner.correction.share * inner.correction.unit / len(networks)
+        self._away = np.stack([np.zeros(horizon), -half_width, half_width])  # middle, low, high
+        self._end = len(panel.values)
+        self._values = np.concatenate([panel.values, np.empty(_ROOM)])  # NaN where missing
         with np.errstate(invalid="ignore"):
-            whole = inner.scaling.transform(panel.values)
-        for k, u in enumerate(whole):
-            self._u[k] = u if np.isfinite(u) else self._u[k - 1]
+            self._u = inner.scaling.transform(self._values)  # gaps filled
+        for k in np.flatnonzero(np.isnan(self._u[: self._end])):
+            self._u[k] = self._u[k - 1]
 
-    def push(self, values: NDArray[np.float64]) -> None:
+    def push(self, value: float) -> None:
         if self._end == len(self._values):
             self._values = np.concatenate([self._values, np.empty(self._end)])
             self._u = np.concatenate([self._u, np.empty(self._end)])
-        value = float(values[0])
         self._values[self._end] = value
-        u = math.log(value) if self._scaling.log else value
-        self._u[self._end] = u if u == u else self._u[self._end - 1]
+        if value != value:
+            self._u[self._end] = self._u[self._end - 1]
+        else:
+            self._u[self._end] = math.log(value) if self._scaling.log else value
         self._end += 1
 
+    def outside(self, value: float) -> bool:
+        return bool(value < self._made[1, 0] or value > self._made[2, 0])
+
     def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        linear = self._matrix @ self._u[self._end - self._length : self._end]
-        linear = linear[None, :]
-        length = self._length
-        scaled = self._scaling.finish(
-            linear[:, :length], linear[:, length : length + 1], linear[:, length + 1 :]
-        )
-        middle = scaled.anchor
-        for stepper, y in zip(self._steppers, self._outputs, strict=True):
-            x = scaled.features.astype(stepper.dtype)
+        length, x, seen = self._length, self._x, self._x.shape[1]
+        linear = self._matrix @ self._u[self._end - length : self._end]
+        away, anchor = linear[:length], linear[2 * length :]
+        size = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1)
+        if size == 0:
+            size = float(self._scaling.size(away[None], linear[None, length : length + 1])[0, 0])
+        away = self._scaling.cut(away / size)
+        x[0, :, 0] = away[-seen:]
+        first = seen - min(seen, length - 1)
+        x[0, first:, 1] = away[length - seen + first :] - away[length - seen + first - 1 : -1]
+        for stepper, y in zip(self._steppers, self._y, strict=True):
             stepper.clear()
-            stepper.run(x, 0, x.shape[1], y)
-            middle = middle + self._gain * scaled.size * y
-        away = scaled.size * self._half_width
-        invert, nearest = self._scaling.invert, self._support.nearest
-        return nearest(invert(middle)), nearest(invert(middle - away)), nearest(invert(middle + away))
+            stepper.run(x, 0, seen, y)
+        middle = anchor + (size * self._gain) * np.add.reduce(self._y, axis=0, dtype=np.float64)
+        self._made = self._support.nearest(self._scaling.invert(middle + size * self._away))
+        return self._made[0], self._made[1], self._made[2]
 
     def panel(self, panel: Panel) -> Panel:
         values = self._values[: self._end].copy()
@@ -280,7 +307,8 @@ class _Windows:
 
     def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
         self._model, self._half_width = model, half_width
-        self._panel, self._pushed = panel, []  # type: ignore[var-annotated]
+        self._panel = panel
+        self._pushed: list[NDArray[np.float64]] = []
         self._length = min(model.length, int(panel.lengths.max()))
         series = len(panel)
         at = panel.offsets[1:, None] + np.arange(-self._length, 0)
@@ -288,9 +316,16 @@ class _Windows:
         self._window = np.where(inside, panel.values[np.maximum(at, 0)], np.nan)
         self._offsets = self._length * np.arange(series + 1)
 
-    def push(self, values: NDArray[np.float64]) -> None:
+    def push(self, value: Any) -> None:
+        values = np.broadcast_to(np.asarray(value, np.float64), len(self._panel)).copy()
         self._pushed.append(values)
         self._window = np.concatenate([self._window[:, 1:], values[:, None]], axis=1)
+
+    def outside(self, value: Any) -> Any:
+        low, high = (one[..., 0] for one in self._made[1:])
+        with np.errstate(invalid="ignore"):
+            beyond = (value < low) | (value > high)
+        return bool(beyond) if len(self._panel) == 1 else beyond
 
     def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         covariates = self._panel.covariates.take(np.zeros(0, np.int64)).spread(
@@ -300,7 +335,9 @@ class _Windows:
             self._panel, values=self._window.ravel(), offsets=self._offsets, covariates=covariates
         )
         predicted = self._model.predict(Cutoffs(panel, self._offsets[1:] - 1))
-        return predicted.values, *predicted.interval(self._half_width)
+        made = (predicted.values, *predicted.interval(self._half_width))
+        self._made = made if len(panel) > 1 else tuple(one[0] for one in made)
+        return self._made
 
     def panel(self, panel: Panel) -> Panel:
         if not self._pushed:

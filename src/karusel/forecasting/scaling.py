@@ -82,16 +82,25 @@ class Scaling(Units):
         self, away: NDArray[np.float64], level: NDArray[np.float64], anchor: NDArray[np.float64]
     ) -> Scaled:
         """Windows from their `linear` parts."""
-        steps = np.abs(away[:, 1:] - away[:, :-1])
-        size = np.add.reduce(steps, axis=1, keepdims=True) / steps.shape[1]
-        if not size.all():
-            size = np.where(size > 0, size, np.where(level != 0, 1e-3 * np.abs(level), 1.0))
-        away = np.minimum(np.maximum(away / size, -_LARGEST_INPUT), _LARGEST_INPUT)
+        size = self.size(away, level)
+        away = self.cut(away / size)
         features = np.zeros((len(away), self.seen, 2))
         features[:, :, 0] = away[:, -self.seen :]
         first = max(1, self.length - self.seen)
         features[:, self.seen - (self.length - first) :, 1] = away[:, first:] - away[:, first - 1 : -1]
         return Scaled(features, anchor, size)
+
+    def size(self, away: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The size d [n, 1]; of a window without change a thousandth of its level."""
+        steps = np.abs(away[:, 1:] - away[:, :-1])
+        size = np.add.reduce(steps, axis=1, keepdims=True) / steps.shape[1]
+        if size.all():
+            return np.asarray(size)
+        return np.where(size > 0, size, np.where(level != 0, 1e-3 * np.abs(level), 1.0))
+
+    def cut(self, away: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(u - s - l) / d, cut where it is so far away that it says no more."""
+        return np.asarray(np.minimum(np.maximum(away, -_LARGEST_INPUT), _LARGEST_INPUT))
 
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         m = self.season_length
