@@ -19,6 +19,7 @@ from karusel import (
     Embedding,
     Huber,
     LayerNorm,
+    Pool,
     Pinball,
     Sequential,
 )
@@ -48,6 +49,7 @@ def lstm_networks(draw: st.DrawFn) -> dict[str, Any]:
             "dropout": draw(st.sampled_from([0.0, 0.4])),
             "initial_state": draw(st.sampled_from(["zeros", "learned", "given"])),
         },
+        "pool": draw(st.booleans()),
         "loss": draw(st.sampled_from(["mse", "huber", "pinball"])),
         "inputs": draw(st.integers(1, 5)),
         "lengths": draw(st.lists(st.integers(1, 11), min_size=1, max_size=40)),
@@ -63,7 +65,8 @@ def make_layers(case: dict[str, Any]) -> list[Any]:
         "norm": [LayerNorm()],
         "same": [Dense(case["width"])],
     }[case["first"]]
-    return [*first, LSTM(**case["lstm"]), Dropout(0.2), Dense(6)]
+    pool = [Pool()] if case["pool"] and case["lstm"]["return_sequences"] else []
+    return [*first, LSTM(**case["lstm"]), Dropout(0.2), *pool, Dense(6)]
 
 
 def make_data(case: dict[str, Any]) -> tuple[list[Any], Any, dict[str, Any]]:
@@ -71,7 +74,7 @@ def make_data(case: dict[str, Any]) -> tuple[list[Any], Any, dict[str, Any]]:
     n = len(case["lengths"])
     X = [random.normal(size=(t, case["inputs"])) for t in case["lengths"]]
     width = 2 if case["loss"] == "pinball" else 6
-    if case["lstm"]["return_sequences"]:
+    if case["lstm"]["return_sequences"] and not case["pool"]:
         y: Any = [random.normal(size=(t, width)) for t in case["lengths"]]
     else:
         y = random.normal(size=(n, width))

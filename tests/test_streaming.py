@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import karusel
 from compare import assert_close, assert_same_bits
-from karusel import LSTM, Dense, Embedding, LayerNorm, Sequential, streaming
+from karusel import LSTM, Dense, Embedding, LayerNorm, Pool, Sequential, streaming
 from networks import EXECUTORS
 
 pytestmark = pytest.mark.parametrize("executor", EXECUTORS)
@@ -187,6 +187,13 @@ def test_what_needs_the_future_does_not_stream(executor: str, direction: str) ->
     net = Sequential([LSTM(4, direction=direction, return_sequences=True)], executor=executor)
     net.build(input_shape=(None, 3))
     with pytest.raises(karusel.errors.UsageError, match=direction):
+        net.stream()
+
+
+def test_a_stream_does_not_pool(executor: str) -> None:
+    net = Sequential([LSTM(4, return_sequences=True), Pool("mean")], executor=executor)
+    net.build(input_shape=(None, 3))
+    with pytest.raises(karusel.errors.UsageError, match="cannot pool"):
         net.stream()
 
 

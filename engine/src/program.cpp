@@ -36,6 +36,10 @@ const std::map<std::string, Signature>& signatures() {
       {"broadcast_backward", {Kernel::broadcast_backward, 2, 0}},
       {"last_forward", {Kernel::last_forward, 2, 1}},
       {"last_backward", {Kernel::last_backward, 2, 2}},
+      {"mean_forward", {Kernel::mean_forward, 2, 0}},
+      {"mean_backward", {Kernel::mean_backward, 2, 1}},
+      {"max_forward", {Kernel::max_forward, 3, 0}},
+      {"max_backward", {Kernel::max_backward, 3, 1}},
       {"squared_loss", {Kernel::squared_loss, 4, 0}},
       {"absolute_loss", {Kernel::absolute_loss, 4, 0}},
       {"huber_loss", {Kernel::huber_loss, 4, 1}},
@@ -229,6 +233,10 @@ double Program::run(const Frame& frame, const Call& call) const {
     case Kernel::broadcast_backward: k.broadcast_backward({m(0), m(1)}); return 0;
     case Kernel::last_forward: k.last_forward(packing, {m(0), m(1), flag(0)}); return 0;
     case Kernel::last_backward: k.last_backward(packing, {m(0), m(1), flag(0), flag(1)}); return 0;
+    case Kernel::mean_forward: k.mean_forward(packing, {m(0), m(1)}); return 0;
+    case Kernel::mean_backward: k.mean_backward(packing, {m(0), m(1), flag(0)}); return 0;
+    case Kernel::max_forward: k.max_forward(packing, {m(0), m(1), m(2)}); return 0;
+    case Kernel::max_backward: k.max_backward(packing, {m(0), m(1), m(2), flag(0)}); return 0;
     case Kernel::squared_loss: return loss(LossKind::squared);
     case Kernel::absolute_loss: return loss(LossKind::absolute);
     case Kernel::huber_loss: return loss(LossKind::huber);

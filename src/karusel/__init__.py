@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from karusel.layers import Dropout as Dropout
     from karusel.layers import Embedding as Embedding
     from karusel.layers import LayerNorm as LayerNorm
+    from karusel.layers import Pool as Pool
     from karusel.losses import AbsoluteError as AbsoluteError
     from karusel.losses import BinaryCrossEntropy as BinaryCrossEntropy
     from karusel.losses import Huber as Huber
@@ -57,7 +58,7 @@ _MODULES = {
         "UsageError",
     ),
     "karusel.forecasting.forecaster": ("Forecaster",),
-    "karusel.layers": ("LSTM", "Activation", "Dense", "Dropout", "Embedding", "LayerNorm"),
+    "karusel.layers": ("LSTM", "Activation", "Dense", "Dropout", "Embedding", "LayerNorm", "Pool"),
     "karusel.losses": (
         "AbsoluteError",
         "BinaryCrossEntropy",

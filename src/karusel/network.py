@@ -24,7 +24,7 @@ from karusel.batches import (
     read_sequences,
 )
 from karusel.errors import DataError, ModelFileError, UsageError
-from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm
+from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Pool
 from karusel.layers.base import Shape
 from karusel.losses import Loss, get_loss
 from karusel.optimizers import Adam, get_optimizer
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Sequential", "load"]
 
 LAYERS: dict[str, Callable[..., Layer]] = {
-    layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm)
+    layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm, Pool)
 }
 
 

@@ -358,6 +358,33 @@ def last_backward(packing: Packing, *, dy: Array, dx: Array, reverse: float, acc
     dx[packing.last(bool(reverse))] += dy
 
 
+def mean_forward(packing: Packing, *, x: Array, y: Array) -> None:
+    """y_j = sum_t x_tj / T."""
+    y[:] = 0
+    for t, n in enumerate(packing.active):
+        y[:n] += x[packing.lines(t, 0, int(n))]
+    y /= packing.length[:, None]
+
+
+def mean_backward(packing: Packing, *, dy: Array, dx: Array, accumulate: float) -> None:
+    for t, n in enumerate(packing.active):
+        _write(dx[packing.lines(t, 0, int(n))], dy[:n] / packing.length[:n, None], accumulate)
+
+
+def max_forward(packing: Packing, *, x: Array, y: Array, at: Array) -> None:
+    """y_j = max_t x_tj; `at` is the first t that has it."""
+    y[:], at[:] = -np.inf, 0
+    for t, n in enumerate(packing.active):
+        line = x[packing.lines(t, 0, int(n))]
+        at[:n] = np.where(line > y[:n], t, at[:n])
+        y[:n] = np.maximum(line, y[:n])
+
+
+def max_backward(packing: Packing, *, dy: Array, at: Array, dx: Array, accumulate: float) -> None:
+    for t, n in enumerate(packing.active):
+        _write(dx[packing.lines(t, 0, int(n))], np.where(at[:n] == t, dy[:n], 0.0), accumulate)
+
+
 # Losses return sum_r w_r sum_o l(y, target), not divided, and write dy = scale w dl/dy. Lines of weight
 # zero are left out, whatever their target.
 
@@ -493,6 +520,10 @@ KERNEL_FUNCTIONS = {
         broadcast_backward,
         last_forward,
         last_backward,
+        mean_forward,
+        mean_backward,
+        max_forward,
+        max_backward,
         squared_loss,
         absolute_loss,
         huber_loss,

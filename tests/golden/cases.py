@@ -158,6 +158,18 @@ GRADIENT_CASES: dict[str, Case] = {
         (3, 7, 4),
         {"ragged"},
     ),
+    "pool": (
+        [lstm(6, direction="bidirectional", **ALL), ("Pool", {"functions": ["max", "mean"]}), dense(3)],
+        SQUARED,
+        (5, 9, 4),
+        {"ragged", "weighted"},
+    ),
+    "pool_mean": (
+        [dense(7), ("Pool", {"functions": ["mean"]}), ("LayerNorm", {}), dense(2)],
+        SQUARED,
+        (4, 6, 3),
+        {"ragged"},
+    ),
     "dense_stack": (
         [
             dense(6, activation="tanh"),

@@ -200,9 +200,21 @@ def forward(
             x = F.layer_norm(x, (x.shape[-1],), gain, bias, options.get("epsilon", 1e-5))
         elif kind == "Activation":
             x = ACTIVATIONS[options["function"]](x)
+        elif kind == "Pool":
+            x = pool(options["functions"], x, lengths)
         else:
             raise ValueError(f"no layer {kind!r}")
     return x
+
+
+def pool(functions: list[str], x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """The mean and the largest of the steps that each row has, side by side as asked for."""
+    if lengths is None:
+        lengths = torch.full((x.shape[0],), x.shape[1])
+    there = (torch.arange(x.shape[1]) < lengths[:, None])[..., None]
+    mean = (x * there).sum(1) / lengths[:, None]
+    largest = x.masked_fill(~there, -torch.inf).max(1).values
+    return torch.cat([{"mean": mean, "max": largest}[name] for name in functions], dim=-1)
 
 
 # --- losses ---------------------------------------------------------------------------------------
@@ -288,6 +300,8 @@ def draw_parameters(spec: dict[str, Any], width: int, random: np.random.Generato
             width = options["units"]
             if options.get("use_bias", True):
                 draw(f"dense_{number}.b", width, scale=0.5)
+        elif kind == "Pool":
+            width *= len(options["functions"])
         elif kind == "LayerNorm":
             draw(f"layernorm_{number}.gain", width, scale=0.3, shift=1.0)
             draw(f"layernorm_{number}.bias", width, scale=0.3)
@@ -319,7 +333,10 @@ def draw_inputs(
     else:
         inputs["X"] = random.standard_normal((rows, steps, width)).astype(np.float32)
         inputs["X"][padding] = 77.0
-    sequence = all(options.get("return_sequences") for kind, options in spec["layers"] if kind == "LSTM")
+    sequence = all(
+        options.get("return_sequences") if kind == "LSTM" else kind != "Pool"
+        for kind, options in spec["layers"]
+    )
     outputs = [o.get("units") or o.get("hidden_size") for k, o in spec["layers"] if k in ("Dense", "LSTM")][
         -1
     ]

@@ -182,6 +182,32 @@ struct LastBackward {
   bool accumulate = false;
 };
 
+// y[r] = the mean of x over row r's steps, or the largest of each number; `at` keeps its step, the first one.
+// Backward: every step gets its share of dy, or the step that was kept all of it.
+struct MeanForward {
+  Matrix x;  // [N, W]
+  Matrix y;  // out [B, W]
+};
+
+struct MeanBackward {
+  Matrix dy;  // [B, W]
+  Matrix dx;  // out [N, W]
+  bool accumulate = false;
+};
+
+struct MaxForward {
+  Matrix x;   // [N, W]
+  Matrix y;   // out [B, W]
+  Matrix at;  // out [B, W]
+};
+
+struct MaxBackward {
+  Matrix dy;  // [B, W]
+  Matrix at;  // [B, W]
+  Matrix dx;  // out [N, W]
+  bool accumulate = false;
+};
+
 // Losses. All return sum_ro w_ro l(y_ro, target_ro), not yet divided, and write
 // dy = scale · w_ro · dl/dy when dy is wanted. w_ro = w_r when there is one weight per line. What has
 // weight 0 is skipped: its target is never read, its gradient is zero.
@@ -247,6 +273,10 @@ struct Kernels {
   void (*broadcast_backward)(const BroadcastBackward&);
   void (*last_forward)(const Packing&, const LastForward&);
   void (*last_backward)(const Packing&, const LastBackward&);
+  void (*mean_forward)(const Packing&, const MeanForward&);
+  void (*mean_backward)(const Packing&, const MeanBackward&);
+  void (*max_forward)(const Packing&, const MaxForward&);
+  void (*max_backward)(const Packing&, const MaxBackward&);
   double (*loss)(const Loss&);
   double (*softmax_loss)(const SoftmaxLoss&);
 

@@ -7,5 +7,6 @@ from karusel.layers.dropout import Dropout
 from karusel.layers.embedding import Embedding
 from karusel.layers.layer_norm import LayerNorm
 from karusel.layers.lstm import LSTM
+from karusel.layers.pool import Pool
 
-__all__ = ["LSTM", "Activation", "Dense", "Dropout", "Embedding", "Layer", "LayerNorm"]
+__all__ = ["LSTM", "Activation", "Dense", "Dropout", "Embedding", "Layer", "LayerNorm", "Pool"]
