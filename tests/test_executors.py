@@ -19,8 +19,8 @@ from karusel import (
     Embedding,
     Huber,
     LayerNorm,
-    Pool,
     Pinball,
+    Pool,
     Sequential,
 )
 
