@@ -1,0 +1,183 @@
+"""Classifier: series, texts and images; probabilities; what it refuses; its file."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.tasks import Classifier
+from karusel.tasks.sequences import Images, Series, Texts, reader_of
+
+SMALL = {"hidden_size": 12, "embedding_size": 8, "epochs": 20}
+
+
+def waves(n: int, seed: int) -> tuple[list[np.ndarray], list[str]]:
+    """Two numbers a step: a fast or a slow wave, of any length, and noise."""
+    random = np.random.default_rng(seed)
+    X, y = [], []
+    for k in range(n):
+        t = np.arange(random.integers(12, 40))
+        label = ("fast", "slow", "still")[k % 3]
+        speed = {"fast": 1.2, "slow": 0.3, "still": 0.0}[label]
+        wave = np.sin(speed * t + random.uniform(0, 6)) + 0.1 * random.normal(size=t.size)
+        X.append(np.stack([100 + 5 * wave, random.normal(size=t.size)], axis=1))
+        y.append(label)
+    return X, y
+
+
+def sentences(n: int, seed: int) -> tuple[list[str], np.ndarray]:
+    random = np.random.default_rng(seed)
+    good, bad = ["fine", "good", "lovely", "great"], ["bad", "dull", "poor", "awful"]
+    filler = ["the", "film", "was", "a", "very", "plot", "with", "and", "of", "actors"]
+    y = random.integers(0, 2, n)
+    texts = []
+    for label in y:
+        words = list(random.choice(filler, random.integers(3, 12)))
+        words.insert(random.integers(0, len(words)), str(random.choice(good if label else bad)))
+        texts.append(" ".join(words).capitalize() + ".")
+    return texts, y
+
+
+def bars(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images of 8 x 12 pixels with one bar, upright or lying."""
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 2, n)
+    X = random.integers(0, 60, (n, 8, 12)).astype(np.uint8)
+    for image, upright in zip(X, y, strict=True):
+        at = random.integers(0, 8)
+        if upright:
+            image[:, at] = 250
+        else:
+            image[at] = 250
+    return X, y
+
+
+@pytest.fixture(scope="module")
+def labelled() -> Classifier:
+    return Classifier(**SMALL).fit(*waves(400, 0))
+
+
+def test_series_of_any_lengths(labelled):
+    X, y = waves(90, 1)
+    assert labelled.classes_.tolist() == ["fast", "slow", "still"]
+    assert labelled.score(X, y) > 0.95
+    probability = labelled.predict_proba(X)
+    assert probability.shape == (90, 3)
+    np.testing.assert_allclose(probability.sum(1), 1)
+    assert (labelled.classes_[probability.argmax(1)] == labelled.predict(X)).all()
+
+
+def test_texts_by_words_and_by_characters():
+    X, y = sentences(240, 0)
+    for unit in ("words", "characters"):
+        model = Classifier(unit=unit, **{**SMALL, "epochs": 20}).fit(X, y)
+        assert model.score(*sentences(100, 1)) > (0.95 if unit == "words" else 0.8)
+
+
+@pytest.mark.parametrize("sweep", ["patches", "rows", "pixels"])
+def test_images_are_read_as_sequences(sweep):
+    model = Classifier(kind="images", sweep=sweep, **{**SMALL, "epochs": 15}).fit(*bars(200, 0))
+    assert model.score(*bars(100, 1)) > 0.9
+
+
+def test_patches_lie_row_by_row():
+    image = np.arange(48.0).reshape(1, 6, 8)
+    reader = Images("patches", 2).fit(image)
+    (got,) = reader.read(image)
+    assert got.shape == (12, 4)
+    assert reader.columns == 4
+    np.testing.assert_array_equal(got[0] + 0.5, [0, 1, 8, 9])
+    np.testing.assert_array_equal(got[5] + 0.5, [18, 19, 26, 27])
+
+
+def test_words_and_characters_that_are_rare_are_unknown():
+    reader = Texts("words").fit(["A dog, a cat.", "a dog!", "the DOG"])
+    assert reader.known == ("a", "dog")
+    np.testing.assert_array_equal(reader.read(["dog a bird"])[0], [2, 1, 0])
+    assert Texts("characters", least=1).fit(["ab"]).symbols == 3
+
+
+def test_numbers_are_centred_by_the_training_data():
+    reader = Series().fit([[[1.0, 5.0], [3.0, 5.0]], [[5.0, 5.0]]])
+    np.testing.assert_allclose(reader.read([[[3.0, 6.0]]])[0], [[0.0, 1.0]])
+
+
+def test_held_out_probabilities_are_calibrated():
+    random = np.random.default_rng(3)
+    y = random.integers(0, 2, 400)
+    noisy = np.where(random.random(400) < 0.25, 1 - y, y)  # a quarter of the labels are wrong
+    X = [np.full(6, float(label)) + 0.1 * random.normal(size=6) for label in y]
+    model = Classifier(**SMALL).fit(X, noisy)
+    assert 0.6 < model.predict_proba(X).max(1).mean() < 0.85
+
+
+def test_a_rare_label_counts_as_much_when_balanced():
+    random = np.random.default_rng(0)
+    y = (random.random(400) < 0.08).astype(int)
+    X = [(0.8 * label + random.normal(size=(4, 1))) for label in y]
+    found = [
+        Classifier(class_weight=weight, **SMALL).fit(X, y).predict(X).mean() for weight in (None, "balanced")
+    ]
+    assert found[1] > 2 * found[0]
+    assert found[1] > 0.15
+
+
+def test_the_same_seed_gives_the_same_bits():
+    X, y = waves(60, 0)
+    one, two = (
+        Classifier(n_jobs=jobs, **{**SMALL, "epochs": 3}).fit(X, y).predict_proba(X) for jobs in (1, 2)
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_a_saved_classifier_gives_the_same_answers(tmp_path, labelled):
+    texts = Classifier(**{**SMALL, "epochs": 2}).fit(*sentences(40, 0))
+    images = Classifier(kind="images", **{**SMALL, "epochs": 2}).fit(*bars(40, 0))
+    for model, data in ((labelled, waves(9, 5)), (texts, sentences(9, 5)), (images, bars(9, 5))):
+        model.save(tmp_path / "m.karusel")
+        again = Classifier.load(tmp_path / "m.karusel")
+        np.testing.assert_array_equal(again.predict_proba(data[0]), model.predict_proba(data[0]))
+        assert (again.predict(data[0]) == model.predict(data[0])).all()
+        assert again.hidden_size == model.hidden_size
+        assert reader_of(model.reader_.config()) == model.reader_
+    data = (tmp_path / "m.karusel").read_bytes()
+    (tmp_path / "m.karusel").write_bytes(data[:-3])
+    with pytest.raises(ModelFileError, match="truncated"):
+        Classifier.load(tmp_path / "m.karusel")
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "words"),
+    [
+        (["", "a a"], [0, 1], "text 0 is empty"),
+        (["a a", b"b"], [0, 1], "text 1 is bytes, not text"),
+        ([[1.0], [2.0]], ["a", "a"], "all labels are 'a'"),
+        ([[1.0], [2.0]], [0, 1, 1], "2 examples and 3 labels"),
+        ([[1.0], [np.nan]], [0, 1], "series 1, step 0 holds NaN"),
+        ([[[1.0, 2.0]], [[1.0]]], [0, 1], "series 1 has 1 numbers a step, the others have 2"),
+        ([[1.0], []], [0, 1], "series 1 has shape"),
+        ([[1.0], [2.0]], [0.5, 1.0], "labels are float64"),
+        ([[1.0], [2.0]], [0, 1], "every label has a single example"),
+        ([], [], "labels must be one for each example"),
+    ],
+)
+def test_bad_data_is_refused(X, y, words):
+    with pytest.raises(DataError, match=words):
+        Classifier(**SMALL).fit(X, y)
+
+
+def test_what_does_not_fit_what_was_fitted_is_refused(labelled):
+    with pytest.raises(DataError, match="label 'loud' was not there in training"):
+        labelled.score(waves(1, 0)[0], ["loud"])
+    with pytest.raises(DataError, match="3 numbers a step, the others have 2"):
+        labelled.predict([np.zeros((4, 3))])
+    images = Classifier(kind="images", **{**SMALL, "epochs": 1}).fit(*bars(20, 0))
+    with pytest.raises(DataError, match="8 x 8 pixels, but 8 x 12 when fitted"):
+        images.predict(np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(UsageError, match="cannot be cut into patches of 5 x 5"):
+        Classifier(kind="images", patch=5).fit(*bars(20, 0))
+    with pytest.raises(UsageError, match="not fitted"):
+        Classifier().predict([[1.0]])
+    with pytest.raises(UsageError, match="kind is 'sounds'"):
+        Classifier(kind="sounds").fit([[1.0]], [1])
