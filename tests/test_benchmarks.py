@@ -189,7 +189,17 @@ def test_rounds_of_different_outputs_are_refused() -> None:
 def test_every_benchmark_is_listed_and_has_its_place() -> None:
     done = subprocess.run([ROOT / "dev", "bench", "--list"], capture_output=True, text=True, check=True)
     listed = dict(re.findall(r"^(\w+) +(\S.*)$", done.stdout, re.MULTILINE))
-    assert set(listed) == {*suite.NAMES, "suite", "closure", "datapath", "m4", "monash", "nn5", "panel"}
+    assert set(listed) == {
+        *suite.NAMES,
+        "suite",
+        "closure",
+        "datapath",
+        "m4",
+        "monash",
+        "nn5",
+        "panel",
+        "tasks",
+    }
     for name in suite.NAMES:
         assert f"`./dev bench {name}`" in listed[name]
         assert f"<!-- {name}:start -->" in results.PAGE.read_text()
