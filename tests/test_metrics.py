@@ -69,6 +69,37 @@ def test_the_median_quantile_loss_is_the_absolute_error():
     assert value == pytest.approx(metrics.mae(TRUTH, FORECAST) / np.mean(TRUTH))
 
 
+@settings(max_examples=60, deadline=None)
+@given(PAIRS, st.lists(st.booleans(), min_size=30, max_size=30))
+def test_a_missing_truth_is_left_out(pairs, missing):
+    truth, forecast = (np.array(part) for part in zip(*pairs, strict=True))
+    kept = ~np.array(missing[: truth.size])
+    gaps = np.where(kept, truth, np.nan)
+    bounds = (np.minimum(truth, forecast) - 1, forecast)
+    measures = {
+        "mae": lambda y, rows: metrics.mae(y[rows], forecast[rows]),
+        "rmse": lambda y, rows: metrics.rmse(y[rows], forecast[rows]),
+        "smape": lambda y, rows: metrics.smape(y[rows], forecast[rows]),
+        "wql": lambda y, rows: metrics.weighted_quantile_loss(y[rows], forecast[rows][:, None], [0.3]),
+        "coverage": lambda y, rows: metrics.coverage(y[rows], bounds[0][rows], bounds[1][rows]),
+    }
+    for name, measure in measures.items():
+        got = measure(gaps, slice(None))
+        if kept.any():
+            np.testing.assert_allclose(got, measure(truth, kept), err_msg=name)
+        else:
+            assert math.isnan(got)
+
+
+def test_a_missing_forecast_is_not_left_out():
+    assert math.isnan(metrics.mae([1.0, 2.0], [1.0, np.nan]))
+
+
+def test_a_scale_is_taken_over_known_pairs():
+    assert metrics.naive_scale([1, np.nan, 4, 4, 2], 2) == 2.5  # |4 - 1| and |2 - 4|
+    assert math.isnan(metrics.naive_scale([1.0, np.nan, 3.0, np.nan], 1))
+
+
 def test_an_unknown_scale_is_no_number():
     assert math.isnan(metrics.mase(TRUTH, FORECAST, [5.0, 5.0, 5.0]))
     assert math.isnan(metrics.naive_scale([1.0, 2.0], 2))

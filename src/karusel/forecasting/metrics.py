@@ -1,7 +1,7 @@
 """Measures of a forecast's error. Lower is better everywhere except for `coverage`.
 
-`truth` and `forecast` are arrays of one shape; the mean goes over all their elements. Units are the data's
-own unless said otherwise.
+`truth` and `forecast` are arrays of one shape; the mean goes over all elements whose truth is known, NaN
+being a missing one, and is NaN when there are none. Units are the data's own unless said otherwise.
 """
 
 from __future__ import annotations
@@ -13,28 +13,45 @@ from numpy.typing import ArrayLike, NDArray
 
 from karusel.errors import DataError, UsageError
 
-__all__ = ["coverage", "mae", "mase", "naive_scale", "rmse", "smape", "weighted_quantile_loss"]
+__all__ = [
+    "coverage",
+    "mae",
+    "mase",
+    "naive_scale",
+    "quantile_losses",
+    "rmse",
+    "smape",
+    "smape_terms",
+    "weighted_quantile_loss",
+]
 
 
-def _pair(truth: ArrayLike, forecast: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    y, f = np.asarray(truth, np.float64), np.asarray(forecast, np.float64)
-    if y.shape != f.shape:
-        raise DataError(f"truth has shape {y.shape} and forecast {f.shape}; they must be equal")
+def _known(truth: ArrayLike, *others: ArrayLike) -> list[NDArray[np.float64]]:
+    """The known elements of the truth [n], and the same ones of arrays of its shape."""
+    y, *rest = (np.asarray(one, np.float64) for one in (truth, *others))
+    for other in rest:
+        if y.shape != other.shape:
+            raise DataError(f"truth has shape {y.shape} and forecast {other.shape}; they must be equal")
     if y.size == 0:
         raise DataError("truth and forecast are empty; at least one value is needed")
-    return y, f
+    known = ~np.isnan(y)
+    return [y[known], *(other[known] for other in rest)]
+
+
+def _mean(terms: NDArray[np.float64]) -> float:
+    return float(np.mean(terms)) if terms.size else float("nan")
 
 
 def mae(truth: ArrayLike, forecast: ArrayLike) -> float:
     """Mean absolute error, mean |y - f|."""
-    y, f = _pair(truth, forecast)
-    return float(np.mean(np.abs(y - f)))
+    y, f = _known(truth, forecast)
+    return _mean(np.abs(y - f))
 
 
 def rmse(truth: ArrayLike, forecast: ArrayLike) -> float:
     """Root of the mean squared error, sqrt(mean (y - f)^2)."""
-    y, f = _pair(truth, forecast)
-    return float(np.sqrt(np.mean((y - f) ** 2)))
+    y, f = _known(truth, forecast)
+    return float(np.sqrt(_mean((y - f) ** 2)))
 
 
 def smape(truth: ArrayLike, forecast: ArrayLike) -> float:
@@ -42,22 +59,25 @@ def smape(truth: ArrayLike, forecast: ArrayLike) -> float:
 
     A term whose truth and forecast are both 0 counts as 0. The form of the M4 competition (2018).
     """
-    y, f = _pair(truth, forecast)
-    size = np.abs(y) + np.abs(f)
-    return float(np.mean(200 * np.abs(y - f) / np.where(size > 0, size, 1)))
+    return _mean(smape_terms(*_known(truth, forecast)))
+
+
+def smape_terms(truth: NDArray[np.float64], forecast: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What `smape` is the mean of, element by element."""
+    size = np.abs(truth) + np.abs(forecast)
+    return np.asarray(200 * np.abs(truth - forecast) / np.where(size > 0, size, 1))
 
 
 def naive_scale(history: ArrayLike, season_length: int = 1) -> float:
     """Mean |y_t - y_(t-m)| over the known history: the error of seasonal naive one season ahead, inside it.
 
-    NaN when the history is no longer than one season.
+    NaN when no two known values lie one season apart.
     """
     y = np.asarray(history, np.float64)
     if season_length < 1:
         raise UsageError(f"season_length is {season_length}; it must be at least 1")
-    if y.size <= season_length:
-        return float("nan")
-    return float(np.mean(np.abs(y[season_length:] - y[:-season_length])))
+    steps = np.abs(y[season_length:] - y[:-season_length])
+    return _mean(steps[~np.isnan(steps)])
 
 
 def mase(truth: ArrayLike, forecast: ArrayLike, history: ArrayLike, season_length: int = 1) -> float:
@@ -83,14 +103,21 @@ def weighted_quantile_loss(truth: ArrayLike, forecasts: ArrayLike, quantiles: Se
         raise DataError(f"forecasts have shape {f.shape}; for this truth they must have {(*y.shape, q.size)}")
     if q.size == 0 or not np.all((q > 0) & (q < 1)):
         raise UsageError(f"quantiles are {list(quantiles)}; each must lie between 0 and 1")
-    total = float(np.sum(np.abs(y)))
-    error = y[..., None] - f
-    loss = np.maximum(q * error, (q - 1) * error)
-    return float(np.mean(2 * loss.reshape(-1, q.size).sum(0))) / total if total > 0 else float("nan")
+    known = ~np.isnan(y)
+    total = float(np.sum(np.abs(y[known])))
+    loss = quantile_losses(y[known][:, None], f[known], q)
+    return float(np.mean(2 * loss.sum(0))) / total if total > 0 else float("nan")
+
+
+def quantile_losses(
+    truth: NDArray[np.float64], forecast: NDArray[np.float64], quantile: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """rho_q(y - f) = max(q u, (q - 1) u), u = y - f, element by element."""
+    error = truth - forecast
+    return np.asarray(np.maximum(quantile * error, (quantile - 1) * error))
 
 
 def coverage(truth: ArrayLike, low: ArrayLike, high: ArrayLike) -> float:
     """Share of the truth, from 0 to 1, that lies in the interval from `low` to `high`, both included."""
-    y, lo = _pair(truth, low)
-    _, hi = _pair(truth, high)
-    return float(np.mean((lo <= y) & (y <= hi)))
+    y, lo, hi = _known(truth, low, high)
+    return _mean(np.asarray((lo <= y) & (y <= hi), np.float64))

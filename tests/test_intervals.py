@@ -1,0 +1,206 @@
+"""Intervals and quantiles: calibrated by counting, on cutoffs that are known, one step apart or more."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from karusel.errors import UsageError
+from karusel.forecasting import intervals
+from karusel.forecasting.intervals import (
+    Calibration,
+    calibrate,
+    check_levels,
+    check_quantiles,
+    reached_coverage,
+    rolling,
+)
+from karusel.forecasting.prediction import Prediction, Units
+
+
+def test_calibration_by_hand():
+    scores = np.array([[1.0, 3.0], [3.0, 1.0], [2.0, 5.0]])
+    known = calibrate(scores)
+    np.testing.assert_allclose(known.widths, [2, 3])
+    # ratios, ascending: 1/3, 1/2, 1, 1, 3/2, 5/3; rank ceil(7 * 0.5) = 4 is 1, ceil(7 * 0.8) = 6 is 5/3
+    np.testing.assert_allclose(known.half_width(50), [2, 3])
+    np.testing.assert_allclose(known.half_width(80), [10 / 3, 5])
+    np.testing.assert_allclose(known.half_width(99), [10 / 3, 5])
+
+
+def test_intervals_go_by_size_and_quantiles_by_sign():
+    known = calibrate(np.array([[-1.0], [2.0], [-3.0], [6.0]]))  # w = 3; ratios -1, -1/3, 2/3, 2
+    np.testing.assert_allclose(known.half_width(50), [3])  # the third of four sizes
+    # ranks of (4 + 1) q: .3 to 1, .5 to 3, .7 to 4; the outermost ones beyond
+    for quantile, score in ((0.1, -3), (0.3, -3), (0.4, -1), (0.5, 2), (0.6, 2), (0.7, 6), (0.9, 6)):
+        np.testing.assert_allclose(known.quantile(quantile), [score], err_msg=str(quantile))
+
+
+def test_widths_never_shrink_with_the_horizon():
+    scores = np.abs(np.random.default_rng(0).normal(size=(30, 6))) * [3, 1, 2, 1, 4, 2]
+    half = calibrate(scores).half_width(80)
+    assert np.all(np.diff(half) >= 0)
+
+
+def test_a_truth_that_no_width_reaches_counts_as_a_miss():
+    scores = np.ones((20, 2))
+    scores[3, 1] = np.inf
+    known = calibrate(scores)
+    np.testing.assert_array_equal(known.half_width(80), [1, 1])
+    assert np.all(np.isinf(known.half_width(99)))
+
+
+def test_errors_of_nothing_stay_at_nothing_until_a_miss():
+    known = calibrate(np.array([[0.0, 0.0]] * 9 + [[0.0, -np.inf]]))
+    np.testing.assert_array_equal(known.half_width(80), [0, 0])
+    np.testing.assert_array_equal(known.half_width(99), [np.inf, np.inf])
+    np.testing.assert_array_equal(known.quantile(0.01), [-np.inf, -np.inf])
+
+
+def test_unknown_scores_are_left_out():
+    scores = np.random.default_rng(1).normal(size=(40, 3, 2))
+    scores[::3, 1] = np.nan
+    scores[::4, 2, 0] = np.nan
+    known = calibrate(scores)
+    widths = np.maximum.accumulate(np.nanmean(np.abs(scores), axis=(0, 1)))
+    ratios = scores / widths
+    np.testing.assert_allclose(known.widths, widths, rtol=1e-12)
+    np.testing.assert_allclose(known.ratios, np.sort(ratios[~np.isnan(ratios)])[None], rtol=1e-12)
+
+
+def test_many_scores_give_each_step_quantiles_of_its_own():
+    random = np.random.default_rng(2)
+    scores = np.stack([random.normal(size=3000), random.exponential(size=3000)], axis=1)
+    known = calibrate(scores)
+    assert known.ratios.shape == (2, 1000)
+    for quantile in (0.05, 0.5, 0.9):
+        np.testing.assert_allclose(known.quantile(quantile), np.quantile(scores, quantile, axis=0), atol=0.03)
+    few = calibrate(scores[:900])
+    assert few.ratios.shape == (1, 1800)
+
+
+def test_a_sample_of_very_many_scores_is_enough(monkeypatch):
+    scores = np.random.default_rng(3).normal(size=(30_000, 2))
+    whole = calibrate(scores).half_width(90)
+    monkeypatch.setattr(intervals, "_MOST_SCORES", 10_000)
+    np.testing.assert_allclose(calibrate(scores).half_width(90), whole, rtol=0.05)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 4),
+    st.integers(1, 40),
+    st.integers(0, 2**32 - 1),
+    st.lists(st.floats(0.001, 0.999), min_size=2),
+)
+def test_quantiles_never_cross(horizon, rows, seed, quantiles):
+    random = np.random.default_rng(seed)
+    scores = random.standard_t(2, size=(rows, horizon)) * random.choice([0.0, 1.0, np.inf], p=[0.1, 0.8, 0.1])
+    scores[np.isnan(scores)] = 0.0
+    known = calibrate(scores)
+    middle = random.normal(size=(5, horizon))
+    units = (random.random((5, 1)), random.random((5, horizon)))
+    for log in (False, True):
+        prediction = Prediction(Units(log=log), middle, *units)
+        with np.errstate(over="ignore"):
+            made = [prediction.at(known.quantile(q)) for q in sorted(quantiles)]
+        for lower, higher in itertools.pairwise(made):
+            assert np.all(lower <= higher)
+
+
+def test_scores_say_where_the_truth_lies_in_the_prediction():
+    prediction = Prediction(Units(), np.array([[10.0, 20.0]]), np.array([[1.0, 2.0]]), np.array([[4.0, 5.0]]))
+    truth = np.array([[8.0, 30.0]])
+    np.testing.assert_array_equal(prediction.scores(truth), [[-2, 2]])
+    np.testing.assert_array_equal(prediction.at(prediction.scores(truth)), truth)
+    np.testing.assert_array_equal(prediction.scores(np.array([[np.nan, 20.0]])), [[np.nan, 0]])
+    np.testing.assert_array_equal(np.stack(prediction.interval(2.0)), [[[8.0, 16.0]], [[18.0, 30.0]]])
+
+
+def test_a_truth_without_a_logarithm_lies_below_all_widths():
+    prediction = Prediction(Units(log=True), np.array([[1.0, 1.0]]), np.ones((1, 1)), np.ones((1, 1)))
+    np.testing.assert_array_equal(prediction.scores(np.array([[0.0, -3.0]])), [[-np.inf, -np.inf]])
+
+
+# Coverage
+
+
+def test_coverage_is_near_the_promise_on_independent_errors():
+    scores = np.abs(np.random.default_rng(1).normal(size=(1500, 3))) * [1, 2, 4]
+    reached, count = reached_coverage(scores, (80.0, 95.0))
+    assert count == (1500 - 10) * 3
+    assert reached[80.0] == pytest.approx(0.80, abs=0.02)
+    assert reached[95.0] == pytest.approx(0.95, abs=0.01)
+
+
+def test_a_quantile_has_its_share_of_the_truth_below_it():
+    scores = np.random.default_rng(4).gamma(2.0, size=(600, 5, 3)) - 1
+    share = {0.1: [], 0.5: [], 0.9: []}
+    for group, known in rolling(scores):
+        for quantile, found in share.items():
+            found.append((scores[group] <= known.quantile(quantile)).mean((0, 1)))
+    for quantile, found in share.items():
+        np.testing.assert_allclose(np.mean(found, axis=0), quantile, atol=0.03)
+
+
+def test_coverage_is_tested_on_cutoffs_that_took_no_part():
+    scores = np.ones((14, 2))
+    scores[12:] = 9.0  # unknown to every calibration that is tested
+    reached, count = reached_coverage(scores, (99.0,), least=8)
+    assert count == 5 * 2  # cutoffs 9 to 13: eight whole targets are known from the ninth on
+    assert reached == {99.0: pytest.approx(3 / 5)}
+    assert reached_coverage(scores[:9], (80.0,), least=8) == ({}, 0)
+
+
+@pytest.mark.parametrize(
+    ("horizon", "step", "overlap"), [(1, 1, 1), (6, 1, 6), (6, 4, 2), (6, 6, 1), (6, 7, 1)]
+)
+def test_a_calibration_knows_whole_targets_alone(horizon, step, overlap):
+    scores = np.full((40, 1, horizon), 1.0)
+    scores *= np.arange(1.0, 41)[:, None, None]  # the size says which cutoff it is
+    groups = rolling(scores, step, least=3)
+    np.testing.assert_array_equal(np.concatenate([group for group, _ in groups]), np.arange(2 + overlap, 40))
+    for group, known in groups:
+        assert known.half_width(99.99).max() == group[0] - overlap + 1
+        assert (group[0] - (group[0] - overlap)) * step >= horizon
+
+
+def test_forecasts_of_many_series_are_enough_from_fewer_cutoffs():
+    assert rolling(np.ones((6, 4, 2)), least=8)[0][0][0] == 3  # two cutoffs known, overlap 2
+    assert rolling(np.ones((6, 9, 2)), least=8)[0][0][0] == 2
+
+
+def test_many_scores_are_calibrated_on_in_few_groups(monkeypatch):
+    monkeypatch.setattr(intervals, "_WORK", 0)
+    groups = rolling(np.ones((60, 1, 2)))
+    assert len(groups) == 8
+    assert sum(group.size for group, _ in groups) == 60 - 9
+
+
+def test_unknown_scores_are_not_tested():
+    scores = np.ones((14, 2))
+    scores[10:, 1] = np.nan
+    assert reached_coverage(scores, (80.0,)) == ({80.0: 1.0}, 6)
+    assert rolling(np.full((20, 1, 2), np.nan)) == []
+
+
+def test_a_calibration_is_the_same_whoever_made_it():
+    one = Calibration(np.array([1.0, 2.0]), np.array([[-1.0, 0.5, 3.0]]))
+    np.testing.assert_allclose(one.quantile(0.75), [3, 6])
+    np.testing.assert_allclose(one.half_width(50), [1, 2])
+
+
+def test_levels_and_quantiles_lie_within_their_bounds():
+    assert check_levels([95, 80, 95]) == (80, 95)
+    with pytest.raises(UsageError, match=r"level is 0.95|level is 100"):
+        check_levels([100])
+    with pytest.raises(UsageError, match="level is 0"):
+        check_levels([0])
+    assert check_quantiles([0.9, 0.1, 0.9]) == (0.1, 0.9)
+    for quantile in (0, 1, 80, float("nan")):
+        with pytest.raises(UsageError, match=f"quantile is {quantile}"):
+            check_quantiles([quantile])
