@@ -1,22 +1,28 @@
-"""Backtest, intervals and verdict: nothing sees past its cutoff, and what is said follows from the errors."""
+"""Backtest: nothing sees past its cutoff, nothing missing is invented, tables say what was measured."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from karusel.errors import DataError, UsageError
-from karusel.forecasting import windows
-from karusel.forecasting.backtest import NETWORK, Backtest, run_backtest
+from karusel.errors import DataError
+from karusel.forecasting import backtest as backtests
+from karusel.forecasting import members, metrics, windows
+from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest, run_backtest
+from karusel.forecasting.baselines import Baseline, baselines
 from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
-from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
+from karusel.forecasting.intervals import reached_coverage, rolling
+from karusel.forecasting.members import EnsembleSettings
 from karusel.forecasting.model import Model, fit_model
 from karusel.forecasting.panel import Panel, from_columns
+from karusel.forecasting.pooled import fit_pooled
+from karusel.forecasting.prediction import Prediction, Units
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
-from karusel.forecasting.verdict import judge
+from karusel.forecasting.windows import Cutoffs
 
 SMALL = NetworkSettings(
     hidden_size=8, num_layers=1, learning_rate=0.01, batch_size=32, n_members=1, random_state=0, n_jobs=1
@@ -107,6 +113,366 @@ def test_the_table_ranks_by_scaled_error():
     assert list(table)[-1] in ("mean", "last value", "drift")  # none of them knows the season
     before = seasonal_panel().series(0)[: 75 - HORIZON - done.cutoffs + 1]
     assert done.scales[0] == pytest.approx(np.mean(np.abs(before[SEASON:] - before[:-SEASON])))
+
+
+# Panels with gaps and series of any lengths
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A model that needs no training: the mean of its input part moved by what it was fitted on."""
+
+    horizon: int
+    length: int
+    level: float
+    log: bool = False
+    season_length: int = 1
+    epochs: int = 1
+    share: float = 1.0
+
+    def predict(self, cutoffs: Cutoffs) -> Prediction:
+        inputs = cutoffs.inputs(self.length)
+        assert not np.isnan(inputs).all(1).any()
+        middle = np.nanmean(inputs, axis=1, keepdims=True) + 0.1 * self.level
+        size = np.nanmax(np.abs(inputs), axis=1, keepdims=True) + 1.0
+        middle = np.repeat(middle, self.horizon, axis=1)
+        return Prediction(Units(log=self.log), np.log(100 + middle) if self.log else middle, size, 2 * size)
+
+    def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
+        return replace(self.predict(cutoffs), middle=self.predict(cutoffs).middle + 1)
+
+
+def fit_stub(panel: Panel) -> Stub:
+    assert panel.lengths.min() > 0
+    return Stub(2, 6, float(np.nanmean(panel.values)))
+
+
+def stub_backtest(panel: Panel, **settings: int) -> Backtest | None:
+    return run_backtest(panel, 2, 3, fit_stub, lambda stage: None, **settings)
+
+
+def with_values(panel: Panel, values: np.ndarray) -> Panel:
+    """The same rows with other values, missing ones at the ends included."""
+    return replace(panel, values=values)
+
+
+def ragged(lengths: list[int], seed: int = 0) -> Panel:
+    random = np.random.default_rng(seed)
+    ids = np.repeat(np.arange(len(lengths)), lengths)
+    return from_columns(random.normal(size=ids.size).cumsum(), ids=ids)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(1, 70), min_size=1, max_size=5),
+    st.integers(0, 2**32 - 1),
+    st.sampled_from([0.0, 0.1, 0.6]),
+    st.sampled_from([1, 3]),
+)
+def test_gaps_and_lengths_never_let_a_forecast_see_its_future(lengths, seed, missing, refits):
+    random = np.random.default_rng(seed)
+    panel = ragged(lengths, seed)
+    values = panel.values.copy()
+    values[random.random(values.size) < missing] = np.nan
+    panel = with_values(panel, values)
+    usual = stub_backtest(panel, refits=refits, least=3)
+    if usual is None:
+        return
+    cutoff = int(random.integers(usual.cutoffs))
+    for position, end in enumerate(panel.offsets[1:]):
+        later = slice(max(end - usual.behind[cutoff], panel.offsets[position]), end)
+        values[later] = random.choice([np.nan, 1e6, 0.0, -3.0], size=values[later].size)
+    changed = stub_backtest(with_values(panel, values), refits=refits, least=3)
+    if changed is None:  # nothing is left to be tested
+        return
+    for method, forecast in usual.forecasts.items():
+        np.testing.assert_array_equal(
+            changed.forecasts[method][: cutoff + 1], forecast[: cutoff + 1], err_msg=method
+        )
+
+
+def test_the_pooled_networks_see_no_future_either(monkeypatch):
+    monkeypatch.setattr(members, "_VISITS", 300)
+    random = np.random.default_rng(11)
+    panel = ragged([60] * 15 + [33] * 4 + [25, 12, 4])
+    values = panel.values.copy()
+    values[random.random(values.size) < 0.1] = np.nan
+    panel = with_values(panel, values)
+    small = EnsembleSettings(hidden_size=5, num_layers=1, n_members=1)
+
+    def run(panel: Panel) -> Backtest:
+        done = run_backtest(
+            panel, 3, 1, lambda part: fit_pooled(part, 3, (), small), lambda stage: None, refits=2, least=3
+        )
+        assert done is not None
+        return done
+
+    usual = run(panel)
+    assert 0 < np.isnan(usual.forecasts[NETWORK]).mean() < 0.5
+    cutoff = usual.cutoffs // 2
+    for end in panel.offsets[1:]:
+        values[max(0, end - usual.behind[cutoff]) : end] = 77.0
+    # What lies before a short series is the end of another one, so that this changes no past but theirs.
+    for number in np.flatnonzero(panel.lengths < usual.behind[cutoff]):
+        assert np.isnan(usual.forecasts[NETWORK][: cutoff + 1, number]).all()
+    changed = run(with_values(panel, values))
+    for method, forecast in usual.forecasts.items():
+        np.testing.assert_array_equal(changed.forecasts[method][: cutoff + 1], forecast[: cutoff + 1])
+    assert not np.array_equal(changed.forecasts[NETWORK][-1], usual.forecasts[NETWORK][-1])
+
+
+def test_a_missing_truth_is_tested_by_nobody_and_nothing_is_filled_in():
+    panel = ragged([60, 60])
+    values = panel.values.copy()
+    values[[50, 58, 70, 71, 115]] = np.nan
+    kept = values.copy()
+    done = stub_backtest(with_values(panel, values))
+    np.testing.assert_array_equal(values, kept)
+    for cutoff, behind in enumerate(done.behind):
+        for number, end in enumerate(panel.offsets[1:]):
+            at = end - behind
+            np.testing.assert_array_equal(done.truth[cutoff, number], values[at : at + 2])
+    for forecast in done.forecasts.values():
+        assert not np.isnan(forecast).any()
+    for row in done.table().values():
+        assert not np.isnan(list(row.values())).any()
+
+
+def test_a_short_series_leaves_the_evidence_on_the_others_whole():
+    alone = stub_backtest(ragged([500] * 3))
+    mixed = stub_backtest(ragged([500] * 3 + [5]))
+    assert mixed.cutoffs == alone.cutoffs == 125
+    np.testing.assert_array_equal(mixed.truth[:, :3], alone.truth)
+    np.testing.assert_array_equal(mixed.forecasts[NETWORK][:, :3], alone.forecasts[NETWORK])
+    assert np.isnan(mixed.truth[:, 3]).all()
+    assert np.isnan(mixed.scales[3])
+    assert mixed.table()[NETWORK]["MASE"] == pytest.approx(alone.table()[NETWORK]["MASE"])
+
+
+def test_a_series_takes_part_from_the_cutoff_on_at_which_it_is_long_enough():
+    done = stub_backtest(ragged([200, 200, 40]), refits=1, least=3)
+    rows = 40 - done.behind  # of the short one, known at each cutoff
+    assert rows[0] < 0
+    part = ~np.isnan(done.truth[:, 2]).any(1)
+    np.testing.assert_array_equal(part, rows >= 6)  # the model's input part
+    np.testing.assert_array_equal(~np.isnan(done.last[:, 2]), part)
+    before = ragged([200, 200, 40]).series(2)[:6]
+    assert done.scales[2] == pytest.approx(metrics.naive_scale(before, 3))
+
+
+def test_a_series_without_any_value_until_then_takes_no_part():
+    panel = ragged([60, 60])
+    values = panel.values.copy()
+    values[60:115] = np.nan
+    done = stub_backtest(with_values(panel, values))
+    assert np.isnan(done.truth[:, 1]).all()
+    np.testing.assert_array_equal(done.truth[:, 0], stub_backtest(ragged([60, 60])).truth[:, 0])
+    assert stub_backtest(with_values(panel, np.full(120, np.nan))) is None
+
+
+def test_a_gap_longer_than_the_input_part_is_not_forecast_across():
+    panel = ragged([90])
+    values = panel.values.copy()
+    values[70:80] = np.nan
+    done = stub_backtest(with_values(panel, values))
+    blind = np.isnan(done.forecasts[NETWORK]).all((1, 2))
+    at = 89 - done.behind
+    np.testing.assert_array_equal(blind, (at >= 75) & (at < 80))
+    assert np.isnan(done.truth[blind]).all()
+
+
+def test_a_model_of_logarithms_is_not_asked_about_values_without_one():
+    panel = ragged([90, 90])
+    values = panel.values + 100
+    values[70] = 0.0
+    done = run_backtest(
+        with_values(panel, values), 2, 3, lambda one: replace(fit_stub(one), log=True), lambda stage: None
+    )
+    at = 89 - done.behind
+    blind = np.isnan(done.forecasts[NETWORK]).all(2)
+    np.testing.assert_array_equal(blind[:, 0], (at >= 70) & (at < 76))
+    assert not blind[:, 1].any()
+    assert np.isnan(done.truth[blind]).all()
+
+
+def test_constant_series_are_level():
+    done = stub_backtest(with_values(ragged([60, 60]), np.full(120, 7.0)))
+    assert np.isnan(done.scales).all()
+    assert done.table()["last value"]["MAE"] == 0
+    assert done.relative_error("last value") == 0
+
+
+# How many cutoffs, how many fits
+
+
+@pytest.mark.parametrize(
+    ("series", "rows", "horizon", "season"),
+    [(1, 144, 12, 12), (10_000, 200, 14, 7), (100_000, 500, 7, 7), (414, 700, 48, 24), (23_000, 29, 6, 1)],
+)
+def test_cutoffs_are_as_many_as_they_may_cost(series, rows, horizon, season):
+    behind = backtests._rows_behind(np.full(series, rows), horizon, season, rows_needed(horizon))
+    assert behind[-1] == horizon
+    assert behind.size >= 3
+    steps = -np.diff(behind)
+    assert np.all(steps == steps[0])
+    assert np.gcd(steps[0], season) == 1  # every phase of the season has its turn
+    assert behind.size * series * horizon <= max(2_000_000, 3 * series * horizon)
+    assert behind[0] <= rows - rows_needed(horizon)
+
+
+def test_a_block_whose_fit_finds_too_little_is_left_out():
+    fits = []
+
+    def fit(panel: Panel) -> Stub:
+        fits.append(panel)
+        if len(fits) == 1:
+            raise DataError("too little")
+        return fit_stub(panel)
+
+    done = run_backtest(ragged([60, 60]), 2, 3, fit, lambda stage: None)
+    assert (len(fits), done.refits) == (3, 2)
+    usual = stub_backtest(ragged([60, 60]))
+    first = np.isnan(done.truth).all((1, 2))
+    assert first.tolist() == [True] * 8 + [False] * 16
+    np.testing.assert_array_equal(done.forecasts["drift"][8:], usual.forecasts["drift"][8:])
+    assert run_backtest(ragged([60]), 2, 3, lambda panel: fit(fits.clear() or panel), print) is None
+
+
+def test_one_fit_serves_all_cutoffs_of_a_large_panel():
+    fits = []
+    done = run_backtest(
+        ragged([80] * 4), 2, 1, lambda panel: fits.append(panel) or fit_stub(panel), fits.append, refits=1
+    )
+    assert (done.refits, fits[0]) == (1, "backtest 1/1")
+    assert [panel.lengths.tolist() for panel in fits[1:]] == [[80 - done.behind[0]] * 4]
+
+
+def test_pieces_of_a_large_panel_are_as_good_as_the_whole(monkeypatch):
+    panel = ragged([80, 70, 60])
+    usual = stub_backtest(panel)
+    monkeypatch.setattr(backtests, "_PIECE", 7)
+    pieces = stub_backtest(panel)
+    for method, forecast in usual.forecasts.items():
+        np.testing.assert_array_equal(pieces.forecasts[method], forecast)
+    np.testing.assert_array_equal(pieces.scores(), usual.scores())
+
+
+# Tables
+
+
+def test_the_tables_agree_with_the_measures():
+    panel = ragged([90, 70, 30], 5)
+    values = panel.values.copy() + 20
+    values[[60, 80, 85, 130]] = np.nan
+    done = stub_backtest(with_values(panel, values), least=3)
+    assert np.isnan(done.truth).any()
+    for method, forecast in done.forecasts.items():
+        row, horizon, series = done.table()[method], done.by_horizon()[method], done.by_series()[method]
+        for name, measure in (("MAE", metrics.mae), ("RMSE", metrics.rmse), ("sMAPE", metrics.smape)):
+            assert row[name] == pytest.approx(measure(done.truth, forecast))
+            np.testing.assert_allclose(
+                horizon[name], [measure(done.truth[..., k], forecast[..., k]) for k in range(2)]
+            )
+            np.testing.assert_allclose(
+                series[name], [measure(done.truth[:, s], forecast[:, s]) for s in range(3)]
+            )
+        own = [metrics.mae(done.truth[:, s], forecast[:, s]) / done.scales[s] for s in range(3)]
+        np.testing.assert_allclose(series["MASE"], own)
+        assert row["tested"] == 1
+
+
+def test_intervals_in_the_table_are_those_of_earlier_cutoffs():
+    panel = ragged([90, 70, 30], 6)
+    values = panel.values.copy() + 20
+    values[[60, 80, 130]] = np.nan
+    done = stub_backtest(with_values(panel, values), least=3)
+    reached, count = reached_coverage(done.scores(), (80.0, 95.0), done.step)
+    row = done.table()[NETWORK]
+    assert count > 50
+    assert (row["coverage 80"], row["coverage 95"]) == (
+        pytest.approx(reached[80.0]),
+        pytest.approx(reached[95.0]),
+    )
+    quantiles = [k / 10 for k in range(1, 10)]
+    for method in (NETWORK, "drift"):
+        truth, made = [], []
+        prediction = done.prediction(method)
+        for group, known in rolling(done.scores(method), done.step):
+            truth.append(done.truth[group])
+            made.append(
+                np.stack([prediction.at(known.quantile(quantile))[group] for quantile in quantiles], axis=-1)
+            )
+        wanted = metrics.weighted_quantile_loss(np.concatenate(truth), np.concatenate(made), quantiles)
+        assert done.table()[method]["WQL"] == pytest.approx(wanted)
+
+
+def test_other_methods_errors_are_measured_in_the_networks_units():
+    done = stub_backtest(ragged([60]))
+    unit = np.where(done.truth > done.forecasts["drift"], done.predicted.above, done.predicted.below)
+    np.testing.assert_allclose(done.scores("drift"), (done.truth - done.forecasts["drift"]) / unit)
+    network = done.prediction(NETWORK)
+    np.testing.assert_allclose(network.at(done.scores()), done.truth)
+
+
+def test_blocks_that_compute_in_different_units_are_put_together():
+    fits = []
+
+    def fit(panel: Panel) -> Stub:
+        fits.append(panel)
+        return replace(fit_stub(panel), log=len(fits) > 1)
+
+    panel = ragged([60, 60])
+    done = run_backtest(with_values(panel, panel.values + 100), 2, 1, fit, lambda stage: None)
+    assert not done.predicted.units.log
+    assert not np.isnan(done.scores()).any()
+    np.testing.assert_allclose(done.predicted.at(done.scores()), done.truth)
+    np.testing.assert_array_equal(done.predicted.values, done.forecasts[NETWORK])
+
+
+# Slow methods
+
+
+class Slow(Baseline):
+    """A method that counts how often it is asked."""
+
+    name = "slow"
+    slow = True
+    asked = 0
+
+    def forecast(self, cutoffs: Cutoffs) -> np.ndarray:
+        Slow.asked += len(cutoffs)
+        return np.repeat(cutoffs.inputs(1), self.horizon, axis=1)
+
+
+def test_a_slow_method_is_run_at_a_sample_of_the_cutoffs_and_that_is_said(monkeypatch):
+    monkeypatch.setattr(backtests, "baselines", lambda h, m: (*baselines(h, m)[:5], Slow(h, m)))
+    Slow.asked = 0
+    done = stub_backtest(ragged([100, 100, 100]))
+    made = ~np.isnan(done.forecasts["slow"]).any(2)
+    assert made.sum() == Slow.asked == 30
+    np.testing.assert_array_equal(done.forecasts["slow"][made], done.forecasts["last value"][made])
+    assert done.notes == (f"slow was run at 30 of {3 * done.cutoffs} past cutoffs",)
+    assert np.all(made.sum(0) > 5)  # of every series
+    assert np.all(np.diff(np.flatnonzero(made.any(1))) <= 3)  # and all along time
+    assert 0 < done.table()["slow"]["tested"] < 1
+
+
+def test_a_slow_method_stops_when_its_time_is_over(monkeypatch):
+    monkeypatch.setattr(backtests, "baselines", lambda h, m: (*baselines(h, m)[:5], Slow(h, m)))
+    Slow.asked = 0
+    done = stub_backtest(ragged([60]), slow_seconds=0)
+    assert Slow.asked == 1
+    assert "slow was run at 1 of" in done.notes[0]
+    assert list(done.forecasts)[-1] == "slow"
+
+
+def test_a_slow_method_that_was_run_everywhere_is_no_sample(monkeypatch):
+    monkeypatch.setattr(backtests, "baselines", lambda h, m: (*baselines(h, m)[:5], Slow(h, m)))
+    done = stub_backtest(ragged([60]))
+    assert done.notes == ()
+    assert list(done.forecasts) == [
+        *(NETWORK, "last value", "mean", "seasonal naive", "drift", SMOOTHING, "linear on lags", "slow")
+    ]
 
 
 # Scaling inside the window
@@ -217,130 +583,3 @@ def test_without_a_share_the_model_is_the_smoothing_alone():
     smoothed = model.predict_without_network(cutoffs).values
     np.testing.assert_array_equal(silent.predict(cutoffs).values, smoothed)
     assert not np.array_equal(model.predict(cutoffs).values, smoothed)
-
-
-# Intervals
-
-
-def test_calibration_by_hand():
-    scores = np.array([[1.0, 3.0], [3.0, 1.0], [2.0, 5.0]])
-    known = calibrate(scores)
-    np.testing.assert_allclose(known.widths, [2, 3])
-    # ratios, ascending: 1/3, 1/2, 1, 1, 3/2, 5/3; rank ceil(7 * 0.5) = 4 is 1, ceil(7 * 0.8) = 6 is 5/3
-    np.testing.assert_allclose(known.half_width(50), [2, 3])
-    np.testing.assert_allclose(known.half_width(80), [10 / 3, 5])
-    np.testing.assert_allclose(known.half_width(99), [10 / 3, 5])
-
-
-def test_widths_never_shrink_with_the_horizon():
-    scores = np.abs(np.random.default_rng(0).normal(size=(30, 6))) * [3, 1, 2, 1, 4, 2]
-    half = calibrate(scores).half_width(80)
-    assert np.all(np.diff(half) >= 0)
-
-
-def test_a_truth_that_no_width_reaches_counts_as_a_miss():
-    scores = np.ones((20, 2))
-    scores[3, 1] = np.inf
-    known = calibrate(scores)
-    np.testing.assert_array_equal(known.half_width(80), [1, 1])
-    assert np.all(np.isinf(known.half_width(99)))
-
-
-def test_coverage_is_near_the_promise_on_independent_errors():
-    scores = np.abs(np.random.default_rng(1).normal(size=(1500, 3))) * [1, 2, 4]
-    reached, count = reached_coverage(scores, (80.0, 95.0))
-    assert count == (1500 - 10) * 3
-    assert reached[80.0] == pytest.approx(0.80, abs=0.02)
-    assert reached[95.0] == pytest.approx(0.95, abs=0.01)
-
-
-def test_coverage_is_tested_on_cutoffs_that_took_no_part():
-    scores = np.ones((14, 2))
-    scores[12:] = 9.0  # unknown to every calibration that is tested
-    reached, count = reached_coverage(scores, (99.0,), least=8)
-    assert count == 5 * 2  # cutoffs 9 to 13: eight whole targets are known from the ninth on
-    assert reached == {99.0: pytest.approx(3 / 5)}
-    assert reached_coverage(scores[:9], (80.0,), least=8) == ({}, 0)
-
-
-def test_levels_are_percentages():
-    assert check_levels([95, 80, 95]) == (80, 95)
-    with pytest.raises(UsageError, match=r"level is 0.95|level is 100"):
-        check_levels([100])
-    with pytest.raises(UsageError, match="level is 0"):
-        check_levels([0])
-
-
-# Verdict
-
-
-def made(network: float, last: float, linear: float, cutoffs: int = 20) -> Backtest:
-    """A backtest whose methods err by the given amounts, each a little differently at every cutoff."""
-    wobble = 1 + 0.1 * np.cos(np.arange(cutoffs))[:, None, None]
-    truth = np.zeros((cutoffs, 1, 2))
-    forecasts = {NETWORK: truth + network, "last value": truth + last, "linear on lags": truth + linear}
-    forecasts = {name: forecast * wobble for name, forecast in forecasts.items()}
-    return Backtest(truth, forecasts, np.full((cutoffs, 1), last), truth, np.array([1.0]), 3)
-
-
-@pytest.mark.parametrize(
-    ("errors", "outcome", "best", "words"),
-    [
-        ((1.0, 3.0, 2.0), "network", "linear on lags", "worth using here: over 20 past cutoffs .* 50 % less"),
-        (
-            (3.0, 2.0, 4.0),
-            "simple",
-            "last value",
-            "A simple method wins here: .* 50 % more .* use last value",
-        ),
-        ((2.0, 2.02, 4.0), "level", "last value", "No clear winner"),
-        ((3.0, 2.02, 2.0), "simple", "last value", "use last value"),
-        ((3.0, 2.1, 2.0), "simple", "linear on lags", "use linear on lags"),
-    ],
-)
-def test_the_verdict_follows_the_errors(errors, outcome, best, words):
-    verdict = judge(made(*errors))
-    assert (verdict.outcome, verdict.best_simple) == (outcome, best)
-    assert verdict.skill == pytest.approx(1 - errors[0] / {"last value": errors[1]}.get(best, errors[2]))
-    assert re.search(words, verdict.sentence)
-    assert verdict.sentence.endswith(".")
-    assert verdict.sentence.count(". ") == 0
-
-
-def test_a_win_on_few_cutoffs_is_no_clear_win():
-    truth = np.zeros((20, 1, 1))
-    network, last = truth + 1.1, truth + 1.0
-    network[:6] = 0.2  # six large wins make the mean smaller
-    done = Backtest(truth, {NETWORK: network, "last value": last}, truth[..., 0], truth, np.array([1.0]), 3)
-    verdict = judge(done)
-    assert verdict.skill > 0.05
-    assert verdict.outcome == "level"
-
-
-@pytest.mark.parametrize(("share", "fires"), [(0.0, True), (0.2, True), (0.9, False)])
-def test_the_lag_copy_test(share, fires):
-    """Forecasts that move a share of the way from the last value, in no better direction than chance."""
-    random = np.random.default_rng(7)
-    last = random.normal(size=(200, 1)).cumsum(0)
-    truth = last[..., None] + random.normal(size=(200, 1, 1))
-    forecast = last[..., None] + share * random.normal(size=(200, 1, 1))
-    copies = Backtest(
-        truth, {NETWORK: forecast, "last value": last[..., None]}, last, truth, np.array([1.0]), 3
-    )
-    assert judge(copies).lag_copy is fires
-    assert ("only repeat the last value" in judge(copies).sentence) is fires
-
-
-def test_a_forecast_that_follows_the_truth_is_no_lag_copy():
-    last = np.arange(30.0)[:, None]
-    truth = last[..., None] + 1
-    follows = Backtest(
-        truth, {NETWORK: truth - 0.1, "last value": last[..., None]}, last, truth, np.ones(1), 3
-    )
-    assert not judge(follows).lag_copy
-
-
-def test_perfect_simple_methods_do_not_divide_by_zero():
-    verdict = judge(made(0.0, 0.0, 0.0))
-    assert (verdict.outcome, verdict.skill) == ("level", 0.0)
-    assert judge(made(1.0, 0.0, 0.0)).outcome == "simple"

@@ -151,11 +151,16 @@ def test_json_is_one_document_with_every_key(document):
         assert list(row) == ["Month", *LEVELS]
         lo95, lo80, middle, hi80, hi95 = (row[LEVELS[k]] for k in (3, 1, 0, 2, 4))
         assert 0 < lo95 < lo80 < middle < hi80 < hi95
-    assert set(document["backtest"]) == {"cutoffs", "refits", "methods", "coverage", "coverage_values"}
+    assert set(document["backtest"]) == {
+        *("cutoffs", "refits", "methods", "notes", "coverage", "coverage_values")
+    }
     assert set(document["backtest"]["coverage"]) == {"80", "95"}
-    assert set(document["backtest"]["methods"]["LSTM"]) == {"MAE", "RMSE", "MASE", "sMAPE"}
+    assert set(document["backtest"]["methods"]["LSTM"]) == {
+        *("MAE", "RMSE", "MASE", "sMAPE", "WQL", "coverage 80", "coverage 95", "tested")
+    }
     assert set(document["verdict"]) == {
-        *("outcome", "best_simple", "skill", "cutoffs_won", "lag_copy", "sentence")
+        *("outcome", "best_simple", "skill", "skill_interval", "cutoffs_won", "series_won"),
+        *("worst_series", "lag_copy", "sentence"),
     }
     assert set(document["model"]) == {"members", "epochs", "share", "window", "season_length", "log"}
     assert document["versions"]["karusel"] == karusel.__version__
@@ -303,17 +308,12 @@ def test_a_bad_level_is_refused_even_where_no_interval_is_made(tmp_path):
             csv_of([*monthly(13), monthly(13)[4]]),
             "1 duplicate time in the series, such as 2000-05-01: line 6 and line 15",
         ),
-        (
-            csv_of([*monthly(9), "2000-10-01,", *monthly(13)[10:]]),
-            "1 value missing inside the series (2000-10)",
-        ),
-        (csv_of([*monthly(9), *monthly(13)[10:]]), "2000-10"),
         (csv_of([*monthly(13), "2001-02-01,inf"]), "line 15"),
         (csv_of([*monthly(13), "2001-02-01,1,2"]), "line 15: 3 cells where 2 are expected"),
     ],
     ids=[
         *("empty", "binary", "encoding", "no numbers", "header only", "one row", "too few", "duplicates"),
-        *("missing value", "missing row", "infinite", "ragged"),
+        *("infinite", "ragged"),
     ],
 )
 def test_bad_data(tmp_path, content, words):
@@ -322,6 +322,19 @@ def test_bad_data(tmp_path, content, words):
     assert words in line
     assert str(path) in line
     assert os.listdir(tmp_path) == ["table.csv"]
+
+
+@pytest.mark.parametrize(
+    ("gap", "words"),
+    [(["2000-10-01,"], "1 value missing inside the series (line 11)"), ([], "1 time absent")],
+    ids=["missing value", "missing row"],
+)
+def test_a_gap_is_said_and_forecast(tmp_path, gap, words):
+    path = write(tmp_path / "table.csv", csv_of([*monthly(9), *gap, *monthly(13)[10:]]))
+    done = karusel_run("forecast", path, "-H", 2)
+    assert (done.code, done.err) == (0, "")
+    assert words in done.out
+    assert "2001-02" in done.out
 
 
 def test_what_is_not_there_or_no_file(tmp_path):

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 from karusel.errors import DataError, UsageError
+from karusel.forecasting import members
 from karusel.forecasting.forecaster import Forecaster
 from karusel.forecasting.panel import from_columns
 from karusel.sources import read_table
@@ -138,11 +139,14 @@ def test_air_passengers_beats_seasonal_naive_clearly():
 def test_white_noise_and_random_walks_get_no_praise():
     for seed in range(5):
         noise = np.random.default_rng(seed).normal(size=150)
-        assert Forecaster(6, **SMALL).fit(noise).verdict_.outcome == "simple"
+        nothing = Forecaster(6, **SMALL).fit(noise).verdict_
+        assert nothing.outcome == "simple"
+        assert "shows no skill" in nothing.sentence
         walk = Forecaster(6, **SMALL).fit(noise.cumsum()).verdict_
         assert walk.outcome != "network"
     assert walk.best_simple == "last value"
     assert walk.lag_copy
+    assert "only repeat the last value" in walk.sentence
 
 
 def test_intervals_on_logarithms_stay_positive():
@@ -153,6 +157,64 @@ def test_intervals_on_logarithms_stay_positive():
     model = Forecaster(6, season_length=6, **SMALL).fit(growing)
     assert model.model_.log
     assert np.all(model.predict(level=[99])["LSTM-lo-99"] > 0)
+
+
+# What is missing
+
+
+def gappy(series: int) -> list[np.ndarray]:
+    parts = [wave(80 - 7 * (k % 4), k) for k in range(series)]
+    for k, part in enumerate(parts):
+        part[10 + k % 5 : 60 : 13] = np.nan
+    return parts
+
+
+@pytest.mark.parametrize("series", [1, 3, 24])
+def test_series_with_gaps_have_their_evidence(series, monkeypatch):
+    monkeypatch.setattr(members, "_VISITS", 1500)
+    model = Forecaster(3, season_length=6, **SMALL).fit(gappy(series))
+    table = model.backtest_.table()
+    assert model.backtest_.refits == 1  # gaps and many series are for the pooled model
+    assert set(table) >= {
+        "LSTM",
+        "last value",
+        "mean",
+        "seasonal naive",
+        "drift",
+        "smoothing",
+        "linear on lags",
+    }
+    for name, row in table.items():
+        assert np.isfinite([row[measure] for measure in ("MAE", "RMSE", "MASE", "sMAPE")]).all(), name
+    assert model.verdict_.sentence
+    made = model.predict(level=[80], quantiles=[0.1, 0.5, 0.9])
+    assert all(np.isfinite(column).all() for column in made.values())
+    assert np.all(made["LSTM-q-0.1"] <= made["LSTM-q-0.5"])
+    assert np.all(made["LSTM-q-0.5"] <= made["LSTM-q-0.9"])
+
+
+def test_a_short_series_among_long_ones_does_not_take_their_evidence(monkeypatch):
+    monkeypatch.setattr(members, "_VISITS", 1500)
+    model = Forecaster(3, season_length=6, **SMALL).fit([wave(120, k) for k in range(3)] + [wave(5)])
+    assert model.backtest_.cutoffs == 30
+    assert np.isfinite(model.backtest_.truth[:, :3]).all()
+    assert np.isnan(model.backtest_.truth[:, 3]).all()
+    assert "of 4 series" in model.verdict_.sentence
+    assert np.isfinite(model.predict(level=[80])["LSTM-lo-80"]).all()
+
+
+def test_a_series_without_a_value_is_left_out_and_infinite_values_are_refused():
+    model = Forecaster(3, season_length=6, **SMALL).fit([wave(60), np.full(60, np.nan), wave(60, 1)])
+    assert model.backtest_.truth.shape[1] == 2
+    assert any("without any value left out" in note for note in model.notes_)
+    with pytest.raises(DataError, match="inf"):
+        Forecaster(3, **SMALL).fit([wave(60), np.append(wave(59), -np.inf)])
+
+
+def test_constant_series_are_forecast_and_judged():
+    model = Forecaster(3, **SMALL).fit([np.full(60, 7.0), np.full(60, 0.0)])
+    assert model.verdict_.outcome == "level"
+    np.testing.assert_allclose(model.predict(level=[95])["LSTM"], [[7.0] * 3, [0.0] * 3], atol=1e-6)
 
 
 # Repeatable
@@ -215,7 +277,6 @@ def test_settings_outside_their_rules_are_refused(settings, words):
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        ([1.0, np.nan, 3.0] * 20, r"20 values missing inside the series \(row 1, row 4, row 7, ...\)"),
         ([1.0, np.inf] * 20, "row 1 holds inf"),
         ([], "no series"),
         ([[], [1.0]], r"series 0 has shape \(0,\)"),

@@ -73,11 +73,13 @@ def test_values_that_are_never_negative_or_always_whole_stay_so():
     assert not np.array_equal(signed.predict(), np.rint(signed.predict()))
 
 
-def test_quantiles_are_ends_of_intervals_and_never_cross(one):
+def test_quantiles_are_calibrated_by_side_and_never_cross(one):
     got = one.predict(quantiles=[0.9, 0.1, 0.5], level=[80])
-    np.testing.assert_array_equal(got["LSTM-q-0.1"], got["LSTM-lo-80"])
-    np.testing.assert_array_equal(got["LSTM-q-0.9"], got["LSTM-hi-80"])
-    np.testing.assert_array_equal(got["LSTM-q-0.5"], got["LSTM"])
+    assert list(got) == [*("LSTM", "LSTM-lo-80", "LSTM-hi-80", "LSTM-q-0.1", "LSTM-q-0.5", "LSTM-q-0.9")]
+    scores = one.backtest_.scores()
+    for quantile in (0.1, 0.5, 0.9):
+        below = scores <= one.calibration_.quantile(quantile)
+        assert np.mean(below) == pytest.approx(quantile, abs=0.02)
     grid = one.predict(quantiles=np.linspace(0.01, 0.99, 33))
     columns = np.stack([v for name, v in grid.items() if "-q-" in name])
     assert np.all(np.diff(columns, axis=0) >= 0)

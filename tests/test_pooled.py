@@ -16,7 +16,7 @@ from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.features import Reader, anchors, plain_reader
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
-from karusel.forecasting.pooled import fit_pooled
+from karusel.forecasting.pooled import fit_pooled, rows_to_pool
 from karusel.forecasting.windows import Cutoffs
 
 SMALL = EnsembleSettings(hidden_size=6, num_layers=1, n_members=2, random_state=5)
@@ -263,10 +263,24 @@ def test_the_forecaster_pools_from_twenty_series_on():
     assert not hasattr(few.model_.model, "losses")
 
 
-def test_missing_values_need_a_fit_without_backtest():
+@pytest.mark.parametrize(("rows", "horizon"), [(39, 9), (45, 12), (40, 10), (20, 3)])
+def test_rows_from_which_a_model_is_fitted_are_enough(rows, horizon):
+    panel = many().without_last(many().lengths - rows_to_pool(horizon))
+    assert fit_pooled(panel, horizon, (), SMALL).horizon == horizon
+    settings = {"n_members": 1, "hidden_size": 6, "num_layers": 1}
+    series = [many().series(k)[:rows] for k in range(21)]
+    backtest = Forecaster(horizon, **settings).fit(series).backtest_
+    assert (backtest is None) == (rows <= horizon + max(horizon + 11, rows_to_pool(horizon)))
+
+
+def test_missing_values_change_a_backtest_and_no_refusal_stands_in_its_way():
     series = [many().series(k) for k in range(21)]
-    series[4][30] = np.nan
     settings = {"h": 4, "season_length": 7, "n_members": 1, "hidden_size": 6, "num_layers": 1}
-    with pytest.raises(DataError, match=r'1 value missing inside series "4" \(row 30\); the backtest takes'):
-        Forecaster(**settings).fit(series)
-    assert np.isfinite(Forecaster(**settings, backtest=False).fit(series).predict()).all()
+    whole = Forecaster(**settings).fit(series).backtest_
+    series[4][-6] = np.nan
+    gap = Forecaster(**settings).fit(series)
+    missing = np.isnan(gap.backtest_.truth)
+    assert missing.any()
+    assert np.flatnonzero(missing.any((0, 2))).tolist() == [4]
+    np.testing.assert_array_equal(gap.backtest_.truth[~missing], whole.truth[~missing])
+    assert np.isfinite(gap.predict(level=[95])["LSTM-lo-95"]).all()

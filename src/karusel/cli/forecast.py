@@ -164,6 +164,7 @@ def _document(result: _Result) -> dict[str, Any]:
                 method: {name: _or_null(value) for name, value in row.items()}
                 for method, row in backtest.table().items()
             },
+            "notes": list(backtest.notes),
             "coverage": {f"{level:g}": share for level, share in model.coverage_.items()},
             "coverage_values": model.coverage_values_,
         }
@@ -189,7 +190,10 @@ def _document(result: _Result) -> dict[str, Any]:
             "outcome": verdict.outcome,
             "best_simple": verdict.best_simple,
             "skill": _or_null(verdict.skill),
+            "skill_interval": [_or_null(verdict.skill_low), _or_null(verdict.skill_high)],
             "cutoffs_won": verdict.cutoffs_won,
+            "series_won": verdict.series_won,
+            "worst_series": list(verdict.worst),
             "lag_copy": verdict.lag_copy,
             "sentence": verdict.sentence,
         },
@@ -299,6 +303,8 @@ def _evidence(result: _Result) -> Iterator[str]:
             f"{method:<16}{row['MAE']:>12.{decimals}f}{row['RMSE']:>12.{decimals}f}"
             f"{row['MASE']:>8.2f}{row['sMAPE']:>7.1f} %"
         )
+    for note in backtest.notes:
+        yield f"  {note}"
     if model.coverage_:
         reached = ", ".join(
             f"{100 * share:.0f} % reached where {level:g} % is promised"

@@ -1,77 +1,208 @@
 """The backtest: forecasts from rolling cutoffs in the past, beside those of simple methods.
 
-Cutoffs lie one step apart and end one horizon before the end of the data. Models are fitted anew at the start
-of every block of cutoffs, on a panel from which all later rows have been removed; within a block they
-forecast from the values known at each cutoff. So neither fit nor forecast can see past a cutoff.
+Cutoffs end one horizon before the end of the data and lie one step apart, further in panels that are so large
+that few must do. Models are fitted anew at the start of every block of cutoffs, on a panel from which all
+later rows have been removed; within a block they forecast from the values known at each cutoff. So neither
+fit nor forecast can see past a cutoff.
+
+A series that is too short for a cutoff is left out of that one, not of the others. Missing values are never
+filled in: a truth that is missing is tested by nobody.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import gcd
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.forecasting import metrics, windows
-from karusel.forecasting.baselines import LinearOnLags, drift, last_value, mean, seasonal_naive
+from karusel.errors import DataError
+from karusel.forecasting import metrics
+from karusel.forecasting.baselines import Baseline, LastValue, baselines
+from karusel.forecasting.intervals import rolling
 from karusel.forecasting.model import FittedModel
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.prediction import ANY, Prediction, Units
+from karusel.forecasting.rows import offsets_of, positions
 from karusel.forecasting.scaling import rows_for_season, rows_needed
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["NETWORK", "Backtest", "run_backtest"]
+__all__ = ["LEVELS", "NETWORK", "SMOOTHING", "Backtest", "Table", "linear", "run_backtest"]
 
 NETWORK = "LSTM"
 SMOOTHING = "smoothing"  # the network's own starting point: whether the network adds to it must show
-_BLOCKS = 3
-_LEAST_CUTOFFS, _MOST_CUTOFFS = 24, 150  # wanted: a quarter of the rows, but at least three horizons
+LEVELS = (80.0, 95.0)
+_QUANTILES = tuple(k / 10 for k in range(1, 10))
+_REFITS = 3
+_LEAST_SPAN, _MOST_SPAN = 24, 150  # steps of cutoffs wanted: a quarter of the rows, at least 3 horizons
+_LEAST_CUTOFFS = 3
 _MOST_FORECASTS = 2_000_000  # values per method, over all series and cutoffs
+_PIECE = 20_000  # windows forecast at once
+_SLOW_FORECASTS, _SLOW_SECONDS = 30, 10.0  # of a slow method at most
+
+Table: TypeAlias = dict[str, dict[str, NDArray[np.float64]]]
+Places: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]  # numbers of cutoffs and of series [n]
 
 
 @dataclass(frozen=True)
 class Backtest:
     """What was forecast from C past cutoffs of S series, h steps each.
 
-    `truth` and each of `forecasts` (by method, the network first, then from the simplest on) are float64 [C,
-    S, h], cutoffs in order of time; `last` [C, S] the last value known at each; `scores` [C, S, h] the
-    network's absolute errors in sizes of their windows;
-    `scales` [S] the mean absolute seasonal step of each series before the first cutoff, for MASE; `refits`
-    how often the models were fitted.
+    `truth` float64 [C, S, h], cutoffs in order of time, NaN where it is missing or the series took no part;
+    `forecasts` [C, S, h] by method, the network first, then from the simplest on, NaN where a method was not
+    run; `predicted` the network's forecasts with their units; `last` [C, S] the last known value at each
+    cutoff; `scales` [S] the mean absolute seasonal step of each series before its first cutoff, for MASE, NaN
+    where there is none; `behind` [C] how many rows lie after each cutoff; `refits` how often the models were
+    fitted; `notes` sentences on what was not run everywhere.
     """
 
     truth: NDArray[np.float64]
     forecasts: dict[str, NDArray[np.float64]]
+    predicted: Prediction
     last: NDArray[np.float64]
-    scores: NDArray[np.float64]
     scales: NDArray[np.float64]
+    behind: NDArray[np.int64]
+    ids: tuple[Hashable, ...]
     refits: int
+    notes: tuple[str, ...] = field(default=())
 
     @property
     def cutoffs(self) -> int:
         """How many cutoffs there are."""
         return len(self.truth)
 
-    def scaled_errors(self, method: str) -> NDArray[np.float64]:
-        """Mean absolute error from each cutoff [C], each series in its own scale (1 where that is
-        unknown).
-        """
-        scales = np.where(self.scales > 0, self.scales, 1.0)[:, None]
-        return np.asarray(np.mean(np.abs(self.truth - self.forecasts[method]) / scales, axis=(1, 2)))
+    @property
+    def step(self) -> int:
+        """Steps between two cutoffs."""
+        return int(self.behind[0] - self.behind[1]) if self.cutoffs > 1 else 1
+
+    @property
+    def overlap(self) -> int:
+        """Cutoffs after which the targets of one are wholly known: neighbours share a part of theirs."""
+        return int(-(-self.truth.shape[2] // self.step))
+
+    def scores(self, method: str = NETWORK) -> NDArray[np.float64]:
+        """Errors [C, S, h] in units, as intervals are calibrated on them."""
+        return self.prediction(method).scores(self.truth)
+
+    def prediction(self, method: str) -> Prediction:
+        """A method's forecasts, their errors measured in the units that the network has at the same place."""
+        if method == NETWORK:
+            return self.predicted
+        return replace(self._linear, middle=self.forecasts[method])
+
+    def errors(self, *methods: str) -> list[NDArray[np.float64]]:
+        """Absolute errors [C, S, h], each series in its own scale, NaN where one of them was not run."""
+        found = [np.abs(self.truth - self.forecasts[method]) / self.sizes[:, None] for method in methods]
+        shared = ~np.isnan(np.sum(found, axis=0))
+        return [np.where(shared, error, np.nan) for error in found]
+
+    def relative_error(self, method: str) -> float:
+        """Mean scaled error over the network's, where both were run; 1 where both are 0."""
+        own, network = (float(np.nansum(error)) for error in self.errors(method, NETWORK))
+        return own / network if network > 0 else (1.0 if own == 0 else float("inf"))
 
     def table(self) -> dict[str, dict[str, float]]:
-        """MAE, RMSE, MASE and sMAPE of each method over all cutoffs, best MASE first."""
-        known = bool(np.all(self.scales > 0))
+        """MAE, RMSE, MASE, sMAPE in percent, weighted quantile loss (WQL, over the quantiles .1 to .9),
+        coverage of 80 and 95 % intervals, and the share of the known values that a method was tested on.
+
+        Intervals and quantiles at a cutoff are calibrated on earlier ones, each method's on its own errors;
+        NaN where there are too few. Ranked by the scaled error over the network's, where both were run.
+        """
         rows = {
-            method: {
-                "MAE": metrics.mae(self.truth, forecast),
-                "RMSE": metrics.rmse(self.truth, forecast),
-                "MASE": float(np.mean(self.scaled_errors(method))) if known else float("nan"),
-                "sMAPE": metrics.smape(self.truth, forecast),
-            }
-            for method, forecast in self.forecasts.items()
+            method: {name: float(value) for name, value in row.items()}
+            for method, row in self._tables[0].items()
         }
-        return dict(sorted(rows.items(), key=lambda row: float(np.mean(self.scaled_errors(row[0])))))
+        return {method: rows[method] for method in sorted(rows, key=self.relative_error)}
+
+    def by_horizon(self) -> Table:
+        """The measures of `table` for each step ahead, [h] each, by method."""
+        return self._tables[1]
+
+    def by_series(self) -> Table:
+        """The measures of `table` for each series, [S] each, by method; NaN for one that took no part."""
+        return self._tables[2]
+
+    @cached_property
+    def _linear(self) -> Prediction:
+        return linear(self.predicted)
+
+    @cached_property
+    def sizes(self) -> NDArray[np.float64]:
+        """A scale for each series [S], the usual one where it has none."""
+        known = self.scales > 0
+        usual = float(np.median(self.scales[known])) if known.any() else 1.0
+        return np.where(known, self.scales, usual)
+
+    @cached_property
+    def _tables(self) -> tuple[Table, Table, Table]:
+        tables: tuple[Table, Table, Table] = ({}, {}, {})
+        for method in self.forecasts:
+            terms = self._terms(method)
+            for table, axes in zip(tables, ((0, 1, 2), (0, 1), (0, 2)), strict=True):
+                table[method] = _measures(terms, axes)
+        return tables
+
+    def _terms(self, method: str) -> dict[str, NDArray[np.float64]]:
+        """What the measures are means of, [C, S, h] each, NaN where it is unknown."""
+        forecast = self.forecasts[method]
+        error = np.abs(self.truth - forecast)
+        scales = np.where(self.scales > 0, self.scales, np.nan)[:, None]
+        terms = {
+            "MAE": error,
+            "RMSE": error**2,
+            "MASE": error / scales,
+            "sMAPE": metrics.smape_terms(self.truth, forecast),
+            "tested": np.where(np.isnan(self.truth), np.nan, ~np.isnan(error)),
+        }
+        return terms | self._interval_terms(method)
+
+    def _interval_terms(self, method: str) -> dict[str, NDArray[np.float64]]:
+        scores, prediction = self.scores(method), self.prediction(method)
+        shape = (self.cutoffs, 1, self.truth.shape[2])
+        ends = {level: np.full(shape, np.nan) for level in LEVELS}
+        quantiles = {quantile: np.full(shape, np.nan) for quantile in _QUANTILES}
+        for group, calibration in rolling(scores, self.step):
+            for level in LEVELS:
+                ends[level][group] = calibration.half_width(level)
+            for quantile in _QUANTILES:
+                quantiles[quantile][group] = calibration.quantile(quantile)
+        loss = np.zeros(scores.shape)
+        for quantile, score in quantiles.items():
+            with np.errstate(invalid="ignore", over="ignore"):
+                loss += metrics.quantile_losses(self.truth, prediction.at(score), quantile)
+        tested = ~np.isnan(scores + ends[LEVELS[0]])
+        terms = {"WQL": 2 * loss / len(_QUANTILES), "size": np.where(tested, np.abs(self.truth), np.nan)}
+        for level in LEVELS:
+            hits = np.abs(scores) <= ends[level]
+            terms[f"coverage {level:g}"] = np.where(tested, hits, np.nan)
+        return terms
+
+
+def _measures(terms: dict[str, NDArray[np.float64]], axes: tuple[int, ...]) -> dict[str, NDArray[np.float64]]:
+    means = {}
+    for name, values in terms.items():
+        known = ~np.isnan(values)
+        count = known.sum(axes)
+        total = np.where(known, values, 0.0).sum(axes)
+        with np.errstate(invalid="ignore", over="ignore"):
+            means[name] = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    means["RMSE"] = np.sqrt(means["RMSE"])
+    size = means.pop("size")
+    means["WQL"] = means["WQL"] / np.where(size > 0, size, np.nan)
+    return means
+
+
+def linear(prediction: Prediction) -> Prediction:
+    """The same forecasts, with units of constant width in the data's own: what one unit to either side is."""
+    free = replace(prediction, support=ANY)
+    values = free.values
+    return Prediction(Units(), prediction.values, values - free.at(-1.0), free.at(1.0) - values)
 
 
 def run_backtest(
@@ -80,60 +211,184 @@ def run_backtest(
     season_length: int,
     fit: Callable[[Panel], FittedModel],
     progress: Callable[[str], None],
+    *,
+    refits: int = _REFITS,
+    needed: int | None = None,
+    least: int | None = None,
+    slow_seconds: float = _SLOW_SECONDS,
 ) -> Backtest | None:
-    """Backtest the model that `fit` makes. None when the shortest series has too few rows for one cutoff."""
-    count = _count_cutoffs(int(panel.lengths.min()), horizon, season_length, len(panel))
-    if count < 1:
+    """Backtest the model that `fit` makes. None when no series has rows enough for one cutoff.
+
+    `refits` is how often it is fitted at most; `needed` how many rows before its first cutoff a series has
+    that alone would do for a fit; `least` how many known values one has that takes part in a fit (`needed` by
+    default). At a cutoff a series takes part with so many when it was part of the fit or has the model's
+    whole input part. Blocks whose fit finds too little are left out. `slow_seconds` is what each slow method
+    may take.
+    """
+    needed = rows_needed(horizon) if needed is None else needed
+    least = needed if least is None else least
+    behind = _rows_behind(panel.lengths, horizon, season_length, needed)
+    if behind.size == 0:
         return None
-    # Rows after each cutoff, oldest cutoff first.
-    behind = np.arange(horizon + count - 1, horizon - 1, -1)
-    cutoffs = panel.offsets[1:] - 1 - behind[:, None]
-    starts = np.broadcast_to(panel.offsets[:-1], cutoffs.shape)
-    values = panel.values
-    forecasts = {
-        NETWORK: np.empty((count, len(panel), horizon)),
-        "last value": last_value(values, cutoffs, horizon),
-        "mean": mean(values, starts, cutoffs, horizon),
-        "seasonal naive": seasonal_naive(values, starts, cutoffs, horizon, season_length),
-        "drift": drift(values, starts, cutoffs, horizon),
-        SMOOTHING: np.empty((count, len(panel), horizon)),
-        "linear on lags": np.empty((count, len(panel), horizon)),
-    }
-    if season_length == 1:
-        del forecasts["seasonal naive"]  # it would be the last value again
-    truth = windows.targets(values, cutoffs, horizon)
-    scores = np.empty_like(truth)
-    blocks = np.array_split(np.arange(count), min(_BLOCKS, count))
+    count, series = behind.size, len(panel)
+    shape = (count, series, horizon)
+    methods = baselines(horizon, season_length)
+    quick = [method for method in methods if not method.slow]
+    forecasts = {NETWORK: np.full(shape, np.nan)}
+    forecasts |= {method.name: np.full(shape, np.nan) for method in quick}
+    forecasts[SMOOTHING] = np.full(shape, np.nan)
+    truth, last = np.full(shape, np.nan), np.full((count, series), np.nan)
+    predicted: list[tuple[Places, Prediction]] = []
+    known = _known_before(panel, behind)
+    blocks, fits = np.array_split(np.arange(count), min(refits, count)), 0
     for number, block in enumerate(blocks):
         progress(f"backtest {number + 1}/{len(blocks)}")
-        known = panel.without_last(int(behind[block[0]]))
-        model = fit(known)
-        at = cutoffs[block].ravel()
-        predicted = model.predict(Cutoffs(panel, at))
-        shape = (len(block), len(panel), horizon)
-        forecasts[NETWORK][block] = predicted.values.reshape(shape)
-        forecasts[SMOOTHING][block] = model.predict_without_network(Cutoffs(panel, at)).values.reshape(shape)
-        scores[block] = predicted.scores(truth[block].reshape(-1, horizon)).reshape(shape)
-        lags = _lags(int(known.lengths.min()), horizon, season_length)
-        forecasts["linear on lags"][block] = LinearOnLags.fit(known, horizon, lags).predict(
-            values, cutoffs[block]
-        )
-    before = panel.without_last(int(behind[0]))
-    scales = [metrics.naive_scale(before.series(k), season_length) for k in range(len(panel))]
-    return Backtest(truth, forecasts, values[cutoffs], scores, np.array(scales), len(blocks))
+        earlier, fitted = panel.without_last(int(behind[block[0]])), known[block[0]] >= least
+        if not fitted.any():
+            continue
+        try:
+            model = fit(_series(earlier, np.flatnonzero(fitted)))
+        except DataError:
+            continue
+        fits += 1
+        learnt = [method.fit(earlier) for method in quick]
+        rows = panel.lengths - behind[block][:, None]
+        part = (known[block] >= least) & (fitted | (rows >= model.length))
+        places = np.nonzero(part)
+        for k in range(0, places[0].size, _PIECE):
+            numbers = places[1][k : k + _PIECE]
+            cutoffs = Cutoffs(panel, panel.offsets[numbers] + rows[places][k : k + _PIECE] - 1)
+            here = (block[places[0][k : k + _PIECE]], numbers)
+            last[here] = LastValue(1).forecast(cutoffs)[:, 0]
+            for method in learnt:
+                forecasts[method.name][here] = method.forecast(cutoffs)
+            inputs = cutoffs.inputs(model.length)
+            readable = ~np.isnan(inputs).all(1)
+            if model.log:  # fitted to positive values, before the first other one came
+                readable &= ~(inputs <= 0).any(1)
+            seen = np.flatnonzero(readable)
+            if seen.size == 0:
+                continue
+            cutoffs, here = cutoffs.take(seen), (here[0][seen], here[1][seen])
+            truth[here] = cutoffs.targets(horizon)
+            forecasts[SMOOTHING][here] = model.predict_without_network(cutoffs).values
+            predicted.append((here, model.predict(cutoffs)))
+    if np.isnan(truth).all():
+        return None
+    whole = _assemble(predicted, shape)
+    forecasts[NETWORK] = whole.values
+    # From the simplest method on: smoothing learns less than a regression does.
+    names = [NETWORK, *(method.name for method in quick)]
+    names.insert(names.index("linear on lags"), SMOOTHING)
+    done = Backtest(
+        truth,
+        {name: forecasts[name] for name in names},
+        whole,
+        last,
+        _scales(panel, behind, ~np.isnan(last), season_length),
+        behind,
+        panel.ids,
+        fits,
+    )
+    for method in methods:
+        if method.slow:
+            progress(f"backtest of {method.name}")
+            done = _with_sample(done, method, panel, slow_seconds)
+    return done
 
 
-def _count_cutoffs(rows: int, horizon: int, season_length: int, series: int) -> int:
-    """As many cutoffs as wanted, fewer where the rows before the first would no longer bear the season
-    out.
+def _rows_behind(
+    lengths: NDArray[np.int64], horizon: int, season_length: int, needed: int
+) -> NDArray[np.int64]:
+    """How many rows lie after each cutoff, oldest cutoff first; none when no series bears one.
+
+    They follow from the median of the series that bear one at all: as many steps as wanted, fewer where the
+    rows before the first would no longer bear the season out. Cutoffs further than a step apart still fall on
+    every phase of the season.
     """
-    wanted = max(3 * horizon, _LEAST_CUTOFFS, min(rows // 4, _MOST_CUTOFFS))
-    wanted = min(wanted, max(_BLOCKS, _MOST_FORECASTS // (series * horizon)))
+    bearing = lengths[lengths > horizon + needed]
+    if bearing.size == 0:
+        return np.empty(0, np.int64)
+    rows = int(np.median(bearing))
     with_season = rows - horizon - rows_for_season(2, season_length, horizon)
-    plain = rows - horizon - rows_needed(horizon)
-    return int(min(wanted, with_season if with_season >= 1 else plain))
+    plain = rows - horizon - needed
+    wanted = max(3 * horizon, _LEAST_SPAN, min(rows // 4, _MOST_SPAN))
+    span = int(min(wanted, with_season if with_season >= 1 else plain))
+    most = max(_LEAST_CUTOFFS, _MOST_FORECASTS // (lengths.size * horizon))
+    step = -(-span // most)
+    while gcd(step, season_length) > 1:
+        step -= 1
+    count = min(most, (span - 1) // step + 1)
+    return horizon + step * np.arange(count - 1, -1, -1)
 
 
-def _lags(rows: int, horizon: int, season_length: int) -> int:
-    """One season and one step of lags where a third of the rows holds them; at least two."""
-    return max(2, min(max(season_length + 1, 8), (rows - horizon) // 3))
+def _known_before(panel: Panel, behind: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How many values of each series are known at each cutoff [C, S]."""
+    counts = np.concatenate([[0], np.cumsum(panel.mask)])
+    ends = panel.offsets[:-1] + np.maximum(panel.lengths - behind[:, None], 0)
+    return np.asarray(counts[ends] - counts[panel.offsets[:-1]])
+
+
+def _series(panel: Panel, numbers: NDArray[np.int64]) -> Panel:
+    """The panel with these series alone."""
+    if numbers.size == len(panel):
+        return panel
+    lengths = panel.lengths[numbers]
+    keep = positions(panel.offsets[numbers], lengths)
+    covariates = panel.covariates.take(keep)
+    return replace(
+        panel,
+        values=panel.values[keep],
+        offsets=offsets_of(lengths),
+        ids=tuple(panel.ids[number] for number in numbers),
+        starts=panel.starts[numbers],
+        covariates=replace(covariates, static=covariates.static[numbers]),
+    )
+
+
+def _assemble(
+    predicted: list[tuple[Places, Prediction]],
+    shape: tuple[int, int, int],
+) -> Prediction:
+    """Predictions of some cutoffs and series each as one of all, NaN for the others."""
+    logs = {one.units.log for _, one in predicted}
+    if len(logs) > 1:  # blocks whose models compute in different units
+        predicted = [(there, linear(one)) for there, one in predicted]
+    parts = {name: np.full(shape, np.nan) for name in ("middle", "below", "above", "factor", "shift")}
+    for there, one in predicted:
+        for name, whole in parts.items():
+            whole[there] = getattr(one, name)
+    support = predicted[-1][1].support
+    return Prediction(Units(log=logs == {True}), **parts, support=support)
+
+
+def _scales(
+    panel: Panel, behind: NDArray[np.int64], part: NDArray[np.bool_], season_length: int
+) -> NDArray[np.float64]:
+    """The scale of each series [S] from its values before the first cutoff in which it took part [C, S]."""
+    scales = np.full(len(panel), np.nan)
+    for number in np.flatnonzero(part.any(0)):
+        values = panel.series(int(number))
+        history = values[: values.size - behind[np.argmax(part[:, number])]]
+        scales[number] = metrics.naive_scale(history, season_length)
+    return np.where(scales > 0, scales, np.nan)
+
+
+def _with_sample(done: Backtest, method: Baseline, panel: Panel, seconds: float) -> Backtest:
+    """The backtest with a slow method at a sample of the cutoffs and series, bounded in number and time."""
+    part = np.flatnonzero(~np.isnan(done.last))
+    chosen = np.unique(np.linspace(0, part.size - 1, min(part.size, _SLOW_FORECASTS)).astype(np.int64))
+    forecast, tried = np.full(done.truth.shape, np.nan), 0
+    until = time.monotonic() + seconds
+    # In an order of its own, so that what time allows for is spread over all cutoffs.
+    for at in part[np.random.default_rng(0).permutation(chosen)]:
+        cutoff, number = np.unravel_index(at, done.last.shape)
+        one = Cutoffs(panel, np.array([panel.offsets[number + 1] - 1 - done.behind[cutoff]]))
+        forecast[cutoff, number] = method.forecast(one)[0]
+        tried += 1
+        if time.monotonic() > until:
+            break
+    notes = done.notes
+    if tried < part.size:
+        notes += (f"{method.name} was run at {tried} of {part.size:,} past cutoffs",)
+    return replace(done, forecasts={**done.forecasts, method.name: forecast}, notes=notes)

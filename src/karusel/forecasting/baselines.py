@@ -1,114 +1,299 @@
 """Simple methods, the bar that a network must pass.
 
-Each is given the flat values of a panel, where the series of each row begins, and the row's cutoff (the
-flat position of its last known value), and forecasts `horizon` steps. None reads a value after its cutoff.
+Each is one class with one protocol: `fit` learns from all that a panel holds, `forecast` forecasts from any
+cutoffs, from the end of the series as well. None reads a value after its cutoff. What is missing is passed
+over: where a method needs the last value, or the first, or that of a phase, it takes the last or first known
+one.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import importlib.util
+import warnings
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from karusel.forecasting import windows
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import positions
+from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["LinearOnLags", "drift", "last_value", "mean", "seasonal_naive"]
+__all__ = [
+    "AutoETS",
+    "AutoTheta",
+    "Baseline",
+    "Drift",
+    "LastValue",
+    "LinearOnLags",
+    "Mean",
+    "SeasonalNaive",
+    "baselines",
+    "damped_trend",
+    "has_extra",
+]
 
 _PENALTIES = np.logspace(-6, 2, 17)  # ridge penalties tried, as shares of the mean squared singular value
-
-
-def last_value(values: NDArray[np.float64], cutoffs: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:
-    """The last known value for every step [..., horizon]."""
-    return np.repeat(values[cutoffs][..., None], horizon, axis=-1)
-
-
-def mean(
-    values: NDArray[np.float64], starts: NDArray[np.int64], cutoffs: NDArray[np.int64], horizon: int
-) -> NDArray[np.float64]:
-    """The mean of all known values for every step [..., horizon]: the best there is for plain noise."""
-    means = np.empty(cutoffs.shape)
-    for start in np.unique(starts):  # one series at a time: a sum over all would pass rounding errors on
-        rows = starts == start
-        known = values[start : cutoffs[rows].max() + 1]
-        means[rows] = (np.cumsum(known) / np.arange(1, known.size + 1))[cutoffs[rows] - start]
-    return np.repeat(means[..., None], horizon, axis=-1)
-
-
-def seasonal_naive(
-    values: NDArray[np.float64],
-    starts: NDArray[np.int64],
-    cutoffs: NDArray[np.int64],
-    horizon: int,
-    season_length: int,
-) -> NDArray[np.float64]:
-    """The value one season before, the last known season repeated; the last value where no season is
-    known.
-    """
-    steps = np.arange(horizon) % season_length
-    whole = (cutoffs - starts + 1 >= season_length)[..., None]
-    positions = np.where(whole, cutoffs[..., None] + 1 - season_length + steps, cutoffs[..., None])
-    return values[positions]
-
-
-def drift(
-    values: NDArray[np.float64], starts: NDArray[np.int64], cutoffs: NDArray[np.int64], horizon: int
-) -> NDArray[np.float64]:
-    """The straight line through the first and the last known value, continued."""
-    last, first = values[cutoffs], values[starts]
-    slope = (last - first) / np.maximum(cutoffs - starts, 1)
-    return np.asarray(last[..., None] + slope[..., None] * np.arange(1, horizon + 1))
+_MOST_WINDOWS, _LEAST_WINDOWS = 100_000, 4  # that the linear model is fitted on: in all, and of each series
+_PIECE = 8192  # windows read at once
+_NEGLIGIBLE = 1e-13  # of the largest squared singular value: rounding
+_HISTORY = 500  # values that the automatic methods read
 
 
 @dataclass(frozen=True)
-class LinearOnLags:
+class Baseline(ABC):
+    """A simple method for a horizon and a season length, 1 for no season.
+
+    `name` is what it is called in tables; `slow` says that it is only to be run at a sample of cutoffs.
+    """
+
+    horizon: int
+    season_length: int = 1
+    name: ClassVar[str]
+    slow: ClassVar[bool] = False
+
+    def fit(self, panel: Panel) -> Baseline:
+        """The method after it has learnt from the panel; itself where there is nothing to learn."""
+        return self
+
+    @abstractmethod
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        """Forecasts [n, horizon] in the data's units; NaN where a series has no known value until there."""
+
+
+def baselines(horizon: int, season_length: int) -> tuple[Baseline, ...]:
+    """All methods that are at hand, from the simplest on; the automatic ones need the extra `baselines`."""
+    kinds: list[type[Baseline]] = [LastValue, Mean, SeasonalNaive, Drift, LinearOnLags]
+    if season_length == 1:
+        kinds.remove(SeasonalNaive)  # it would be the last value again
+    if has_extra():
+        kinds += [AutoTheta, AutoETS]
+    return tuple(kind(horizon, season_length) for kind in kinds)
+
+
+def has_extra() -> bool:
+    """Whether the extra `baselines` is installed, which the automatic methods need."""
+    return importlib.util.find_spec("statsforecast") is not None
+
+
+class LastValue(Baseline):
+    """The last known value for every step."""
+
+    name = "last value"
+
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        last = _at(cutoffs, _nearest(cutoffs, cutoffs.at, -1, cutoffs.starts))
+        return np.repeat(last[:, None], self.horizon, axis=1)
+
+
+class Mean(Baseline):
+    """The mean of all known values for every step: the best there is for plain noise."""
+
+    name = "mean"
+
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        means = np.full(len(cutoffs), np.nan)
+        order = np.argsort(cutoffs.numbers, kind="stable")
+        begins = np.flatnonzero(np.diff(cutoffs.numbers[order], prepend=-1))
+        # One series at a time: a sum over all would pass rounding errors on.
+        for rows in np.split(order, begins[1:]):
+            if not rows.size:
+                continue
+            start = cutoffs.starts[rows[0]]
+            values = cutoffs.panel.values[start : cutoffs.at[rows].max() + 1]
+            known = ~np.isnan(values)
+            sums, counts = np.cumsum(np.where(known, values, 0.0)), np.cumsum(known)
+            here = cutoffs.at[rows] - start
+            means[rows] = np.where(counts[here] > 0, sums[here] / np.maximum(counts[here], 1), np.nan)
+        return np.repeat(means[:, None], self.horizon, axis=1)
+
+
+class SeasonalNaive(Baseline):
+    """The last known value of each phase of the season; the last known value where a season is not yet full
+    or a phase has none.
+    """
+
+    name = "seasonal naive"
+
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        season, starts = self.season_length, cutoffs.starts[:, None]
+        at = cutoffs.at[:, None] + 1 - season + np.arange(self.horizon) % season
+        whole = cutoffs.at + 1 - cutoffs.starts >= season
+        phase = np.full(at.shape, np.nan)
+        phase[whole] = _at(cutoffs, _nearest(cutoffs, at[whole], -season, starts[whole]))
+        last = LastValue(self.horizon).forecast(cutoffs)
+        return np.where(np.isnan(phase), last, phase)
+
+
+class Drift(Baseline):
+    """The straight line through the first and the last known value, continued."""
+
+    name = "drift"
+
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        last = _nearest(cutoffs, cutoffs.at, -1, cutoffs.starts)
+        first = _nearest(cutoffs, cutoffs.starts, 1, cutoffs.at)
+        slope = (_at(cutoffs, last) - _at(cutoffs, first)) / np.maximum(last - first, 1)
+        steps = (cutoffs.at - last)[:, None] + np.arange(1, self.horizon + 1)
+        return np.asarray(_at(cutoffs, last)[:, None] + slope[:, None] * steps)
+
+
+def _nearest(
+    cutoffs: Cutoffs, at: NDArray[np.int64], step: int, bounds: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """The first position with a known value among at, at + step, ... up to `bounds`; -1 for none."""
+    found, bounds = at.ravel().copy(), np.broadcast_to(bounds, at.shape).ravel()
+    left = np.arange(found.size)
+    while left.size:
+        outside = (found[left] - bounds[left]) * np.sign(step) > 0
+        found[left[outside]] = -1
+        left = left[~outside]
+        left = left[np.isnan(cutoffs.panel.values[found[left]])]
+        found[left] += step
+    return np.asarray(found.reshape(at.shape))
+
+
+def _at(cutoffs: Cutoffs, found: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values at positions that `_nearest` found, NaN for none."""
+    return np.where(found >= 0, cutoffs.panel.values[found], np.nan)
+
+
+@dataclass(frozen=True)
+class LinearOnLags(Baseline):
     """Ridge regression of each step ahead on the last `lags` values, one equation per step, all series
     together.
 
     Values enter as differences from the last one, divided by the mean absolute step of the window, so that
     level and size drop out. The penalty has the least generalised cross-validation error (Golub, Heath and
-    Wahba, 1979).
+    Wahba, 1979). It is fitted on windows without a gap, of many series on the latest; in a window to forecast
+    from, gaps are read as the last known value before. Without any whole window it is the last value.
+
+    `lags` follow from the season and the lengths of the series: one season and one step where a third of
+    the rows holds them, at least 8, or as many as a third of the rows holds; at least 2.
     """
 
-    lags: int
-    weights: NDArray[np.float64]  # [lags + 1, horizon]; the last row is the constant
+    lags: int = 0
+    weights: NDArray[np.float64] | None = None  # [lags + 1, horizon]; the last row is the constant
 
-    @staticmethod
-    def fit(panel: Panel, horizon: int, lags: int) -> LinearOnLags:
-        """Fit on every window of the panel; `lags` at least 2."""
-        cutoffs = windows.training_cutoffs(panel, lags, horizon)
-        design, last, size = _design(windows.inputs(panel.values, cutoffs, lags))
-        wanted = (windows.targets(panel.values, cutoffs, horizon) - last) / size
-        mean_x, mean_y = design.mean(0), wanted.mean(0)
-        u, singular, vt = np.linalg.svd(design - mean_x, full_matrices=False)
-        projected = u.T @ (wanted - mean_y)
-        rows = len(design)
-        residual = float(np.sum((wanted - mean_y) ** 2) - np.sum(projected**2))
-        best, kept = np.inf, np.zeros_like(singular)
-        for penalty in _PENALTIES * float(np.mean(singular**2) + 1e-300):
-            shrunk = singular**2 / (singular**2 + penalty)
-            error = residual + float(np.sum(((1 - shrunk)[:, None] * projected) ** 2))
-            score = error / max(rows - 1 - float(shrunk.sum()), 1e-3) ** 2
-            if score < best:
-                best, kept = score, singular / (singular**2 + penalty)
-        weights = vt.T @ (kept[:, None] * projected)
-        return LinearOnLags(lags, np.vstack([weights, mean_y - mean_x @ weights]))
+    name = "linear on lags"
 
-    def predict(self, values: NDArray[np.float64], cutoffs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Forecasts [..., horizon] from the `lags` values up to each cutoff."""
-        design, last, size = _design(windows.inputs(values, cutoffs, self.lags))
+    def fit(self, panel: Panel) -> LinearOnLags:
+        lags = self.lags or self._usual_lags(panel)
+        cutoffs = _latest(panel, lags, self.horizon)
+        rows = 0
+        means, products = np.zeros(lags + self.horizon), np.zeros((lags + self.horizon,) * 2)
+        for k in range(0, len(cutoffs), _PIECE):
+            piece = cutoffs.take(np.arange(k, min(k + _PIECE, len(cutoffs))))
+            inputs, targets = piece.inputs(lags), piece.targets(self.horizon)
+            whole = ~np.isnan(inputs).any(1) & ~np.isnan(targets).any(1)
+            design, last, size = _design(inputs[whole])
+            both = np.concatenate([design, (targets[whole] - last) / size], axis=1)
+            rows += len(both)
+            means += both.sum(0)
+            products += both.T @ both
+        means /= max(rows, 1)
+        products -= rows * np.outer(means, means)
+        weights = _ridge(products, lags, rows)
+        constant = means[lags:] - means[:lags] @ weights
+        return replace(self, lags=lags, weights=np.vstack([weights, constant]))
+
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        assert self.weights is not None, "fit comes first"
+        design, last, size = _design(cutoffs.inputs(self.lags))
         return np.asarray(last + size * (design @ self.weights[:-1] + self.weights[-1]))
+
+    def _usual_lags(self, panel: Panel) -> int:
+        rows = int(np.median(panel.lengths[panel.lengths > 0])) if panel.values.size else 0
+        return max(2, min(max(self.season_length + 1, 8), (rows - self.horizon) // 3))
+
+
+def _latest(panel: Panel, lags: int, horizon: int) -> Cutoffs:
+    """The latest cutoffs of each series with whole windows around them."""
+    counts = np.maximum(panel.lengths - lags - horizon + 1, 0)
+    recent = np.minimum(counts, max(_LEAST_WINDOWS, _MOST_WINDOWS // len(panel)))
+    return Cutoffs(panel, positions(panel.offsets[1:] - horizon - recent, recent))
 
 
 def _design(
     window: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Scaled differences from the last value [..., lags], the last value [..., 1] and the scale [..., 1]."""
-    last = window[..., -1:]
-    size = np.mean(np.abs(np.diff(window, axis=-1)), axis=-1, keepdims=True)
+    """Scaled differences from the last value [n, lags], the last value [n, 1] and the scale [n, 1]."""
+    steps = np.abs(np.diff(window, axis=1))
+    known = ~np.isnan(steps)
+    count = known.sum(1, keepdims=True)
+    size = np.where(known, steps, 0.0).sum(1, keepdims=True) / np.maximum(count, 1)
     size = np.where(size > 0, size, 1.0)
+    window = windows.filled(window)
+    last = window[:, -1:]
     return (window - last) / size, last, size
+
+
+def _ridge(products: NDArray[np.float64], lags: int, rows: int) -> NDArray[np.float64]:
+    """Weights [lags, horizon] from the centred products of lags and targets, [lags + horizon] squared.
+
+    The eigenvalues of the lags' own products are the squared singular values of the design.
+    """
+    squared, vectors = np.linalg.eigh(products[:lags, :lags])
+    squared = np.maximum(squared, 0.0)
+    there = squared > _NEGLIGIBLE * squared[-1]
+    singular = np.sqrt(np.where(there, squared, 1.0))[:, None]
+    projected = np.where(there[:, None], vectors.T @ products[:lags, lags:] / singular, 0.0)
+    residual = max(float(np.trace(products[lags:, lags:]) - np.sum(projected**2)), 0.0)
+    best, kept = np.inf, np.zeros((lags, 1))
+    for penalty in _PENALTIES * (float(np.mean(squared)) + 1e-300):
+        shrunk = squared / (squared + penalty)
+        error = residual + float(np.sum(((1 - shrunk)[:, None] * projected) ** 2))
+        score = error / max(rows - 1 - float(shrunk.sum()), 1e-3) ** 2
+        if score < best:
+            best, kept = score, singular / (squared + penalty)[:, None]
+    return np.asarray(vectors @ (kept * projected))
+
+
+class _Automatic(Baseline):
+    """A method of statsforecast (Garza et al., 2022), which chooses its own form for each series.
+
+    It takes no missing values: of each history it is given the last 500 values, gaps read as the last known
+    value before. NaN where it finds no form, as for very short histories.
+    """
+
+    slow = True
+
+    def forecast(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
+        forecasts = np.full((len(cutoffs), self.horizon), np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            method = self._method()
+            for row, (start, at) in enumerate(zip(cutoffs.starts, cutoffs.at, strict=True)):
+                values = cutoffs.panel.values[max(start, at + 1 - _HISTORY) : at + 1]
+                values = values[np.argmax(~np.isnan(values)) :]
+                if np.isnan(values).all():
+                    continue
+                try:
+                    made = method.forecast(y=windows.filled(values[None])[0], h=self.horizon)
+                except Exception:  # whatever it is, the others go on without this one
+                    continue
+                forecasts[row] = made["mean"]
+        return forecasts
+
+    def _method(self) -> Any:
+        from statsforecast import models
+
+        return getattr(models, self.name)(season_length=self.season_length)
+
+
+class AutoTheta(_Automatic):
+    """The best of four Theta models by their error in the history (Fiorucci et al., 2016)."""
+
+    name = "AutoTheta"
+
+
+class AutoETS(_Automatic):
+    """Exponential smoothing with the best information criterion (Hyndman and Khandakar, 2008)."""
+
+    name = "AutoETS"
 
 
 _SMOOTHING = (0.2, 0.4, 0.6, 0.8, 1.0)  # of the level

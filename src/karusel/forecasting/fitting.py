@@ -19,7 +19,7 @@ from karusel.forecasting.encoding import fit_encoding
 from karusel.forecasting.members import EnsembleSettings
 from karusel.forecasting.model import FittedModel, fit_model
 from karusel.forecasting.panel import Panel
-from karusel.forecasting.pooled import fit_pooled
+from karusel.forecasting.pooled import PooledModel, fit_pooled
 from karusel.forecasting.prediction import Prediction, Support
 from karusel.forecasting.scaling import rows_needed
 from karusel.forecasting.windows import Cutoffs
@@ -70,6 +70,11 @@ class Fitted:
     model: FittedModel
     effects: Effects | None
     support: Support
+
+    @property
+    def pooled(self) -> bool:
+        """Whether the model is one for all series together."""
+        return isinstance(self.model, PooledModel)
 
     @property
     def horizon(self) -> int:
@@ -130,20 +135,28 @@ class Fitted:
         return prediction.within(*self.effects.ahead(cutoffs, self.horizon), self.support)
 
 
-def fit(panel: Panel, settings: Settings) -> Fitted:
-    """Fit to all that the panel holds. Raises `DataError` when that is too little."""
+def fit(panel: Panel, settings: Settings, like: Fitted | None = None) -> Fitted:
+    """Fit to all that the panel holds, a model of the kind that `like` has if that is given.
+
+    Raises `DataError` when that is too little.
+    """
     support = Support(panel.non_negative, panel.whole)
     effects = fit_effects(panel, fit_encoding(panel.covariates), panel.frequency.season_length)
     rest = panel if effects is None else effects.remove(panel)
-    return Fitted(_fit_model(rest, settings), effects, support)
+    pooled = _is_to_be_pooled(rest, settings.horizon) if like is None else like.pooled
+    return Fitted(_fit_model(rest, settings, pooled), effects, support)
 
 
-def _fit_model(panel: Panel, settings: Settings) -> FittedModel:
-    horizon, frequency = settings.horizon, panel.frequency
+def _is_to_be_pooled(panel: Panel, horizon: int) -> bool:
     whole = bool(panel.mask.all())
     too_short = panel.lengths < rows_needed(horizon)
     alone = not panel.covariates.described and whole and (not too_short.any() or too_short.all())
-    if alone and len(panel) < _MANY:
+    return not alone or len(panel) >= _MANY
+
+
+def _fit_model(panel: Panel, settings: Settings, pooled: bool) -> FittedModel:
+    horizon, frequency = settings.horizon, panel.frequency
+    if not pooled:
         networks = NetworkSettings(**settings.networks())
         return fit_model(panel, horizon, frequency.season_length, settings.input_size, networks)
     ensemble = EnsembleSettings(**settings.networks(), look_back=settings.input_size)

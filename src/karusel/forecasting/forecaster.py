@@ -13,15 +13,23 @@ from numpy.typing import NDArray
 
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
-from karusel.forecasting.backtest import NETWORK, run_backtest
+from karusel.forecasting.backtest import LEVELS, NETWORK, run_backtest
+from karusel.forecasting.best import BEST, choose_best
 from karusel.forecasting.containers import Columns, read
 from karusel.forecasting.fitting import Fitted, Settings, fit
 from karusel.forecasting.frames import FrameKind, future_frame, read_future
 from karusel.forecasting.frequency import Times
-from karusel.forecasting.intervals import calibrate, check_levels, reached_coverage
-from karusel.forecasting.model import refuse_missing
+from karusel.forecasting.intervals import (
+    Calibration,
+    calibrate,
+    check_levels,
+    check_quantiles,
+    reached_coverage,
+)
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.pooled import LEAST_KNOWN, rows_to_pool
 from karusel.forecasting.prediction import Prediction
+from karusel.forecasting.scaling import rows_needed
 from karusel.forecasting.verdict import judge
 from karusel.forecasting.windows import Cutoffs
 
@@ -31,17 +39,18 @@ if TYPE_CHECKING:
 __all__ = ["Forecast", "Forecaster"]
 
 _SHARE_OF_FIT = 0.5  # of the time limit, for the model itself; the rest is the backtest's
-_REFITS = 3  # of a backtest
+_REFITS = 3  # of a backtest; of a pooled model one, which costs as much as the fit
+_SHARE_OF_SLOW, _SLOW_SECONDS = 0.05, 10.0  # of the limit, and at most, for each slow simple method
 _LEAST_SECONDS = 0.1
 Progress = Callable[[str], None]
 _SETTINGS = (
     *("h", "input_size", "hidden_size", "num_layers", "learning_rate", "batch_size", "n_members", "freq"),
-    *("season_length", "backtest", "time_limit", "random_state", "n_jobs"),
+    *("season_length", "backtest", "best", "time_limit", "random_state", "n_jobs"),
 )
 
 _STORED = (
-    *("panel_", "model_", "notes_", "season_length_", "verdict_", "calibration_", "coverage_"),
-    *("coverage_values_", "_columns", "_kind"),
+    *("panel_", "model_", "notes_", "season_length_", "verdict_", "calibration_", "best_"),
+    *("coverage_", "coverage_values_", "_columns", "_kind"),
 )
 
 
@@ -56,17 +65,18 @@ class Forecast:
     values: NDArray[np.float64]
     intervals: Mapping[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
     quantiles: Mapping[float, NDArray[np.float64]] = field(default_factory=dict)
+    name: str = NETWORK
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """Columns [S, h] by name: LSTM, then LSTM-lo-L and LSTM-hi-L for each level L, and LSTM-q-Q for each
         quantile Q.
         """
-        found = {NETWORK: self.values}
+        found = {self.name: self.values}
         for level, (low, high) in self.intervals.items():
-            found[f"{NETWORK}-lo-{level:g}"] = low
-            found[f"{NETWORK}-hi-{level:g}"] = high
+            found[f"{self.name}-lo-{level:g}"] = low
+            found[f"{self.name}-hi-{level:g}"] = high
         for quantile, values in self.quantiles.items():
-            found[f"{NETWORK}-q-{quantile:g}"] = values
+            found[f"{self.name}-q-{quantile:g}"] = values
         return found
 
 
@@ -92,6 +102,8 @@ class Forecaster:
     freq : step between times, such as "MS" or "15min"; found in the times by default.
     season_length : steps of one season, 1 for none; from the frequency by default.
     backtest : whether fitting backtests; intervals and verdict need it.
+    best : whether to forecast with what the backtest says is best, the network, a simple method or a blend;
+        the columns are then called best, best-lo-80, ....
     time_limit : seconds that fitting and backtesting may take, about; no limit by default. With one, the
         same data may give other bits.
     random_state : seed; the same seed gives the same bits on any number of threads.
@@ -104,7 +116,8 @@ class Forecaster:
     season_length_ : the season in use, 1 when there is none or the series are too short for it.
     backtest_, verdict_, coverage_, calibration_ : evidence; None without a backtest. `coverage_` gives for
         each of the levels 80 and 95 the coverage reached on held-out values, from 0 to 1, {} when there were
-        too few; `coverage_values_` says on how many. A forecaster that was loaded has no `backtest_`.
+        too few; `coverage_values_` says on how many. `best_` says what is forecast with instead of the
+        network, None without `best=True`. A forecaster that was loaded has no `backtest_`.
     model_ : the fitted `karusel.forecasting.fitting.Fitted`.
 
     Examples
@@ -128,6 +141,7 @@ class Forecaster:
         freq: str | int | None = None,
         season_length: int | Sequence[int] | None = None,
         backtest: bool = True,
+        best: bool = False,
         time_limit: float | None = None,
         random_state: int = 0,
         n_jobs: int | None = None,
@@ -142,6 +156,7 @@ class Forecaster:
         self.freq = freq
         self.season_length = season_length
         self.backtest = backtest
+        self.best = best
         self.time_limit = time_limit
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -186,10 +201,6 @@ class Forecaster:
 
     def _fit(self, panel: Panel, progress: Progress) -> None:
         started, settings = time.monotonic(), self._settings()
-        if self.backtest:
-            refuse_missing(
-                panel, "the backtest takes no missing values yet: fill them in, or set backtest=False"
-            )
         progress("fit")
         limit = self.time_limit
         if limit is not None:
@@ -199,22 +210,39 @@ class Forecaster:
         self.season_length_ = self.model_.season_length
         self.notes_ = (*panel.notes, *self.model_.notes())
         season = panel.frequency.season_length
+        refits = 1 if self.model_.pooled else _REFITS
         if limit is not None:
             left = limit - (time.monotonic() - started)
-            settings = settings.within(max(left, _LEAST_SECONDS) / _REFITS)
+            settings = settings.within(max(left, _LEAST_SECONDS) / refits)
         self.backtest_ = (
-            run_backtest(panel, self.h, season, lambda known: fit(known, settings), progress)
+            run_backtest(
+                panel,
+                self.h,
+                season,
+                lambda known: fit(known, settings, like=self.model_),
+                progress,
+                refits=refits,
+                needed=max(rows_needed(self.h), rows_to_pool(self.h) if self.model_.pooled else 0),
+                least=LEAST_KNOWN if self.model_.pooled else None,
+                slow_seconds=min(_SLOW_SECONDS, _SHARE_OF_SLOW * (limit or np.inf)),
+            )
             if self.backtest
             else None
         )
-        if self.backtest_ is None:
-            self.verdict_, self.calibration_ = None, None
-            self.coverage_: dict[float, float] = {}
-            self.coverage_values_ = 0
-        else:
-            self.verdict_ = judge(self.backtest_)
-            self.calibration_ = calibrate(self.backtest_.scores)
-            self.coverage_, self.coverage_values_ = reached_coverage(self.backtest_.scores, (80.0, 95.0))
+        self.verdict_, self.calibration_, self.best_ = None, None, None
+        self.coverage_: dict[float, float] = {}
+        self.coverage_values_ = 0
+        if self.backtest_ is not None:
+            scores = self.backtest_.scores()
+            self.verdict_, self.calibration_ = judge(self.backtest_), calibrate(scores)
+            self.coverage_, self.coverage_values_ = reached_coverage(scores, LEVELS, self.backtest_.step)
+            self.notes_ += self.backtest_.notes
+            if self.best:
+                self.best_ = choose_best(self.backtest_, season)
+                self.coverage_, self.coverage_values_ = self.best_.coverage, self.best_.coverage_values
+                self.notes_ += (self.best_.sentence,)
+        elif self.best:
+            self.notes_ += ("too few rows to choose by a backtest: the best forecast known of is the LSTM's",)
 
     def future_frame(self) -> Any:
         """The ids and times of the next `h` steps of every series, in the kind of frame that was fitted.
@@ -240,21 +268,19 @@ class Forecaster:
         `X_df` as `predict` takes it, or an array [S, h, F]; `panel` holds other series than those fitted.
         """
         panel = self._fitted_panel() if panel is None else panel
-        levels, wanted = check_levels(level), sorted({float(quantile) for quantile in quantiles})
-        for quantile in wanted:
-            if not 0 < quantile < 1:
-                raise UsageError(f"a quantile is {quantile}; each must be a number between 0 and 1")
+        levels, wanted = check_levels(level), check_quantiles(quantiles)
         if (levels or wanted) and self.calibration_ is None:
             why = "the series are too short for one" if self.backtest else "it was switched off"
             raise UsageError(f"intervals need a backtest, but {why}; predict without level and quantiles")
         at = windows.last_cutoffs(panel)
-        predicted = self.model_.predict(Cutoffs(*self._with_future(panel, at, X_df)))
+        predicted = self._predicted(Cutoffs(*self._with_future(panel, at, X_df)))
         return Forecast(
             panel.ids,
             panel.future_times(self.h),
             predicted.values,
-            {one: self._interval(predicted, one) for one in levels},
-            {one: self._quantile(predicted, one) for one in wanted},
+            {one: predicted.interval(self._calibration().half_width(one)) for one in levels},
+            {one: predicted.at(self._calibration().quantile(one)) for one in wanted},
+            self._name(),
         )
 
     def predict(
@@ -288,7 +314,7 @@ class Forecaster:
             return made
         if kind == "one":
             columns = {name: column[0] for name, column in columns.items()}
-        return columns if len(columns) > 1 else columns[NETWORK]
+        return columns if len(columns) > 1 else columns[made.name]
 
     def update(
         self,
@@ -360,14 +386,14 @@ class Forecaster:
         for number, rows in enumerate(behind):
             progress(f"window {number + 1}/{n_windows}")
             if number % every == 0:
-                fitted = self._clone(backtest=bool(level))
+                fitted = self._clone(backtest=bool(level) or self.best)
                 fitted._fit(panel.without_last(int(rows)), lambda stage: None)
             at = panel.offsets[1:] - 1 - rows
-            predicted = fitted.model_.predict(Cutoffs(panel, at))
-            part = {"y": windows.targets(panel.values, at, self.h), NETWORK: predicted.values}
+            predicted, name = fitted._predicted(Cutoffs(panel, at)), fitted._name()
+            part = {"y": windows.targets(panel.values, at, self.h), name: predicted.values}
             for one in check_levels(level):
-                part[f"{NETWORK}-lo-{one:g}"], part[f"{NETWORK}-hi-{one:g}"] = fitted._interval(
-                    predicted, one
+                part[f"{name}-lo-{one:g}"], part[f"{name}-hi-{one:g}"] = predicted.interval(
+                    fitted._calibration().half_width(one)
                 )
             parts.append(part)
         found = {name: np.stack([part[name] for part in parts]) for name in parts[0]}  # [W, S, h]
@@ -462,19 +488,21 @@ class Forecaster:
             future, _ = read_future(panel, self._kind, X_df, self.h)
         return panel.extended(future), at + self.h * np.arange(len(panel))
 
-    def _interval(
-        self, predicted: Prediction, level: float
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        if self.calibration_ is None:
-            raise UsageError("intervals need a backtest, but the series are too short for one")
-        return predicted.interval(self.calibration_.half_width(level))
+    def _predicted(self, cutoffs: Cutoffs) -> Prediction:
+        if self.best_ is None:
+            return self.model_.predict(cutoffs)
+        return self.best_.predict(cutoffs, self.model_)
 
-    def _quantile(self, predicted: Prediction, quantile: float) -> NDArray[np.float64]:
-        """A quantile [n, h]: an end of the interval that leaves as much on either side."""
-        if quantile == 0.5:
-            return predicted.values
-        low, high = self._interval(predicted, 100 * abs(2 * quantile - 1))
-        return low if quantile < 0.5 else high
+    def _name(self) -> str:
+        """What the columns of forecasts are called."""
+        return BEST if self.best else NETWORK
+
+    def _calibration(self) -> Calibration:
+        """That of what is forecast."""
+        found = self.calibration_ if self.best_ is None else self.best_.calibration
+        if found is None:
+            raise UsageError("intervals need a backtest, but the series are too short for one")
+        return found
 
     def _check(self) -> None:
         for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
@@ -485,6 +513,8 @@ class Forecaster:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
         if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
             raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
+        if self.best and not self.backtest:
+            raise UsageError("best=True chooses by the backtest, but backtest=False; leave that out")
         if self.time_limit is not None and not self.time_limit > 0:
             raise UsageError(f"time_limit is {self.time_limit!r}; it must be a number of seconds above 0")
         if not 0 <= self.random_state < 2**32:

@@ -1,12 +1,15 @@
 """Prediction intervals calibrated on held-out cutoffs (split conformal; Vovk et al., 2005; Lei et al., 2018).
 
-The score of a held-out forecast is |truth - forecast| / size, where size is the local scale of its window.
-For step k, with w_k the mean score k steps ahead, made non-decreasing in k,
+The score of a held-out forecast is (truth - forecast) / unit, negative below it, where the unit is the local
+scale of its window, or the model's own width to that side (`karusel.forecasting.prediction`).
+For step k, with w_k the mean |score| k steps ahead, made non-decreasing in k,
 
-    interval = forecast -+ Q(level) * w_k * size,
+    interval = forecast -+ Q(level) * w_k * unit,        quantile q = forecast + R(q) * w_k * unit,
 
-Q(level) being the level's empirical quantile of score / w_k over all steps and cutoffs: widths follow
-the horizon, and the few cutoffs that there are share their evidence about the tails.
+Q(level) being the level's empirical quantile of |score| / w_k, and R(q) the empirical quantile of score /
+w_k, each one value further out than plain counting would have it. Where every step has 1,000 scores of its
+own, Q and R are those of the step; otherwise all steps and cutoffs share their evidence about the tails.
+Quantiles never cross, since R rises with q.
 """
 
 from __future__ import annotations
@@ -19,20 +22,43 @@ from numpy.typing import NDArray
 
 from karusel.errors import UsageError
 
-__all__ = ["Calibration", "calibrate", "check_levels", "reached_coverage"]
+__all__ = ["Calibration", "calibrate", "check_levels", "check_quantiles", "reached_coverage", "rolling"]
+
+_OWN = 1000  # scores from which a step has quantiles of its own
+_KEPT = 4000  # ratios that are kept: enough for levels up to 99.9
+_MOST_SCORES = 200_000  # more tell no more about a quantile
+_LEAST = 8  # forecasts to calibrate on
+_WORK = 1_000_000  # scores that rolling calibrations may go through, about
+_FEWEST_CALIBRATIONS = 8
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Half widths of intervals, in sizes."""
+    """Where errors lie, in units. `widths` [h] are the w_k; `ratios` [1, n], shared by all steps, or [h, n]
+    are scores over widths, ascending.
+    """
 
-    widths: NDArray[np.float64]  # [h]: w_k
-    ratios: NDArray[np.float64]  # scores over widths, ascending
+    widths: NDArray[np.float64]
+    ratios: NDArray[np.float64]
 
     def half_width(self, level: float) -> NDArray[np.float64]:
         """Half width for each step [h] of the interval that promises to cover `level` percent."""
-        rank = int(np.ceil((self.ratios.size + 1) * level / 100)) - 1
-        return np.asarray(self.widths * self.ratios[min(rank, self.ratios.size - 1)])
+        sizes = np.sort(np.abs(self.ratios), axis=1)
+        count = sizes.shape[1]
+        rank = int(np.ceil((count + 1) * level / 100)) - 1
+        return self._scores(sizes[:, min(rank, count - 1)])
+
+    def quantile(self, quantile: float) -> NDArray[np.float64]:
+        """The score for each step [h] below which a share `quantile` of the truth is promised to lie."""
+        count = self.ratios.shape[1]
+        place = (count + 1) * quantile
+        rank = int(np.ceil(place) if quantile >= 0.5 else np.floor(place)) - 1
+        return self._scores(self.ratios[:, int(np.clip(rank, 0, count - 1))])
+
+    def _scores(self, ratios: NDArray[np.float64]) -> NDArray[np.float64]:
+        with np.errstate(invalid="ignore"):
+            scores = self.widths * ratios
+        return np.where(np.isnan(scores), ratios, scores)  # a width of 0 brings no infinite ratio back
 
 
 def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
@@ -43,32 +69,83 @@ def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted(set(levels)))
 
 
+def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
+    """The quantiles, ascending; raises `UsageError` for one that does not lie between 0 and 1."""
+    for quantile in quantiles:
+        if not 0 < quantile < 1:
+            raise UsageError(f"a quantile is {quantile}; it must lie between 0 and 1, such as 0.9")
+    return tuple(sorted(set(quantiles)))
+
+
 def calibrate(scores: NDArray[np.float64]) -> Calibration:
-    """Calibrate on scores [..., h] of held-out forecasts; an infinite one is a miss at any width."""
-    scores = scores.reshape(-1, scores.shape[-1])
+    """Calibrate on scores [..., h] of held-out forecasts, at least one of them known.
+
+    NaN is an unknown one; an infinite one is a miss at any width. Of more than 200,000 scores so many are
+    used.
+    """
+    horizon = scores.shape[-1]
+    scores = scores.reshape(-1, horizon)
+    scores = scores[~np.isnan(scores).all(1)]
+    if scores.size > _MOST_SCORES:
+        scores = scores[np.linspace(0, len(scores) - 1, _MOST_SCORES // horizon).astype(np.int64)]
     finite = np.isfinite(scores)
-    sums = np.where(finite, scores, 0.0).sum(0)
+    sums = np.where(finite, np.abs(scores), 0.0).sum(0)
     widths = np.maximum.accumulate(sums / np.maximum(finite.sum(0), 1))
-    safe = np.where(widths > 0, widths, 1.0)
-    return Calibration(widths, np.sort((scores / safe).ravel()))
+    ratios = scores / np.where(widths > 0, widths, 1.0)
+    known = ~np.isnan(ratios)
+    if known.sum(0).min() >= _OWN:
+        own = [_ordered(ratios[known[:, k], k], _OWN) for k in range(horizon)]
+        return Calibration(widths, np.stack(own))
+    return Calibration(widths, _ordered(ratios[known], _KEPT)[None])
+
+
+def _ordered(ratios: NDArray[np.float64], most: int) -> NDArray[np.float64]:
+    """The ratios, ascending; of more than `most`, as many evenly spaced in rank."""
+    ratios = np.sort(ratios)
+    if ratios.size <= most:
+        return ratios
+    return ratios[np.rint(np.linspace(0, ratios.size - 1, most)).astype(np.int64)]
+
+
+def rolling(
+    scores: NDArray[np.float64], step: int = 1, least: int = _LEAST
+) -> list[tuple[NDArray[np.int64], Calibration]]:
+    """Cutoffs, and a calibration by those whose whole targets were known by the first of them, as in use.
+
+    `scores` [C, ..., h] in order of time, `step` steps between cutoffs. Together the groups hold all cutoffs
+    before which at least `least` forecasts were known; many scores are calibrated on in few groups.
+    """
+    count, horizon = scores.shape[0], scores.shape[-1]
+    overlap = -(-horizon // step)
+    series = scores[0].size // horizon
+    tested = np.arange(-(-least // series) + overlap - 1, count)
+    if tested.size == 0:
+        return []
+    most = max(_FEWEST_CALIBRATIONS, _WORK // scores.size)
+    found = []
+    for group in np.array_split(tested, min(tested.size, most)):
+        known = scores[: group[0] - overlap + 1]
+        if not np.isnan(known).all():
+            found.append((group, calibrate(known)))
+    return found
 
 
 def reached_coverage(
-    scores: NDArray[np.float64], levels: Sequence[float], least: int = 8
+    scores: NDArray[np.float64], levels: Sequence[float], step: int = 1, least: int = _LEAST
 ) -> tuple[dict[float, float], int]:
     """Coverage, from 0 to 1, of each level over cutoffs that took no part in their own calibration.
 
-    `scores` [C, ..., h] in order of time, one step between cutoffs. The intervals at a cutoff are calibrated
-    on the cutoffs whose whole targets were known by then, as in use; cutoffs with fewer than `least` such are
-    left out. Also returns how many held-out values were tested, 0 (and no levels) when there are none.
+    `scores`, `step` and `least` are those of `rolling`. Also returns how many held-out values were tested,
+    0 (and no levels) when there are none.
     """
-    count, horizon = scores.shape[0], scores.shape[-1]
     hits: dict[float, list[NDArray[np.bool_]]] = {level: [] for level in levels}
-    tested = range(least + horizon - 1, count)
-    for cutoff in tested:
-        known = calibrate(scores[: cutoff - horizon + 1])
+    tested = 0
+    for group, calibration in rolling(scores, step, least):
+        sizes = np.abs(scores[group])
+        known = ~np.isnan(sizes)
+        tested += int(np.count_nonzero(known))
         for level in levels:
-            hits[level].append(scores[cutoff] <= known.half_width(level))
+            hits[level].append((sizes <= calibration.half_width(level))[known])
     if not tested:
         return {}, 0
-    return {level: float(np.mean(hits[level])) for level in levels}, len(tested) * scores[0].size
+    return {level: float(np.mean(np.concatenate(hits[level]))) for level in levels}, tested

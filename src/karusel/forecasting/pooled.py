@@ -32,10 +32,10 @@ from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.rows import positions
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["PooledModel", "fit_pooled", "smoothing"]
+__all__ = ["LEAST_KNOWN", "PooledModel", "fit_pooled", "rows_to_pool", "smoothing"]
 
 _SEASON_SHARE = 0.6  # of the median series, that a season may take at most
-_LEAST_KNOWN = 3  # values of the shortest history that a window may have
+LEAST_KNOWN = 3  # values of the shortest history that a window may have
 _LONG, _RECENT_LONG, _RECENT_SHORT = 12, 10, 1.5  # horizons: see _training_windows
 _LEAST_WINDOWS = 20_000  # wanted
 _SHARES = np.linspace(0, 1, 11)
@@ -139,7 +139,7 @@ def fit_pooled(
     reader = _best_anchor(earlier, scales, reader)
     ensemble = fit_ensemble(earlier, scales, reader, encoding, settings)
 
-    known = (held_out - panel.offsets[:-1] + 1 >= _LEAST_KNOWN).ravel()
+    known = (held_out - panel.offsets[:-1] + 1 >= LEAST_KNOWN).ravel()
     tested = Cutoffs(panel, held_out.ravel()[known])
     tested = tested.take(np.flatnonzero(np.isfinite(tested.targets(horizon)).all(1)))
     truth, own_scales = tested.targets(horizon), scales[tested.numbers]
@@ -159,6 +159,11 @@ def fit_pooled(
     final = fit_ensemble(latest, scales, reader, encoding, settings)
     held_out_losses = {"smoothing": losses[0], "networks": losses[-1], "blend": losses[best]}
     return PooledModel(reader, final, share, widening, held_out_losses)
+
+
+def rows_to_pool(horizon: int) -> int:
+    """Rows from which a series has a window to train on before what is held out, and one in that."""
+    return 3 * horizon + LEAST_KNOWN
 
 
 def _held_out_cutoffs(panel: Panel, horizon: int) -> NDArray[np.int64]:
@@ -181,7 +186,7 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
     long = np.median(panel.lengths) >= _LONG * horizon
     recent = int((_RECENT_LONG if long else _RECENT_SHORT) * horizon)
     recent = max(recent, _LEAST_WINDOWS // len(panel))
-    least = max(_LEAST_KNOWN, min(reader.length, int(np.median(panel.lengths)) // 3))
+    least = max(LEAST_KNOWN, min(reader.length, int(np.median(panel.lengths)) // 3))
     firsts = np.maximum(panel.offsets[:-1] + least - 1, lasts - recent + 1)
     counts = np.maximum(lasts - firsts + 1, 0)
     if not counts.any():

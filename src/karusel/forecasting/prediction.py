@@ -17,8 +17,9 @@ class Units:
     log: bool = False
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Values as u."""
-        return np.log(values) if self.log else values
+        """Values as u; of those without a logarithm minus infinity or NaN."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.log(values) if self.log else values
 
     def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         """Undo `transform`."""
@@ -64,21 +65,22 @@ class Prediction:
         return self._values(self.middle)
 
     def scores(self, truth: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Absolute errors [n, h] in units; infinite where the logarithm of a truth is, NaN where there is no
-        truth.
+        """Errors [n, h] in units, negative where the truth lies below the forecast; minus infinity where it
+        has no logarithm, NaN where there is no truth or no forecast.
         """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            away = self.units.transform((truth - self.shift) / self.factor) - self.middle
-        unit = np.where(away > 0, self.above, self.below)
-        scores = np.nan_to_num(np.abs(away) / unit, nan=np.inf)
-        return np.where(np.isnan(truth), np.nan, scores)
+        away = self.units.transform((truth - self.shift) / self.factor) - self.middle
+        away = np.where(np.isnan(away) & ~np.isnan(truth + self.middle), -np.inf, away)
+        return np.asarray(away / np.where(away > 0, self.above, self.below))
+
+    def at(self, scores: float | NDArray[np.float64]) -> NDArray[np.float64]:
+        """The values [n, h] that lie `scores` (a number or [h]) units above the forecasts."""
+        return self._values(self.middle + np.where(np.asarray(scores) > 0, self.above, self.below) * scores)
 
     def interval(
         self, half_width: float | NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Low and high ends [n, h] of the interval `half_width` (a number or [h]) units to either side."""
-        low, high = self.middle - self.below * half_width, self.middle + self.above * half_width
-        return self._values(low), self._values(high)
+        return self.at(-half_width), self.at(half_width)
 
     def within(
         self,

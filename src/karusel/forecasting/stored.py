@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import ModelFileError, UsageError
+from karusel.forecasting.best import Best
 from karusel.forecasting.containers import Columns
 from karusel.forecasting.correction import Correction
 from karusel.forecasting.covariates import Covariate, Covariates
@@ -39,7 +40,8 @@ __all__ = ["pack", "unpack"]
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Calibration, Code, Columns, Correction, Covariate, Covariates, Effects, Encoding, Ensemble, Fitted),
+        *(Best, Calibration),
+        *(Code, Columns, Correction, Covariate, Covariates, Effects, Encoding, Ensemble, Fitted),
         *(FrameKind, Frequency, Member, Model, Panel, PooledModel, Reader, Scaling, Support, Verdict),
     )
 }
