@@ -58,8 +58,9 @@ NB_MODULE(_engine, m) {
            })
       .def("gradient",
            [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths,
-              const std::vector<InputTuple>& inputs, const ReadIndices& order, uint64_t seed, Numbers gradient) {
-             const Examples examples = make_examples(lengths, inputs, {});
+              const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
+              uint64_t seed, Numbers gradient) {
+             const Examples examples = make_examples(lengths, inputs, outputs);
              Total total;
              {
                const nb::gil_scoped_release unlocked;

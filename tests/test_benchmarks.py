@@ -195,6 +195,7 @@ def test_every_benchmark_is_listed_and_has_its_place() -> None:
         "closure",
         "datapath",
         "m4",
+        "memory",
         "monash",
         "nn5",
         "panel",

@@ -51,7 +51,9 @@ def test_inference_keeps_no_tape(network: Sequential) -> None:
     assert gates("train") == {Extent.STEPS}
 
 
-@pytest.mark.parametrize("kind", ["train", "gradient", "loss", "predict", "states"])
+@pytest.mark.parametrize(
+    "kind", ["train", "gradient", "flow", "loss", "predict", "states", "gates", "sensitivity"]
+)
 def test_buffers_that_live_together_do_not_overlap(network: Sequential, kind: str) -> None:
     program = network.program(kind)
     placed = plan(program, rows=16, steps=5)

@@ -9,9 +9,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from karusel import inspect as inspect
     from karusel.callbacks import Callback as Callback
     from karusel.callbacks import Checkpoint as Checkpoint
     from karusel.callbacks import EarlyStopping as EarlyStopping
+    from karusel.callbacks import GradientFlow as GradientFlow
     from karusel.errors import DataError as DataError
     from karusel.errors import DivergenceError as DivergenceError
     from karusel.errors import FileMissingError as FileMissingError
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "karusel.callbacks": ("Callback", "Checkpoint", "EarlyStopping"),
+    "karusel.callbacks": ("Callback", "Checkpoint", "EarlyStopping", "GradientFlow"),
     "karusel.errors": (
         "DataError",
         "DivergenceError",
@@ -77,6 +79,8 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "inspect":
+        return importlib.import_module("karusel.inspect")
     if name not in _HOME:
         raise AttributeError(f"module 'karusel' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOME[name]), name)
@@ -85,4 +89,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOME])
+    return sorted({*globals(), *_HOME, "inspect"})

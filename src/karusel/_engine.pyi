@@ -40,6 +40,7 @@ class Executor:
         weights: NDArray[np.float32],
         lengths: NDArray[np.int64],
         inputs: _Inputs,
+        outputs: _Outputs,
         order: NDArray[np.int64],
         seed: int,
         gradient: NDArray[np.float32],

@@ -149,6 +149,10 @@ class Rows:
         """Where numbers lie in the storage. Rows of one column have the same number for all columns."""
         return self.starts[row] + step * self.stride + (column if self.width > 1 else 0)
 
+    def lines(self) -> NDArray[Any]:
+        """Every line as an executor is fed it, row after row, copied."""
+        return _as_fed(self, *self.numbers(np.arange(len(self)))).reshape(-1, self.width)
+
     def place(self, row: int, step: int, column: int) -> str:
         """A number's row and step as the caller sees them."""
         return f"{self.name} {self.first + row}, step {step + column // self.columns}"

@@ -1,4 +1,4 @@
-"""Callbacks: what happens between epochs. Early stopping and checkpoints are two."""
+"""Callbacks: what happens between epochs. Early stopping, checkpoints and gradient flow are three."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from karusel.errors import UsageError
 
 if TYPE_CHECKING:
+    from karusel.inspect import Flow
     from karusel.training import Training
 
-__all__ = ["Callback", "Checkpoint", "EarlyStopping"]
+__all__ = ["Callback", "Checkpoint", "EarlyStopping", "GradientFlow"]
 
 
 class Callback:
@@ -111,10 +112,8 @@ class Checkpoint(Callback):
     """
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
-        if isinstance(every, bool) or int(every) != every or every < 1:
-            raise UsageError(f"Checkpoint: every must be a whole number from 1 up, got {every!r}")
         self.path = os.fspath(path)
-        self.every = int(every)
+        self.every = _epochs("Checkpoint", every)
 
     def on_begin(self, training: Training) -> None:
         if os.path.exists(self.path):
@@ -127,3 +126,57 @@ class Checkpoint(Callback):
     def on_end(self, training: Training) -> None:
         if os.path.exists(self.path):
             os.remove(self.path)
+
+
+class GradientFlow(Callback):
+    """Measures how strongly the loss reaches each LSTM at each step, after every few epochs.
+
+    Parameters
+    ----------
+    X, y
+        A batch to measure on, as in `fit`: some hundred rows are enough.
+    every
+        Epochs between measurements. Default 1.
+
+    Attributes
+    ----------
+    flows
+        `karusel.inspect.Flow` by epoch, counted from 0.
+    """
+
+    def __init__(self, X: Any, y: Any, every: int = 1) -> None:
+        self.X, self.y = X, y
+        self.every = _epochs("GradientFlow", every)
+        self.flows: dict[int, Flow] = {}
+
+    def on_begin(self, training: Training) -> None:
+        self.flows = {}
+
+    def on_epoch_end(self, training: Training, epoch: int, logs: dict[str, float]) -> None:
+        from karusel.inspect import gradient_flow
+
+        if (epoch + 1) % self.every == 0:
+            self.flows[epoch] = gradient_flow(training.network, self.X, self.y)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            str(epoch): {
+                "loss": flow.loss,
+                "norms": {name: norms.tolist() for name, norms in flow.norms.items()},
+            }
+            for epoch, flow in self.flows.items()
+        }
+
+    def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        from karusel.inspect import Flow
+
+        self.flows = {
+            int(epoch): Flow(flow["loss"], {name: np.array(norms) for name, norms in flow["norms"].items()})
+            for epoch, flow in state.items()
+        }
+
+
+def _epochs(callback: str, every: Any) -> int:
+    if isinstance(every, bool) or int(every) != every or every < 1:
+        raise UsageError(f"{callback}: every must be a whole number from 1 up, got {every!r}")
+    return int(every)

@@ -26,7 +26,7 @@ from karusel.batches import (
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Pool
 from karusel.layers.base import Shape
-from karusel.losses import Loss, get_loss
+from karusel.losses import Loss, SoftmaxCrossEntropy, get_loss
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
     EVALUATION_ROWS,
@@ -236,34 +236,47 @@ class Sequential:
         """The network lowered to kernel calls; print it to read it.
 
         kind: "train" (with loss, backward part and dropout), "gradient" (the same without dropout),
-        "loss" (forward with loss), "predict" (forward), "states" (predict, with LSTMs' final states), or
-        "stream" (predict, with a state that outlives each run).
-        weight_width: weights per line of the target: 0 (none), 1, or one for each of its numbers.
+        "flow" (gradient, with the gradient by every LSTM's hidden states), "loss" (forward with loss),
+        "predict" (forward), "states" (predict, with LSTMs' final states), "gates" (predict, with LSTMs' gates
+        and states at all steps), "sensitivity" (predict, and back from a gradient by the outputs to the
+        inputs: without a last softmax, and to an Embedding's outputs where the inputs are indices), or
+        "stream" (predict, with a state that outlives each run). weight_width: weights per line of the target:
+        0 (none), 1, or one for each of its numbers.
         """
         self._require_built()
         assert self.input_shape is not None
-        with_loss = kind in ("train", "gradient", "loss")
+        with_loss = kind in ("train", "gradient", "flow", "loss")
         if with_loss and self.loss is None:
             raise UsageError("the network is not compiled: call compile(loss=..., optimizer=...) first")
         lowering = Lowering(
             self._parameters,
             training=kind == "train",
-            tape=kind in ("train", "gradient"),
+            tape=kind in ("train", "gradient", "flow", "gates", "sensitivity"),
             stateful=kind == "stream",
             states=kind == "states",
+            gates=kind == "gates",
+            flow=kind == "flow",
         )
         extent = Extent.STEPS if self._per_step else Extent.ROWS
         x = lowering.input("x", extent, self.input_shape[1], integer=self._reads_indices)
-        y = Signal(x, learns=False)
-        for i, layer in enumerate(self._layers_with(self.loss if with_loss else None)):
+        reads = SoftmaxCrossEntropy() if kind == "sensitivity" else self.loss if with_loss else None
+        y = start = Signal(x, learns=kind == "sensitivity" and not self._reads_indices)
+        for i, layer in enumerate(self._layers_with(reads)):
             lowering.enter(f"{layer.kind}_{i}")
             y = layer.lower(lowering, y)
+            if i == 0 and self._reads_indices:
+                start = y
         if with_loss:
             assert self.loss is not None
             self.loss.lower(lowering, y, weight_width)
         else:
             lowering.program.outputs["y"] = y.view
-        lowering.backward()
+        if kind == "sensitivity":
+            lowering.share_gradient(y, lowering.input("dy", y.view.extent, y.width))
+        if kind != "gates":
+            lowering.backward()
+        if kind == "sensitivity":
+            lowering.program.outputs["dx"] = lowering.read_gradient(start)
         return lowering.program
 
     def _layers_with(self, loss: Loss | None) -> list[Layer]:

@@ -196,7 +196,8 @@ def lstm_backward(
     """Backpropagation through time. `gates` holds the gates before and their gradient after."""
     hidden = c.shape[1]
     step = -int(dilation) if reverse else int(dilation)
-    dh_all = np.zeros_like(c) if dh is None else dh.copy()  # dh, then what comes back through U
+    dh_all = np.zeros_like(c) if dh is None else dh.copy()
+    dh_back = np.zeros_like(c)  # what comes back through U
     dc_all = np.zeros_like(c)
     last = packing.last(bool(reverse))
     if dhn is not None:
@@ -211,16 +212,18 @@ def lstm_backward(
         m = _following(packing, t, t - step)
         h_before = _before(packing, t, step, h, h0)
         c_before = _before(packing, t, step, c, c0)
-        da, dc_before = cell_backward(gates[now], c_before, c[now], dh_all[now], dc_all[now])
+        da, dc_before = cell_backward(gates[now], c_before, c[now], dh_all[now] + dh_back[now], dc_all[now])
         gates[now] = da
         dU += h_before.T @ da
         dh_before = da @ U.T
         if m:
-            dh_all[packing.lines(t - step, 0, m)] += dh_before[:m]
+            dh_back[packing.lines(t - step, 0, m)] = dh_before[:m]
             dc_all[packing.lines(t - step, 0, m)] += dc_before[:m]
         dh_begin[m:n] += dh_before[m:]
         dc_begin[m:n] += dc_before[m:]
 
+    if len(sum) == packing.total:
+        sum[:] = dh_back
     dW += x.T @ gates
     db += gates.sum(axis=0)
     _write(dx, gates @ W.T, accumulate)

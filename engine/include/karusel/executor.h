@@ -67,7 +67,7 @@ class Executor {
   // Runs forward over all selected examples in batches of `batch` rows and fills the outputs.
   Total evaluate(const float* weights, const Examples&, Selection, int64_t batch);
 
-  // One batch of all selected examples; gradient [n_weights] is overwritten.
+  // One batch of all selected examples; fills the outputs, and gradient [n_weights] is overwritten.
   Total gradient(const float* weights, const Examples&, Selection, uint64_t seed, float* gradient);
 
   // Batches first_batch, first_batch + 1, ... of the selection with the learning rates rates[batch], until the

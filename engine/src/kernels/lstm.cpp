@@ -142,6 +142,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   const int64_t H = call.c.cols, d = call.dilation;
   const int64_t G = 4 * H;
   const Matrix& gates = call.gates;
+  const bool keeps_sum = call.sum.rows == packing.total;
 
   clear_rows(call.dh0);
   clear_rows(call.dc0);
@@ -151,13 +152,16 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
     const bool last = call.reverse ? s.t == 0 : true;  // rows from `first_end` on end in this step
     const int64_t first_end = call.reverse ? 0 : (s.t + 1 < packing.steps ? packing.active[s.t + 1] : 0);
 
-    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, false, call.sum.data, call.sum.stride,
+    const int64_t sum_line = keeps_sum ? s.line : 0;
+
+    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, false, call.sum.row(sum_line), call.sum.stride,
                         k % 2 == 1);
+    for (int64_t r = s.q; keeps_sum && r < s.n; ++r) clear_row(call.sum.row(sum_line + r), H);
 
     const State c0 = slot(call.c0, H, s.t);
     for (int64_t r = 0; r < s.n; ++r) {
       const bool ends = last && r >= first_end;
-      const Incoming in = {r < s.q ? call.sum.row(r) : nullptr, call.dh ? call.dh.row(s.line + r) : nullptr,
+      const Incoming in = {r < s.q ? call.sum.row(sum_line + r) : nullptr, call.dh ? call.dh.row(s.line + r) : nullptr,
                            ends && call.dhn ? call.dhn.row(r) : nullptr, ends && call.dcn ? call.dcn.row(r) : nullptr};
       const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
       gates_backward(H, gates.row(s.line + r), c_before, call.c.row(s.line + r), in, call.carry.row(r) + (s.t % d) * H);

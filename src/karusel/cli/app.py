@@ -121,3 +121,36 @@ def demo(
         typer.echo(dumps(result.document(), indent=1))
     else:
         typer.echo(result.text())
+
+
+@app.command()
+def inspect(
+    model: Annotated[Path, typer.Argument(help="Network that `Sequential.save` wrote.")],
+    data: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Argument(
+            help="CSV file: a column for each number that the network reads per step; noise by default."
+        ),
+    ] = None,
+    input_col: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(help="Column that the network reads, in its order; may be given several times."),
+    ] = None,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Draw gates, memory and horizon into this PNG file."),
+    ] = None,
+    json: Json = False,
+    threads: Threads = None,
+) -> None:
+    """Look into a saved network: what its gates do, and how many steps it remembers.
+
+    Example: karusel inspect net.karusel series.csv --plot inside.png
+    """
+    from karusel.cli.inspect import Request, run_inspect
+
+    run_inspect(
+        Request(
+            model=model, data=data, input_cols=tuple(input_col or ()), plot=plot, json=json, threads=threads
+        )
+    )

@@ -48,12 +48,8 @@ class Activation(Layer):
     def lower(self, lowering: Lowering, x: Signal) -> Signal:
         y = Signal(lowering.buffer(self.function, x.view.extent, x.width), x.learns)
         if self.function == "softmax":
-            if lowering.tape:
-                raise UsageError(
-                    "Activation: softmax can be trained as the network's last layer, with the loss "
-                    "'softmax_cross_entropy'; the network has another loss or goes on after it"
-                )
             lowering.emit("softmax_forward", {"x": x.view, "y": y.view})
+            lowering.on_backward(_refuse_softmax)
             return y
         number = FUNCTIONS.index(self.function)
         lowering.emit("activation_forward", {"x": x.view, "y": y.view}, {"function": number})
@@ -69,3 +65,10 @@ class Activation(Layer):
 
         lowering.on_backward(backward)
         return y
+
+
+def _refuse_softmax() -> None:
+    raise UsageError(
+        "Activation: softmax can be trained as the network's last layer, with the loss "
+        "'softmax_cross_entropy'; the network has another loss or goes on after it"
+    )

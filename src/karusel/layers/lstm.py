@@ -216,8 +216,9 @@ class LSTM(Layer):
             lowering.on_backward(lambda: self._add_joined_gradient(lowering, x, y))
 
         last = None
-        # The kernel's own last state, unless the output is a join or the state goes elsewhere.
-        if last_only and not residual and not lowering.stateful:
+        # The kernel's own last state, unless the output is a join, the state goes elsewhere, or the gradient
+        # by every step's output is wanted.
+        if last_only and not residual and not lowering.stateful and not lowering.flow:
             last = Signal(lowering.buffer(f"{depth}.last", Extent.ROWS, self.width), True)
         for at, direction in enumerate(self.directions):
             first = at * self.hidden_size
@@ -316,6 +317,9 @@ class LSTM(Layer):
             },
             settings | {"tape": int(lowering.tape)},
         )
+        role = f"{lowering.scope}.{name}"
+        if lowering.gates:
+            lowering.program.outputs |= {f"{role}.gates": gates, f"{role}.c": c, f"{role}.h": h}
 
         def backward() -> None:
             dx, accumulate = lowering.write_gradient(x)
@@ -324,7 +328,9 @@ class LSTM(Layer):
                 dh0 = lowering.buffer(f"{name}.dh0", Extent.ROWS, H)
                 dc0 = lowering.buffer(f"{name}.dc0", Extent.ROWS, H)
             # The gradient comes in through the last output alone, or through all of them.
-            dh, dhn = (None, last) if last is not None else (h, None)
+            dh = lowering.read_gradient(Signal(h, True)) if last is None else None
+            dhn = lowering.read_gradient(Signal(last, True)) if last is not None else None
+            back = lowering.buffer(f"{name}.sum", Extent.STEPS if lowering.flow else Extent.ROWS, H)
             lowering.emit_backward(
                 "lstm_backward",
                 {
@@ -336,9 +342,9 @@ class LSTM(Layer):
                     "gates": gates,
                     "c": c,
                     "h": h,
-                    "dh": lowering.read_gradient(Signal(dh, True)) if dh is not None else None,
-                    "dhn": lowering.read_gradient(Signal(dhn, True)) if dhn is not None else None,
-                    "sum": lowering.buffer(f"{name}.sum", Extent.ROWS, H),
+                    "dh": dh,
+                    "dhn": dhn,
+                    "sum": back,
                     "carry": lowering.buffer(f"{name}.carry", Extent.ROWS, H * dilation),
                     "dx": dx,
                     "dW": lowering.gradient(W),
@@ -349,6 +355,10 @@ class LSTM(Layer):
                 },
                 settings | {"accumulate": accumulate},
             )
+            if lowering.flow:
+                whole = lowering.buffer(f"{name}.flow", Extent.STEPS, H)
+                lowering.emit_backward("add", {"a": dh, "b": back, "y": whole})
+                lowering.program.outputs[f"{role}.dh"] = whole
             for state, dstate in (("h0", dh0), ("c0", dc0)):
                 if dstate is not None:
                     parameter = lowering.parameter(f"{name}.{state}")

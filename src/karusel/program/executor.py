@@ -13,6 +13,7 @@ from karusel.errors import TooLargeError, UsageError
 
 if TYPE_CHECKING:
     from karusel.batches import Examples
+    from karusel.program.program import Program
 
 __all__ = [
     "EVALUATION_ROWS",
@@ -68,6 +69,7 @@ class OptimizerState:
 class Executor(Protocol):
     """Runs one program, planned for rows of at most some number of steps."""
 
+    program: Program
     dtype: Any
 
     def evaluate(
@@ -84,7 +86,7 @@ class Executor(Protocol):
         seed: int,
         gradient: NDArray[Any],
     ) -> Total:
-        """Loss of one batch and its gradient, which overwrites `gradient`."""
+        """Loss of one batch and its gradient, which overwrites `gradient`; fills the outputs."""
         ...
 
     def train(

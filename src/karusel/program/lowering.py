@@ -43,6 +43,9 @@ class Lowering:
     tape: intermediate values are kept for a backward part.
     stateful: LSTMs start from, and leave, a state that outlives the run.
     states: final states of LSTMs are outputs.
+    gates: gates, cell states and hidden states of LSTMs at all steps are outputs; needs a tape, and no
+        backward part, which overwrites the gates.
+    flow: the gradients by LSTMs' hidden states at all steps are outputs.
     """
 
     def __init__(
@@ -53,12 +56,16 @@ class Lowering:
         tape: bool = False,
         stateful: bool = False,
         states: bool = False,
+        gates: bool = False,
+        flow: bool = False,
     ) -> None:
         self.program = Program(parameters=list(parameters.values()))
         self.training = training
         self.tape = tape
         self.stateful = stateful
         self.states = states
+        self.gates = gates
+        self.flow = flow
         self._parameters = parameters
         self._scope = ""
         self._names: set[str] = set()

@@ -97,7 +97,13 @@ class NativeExecutor:
         gradient: NDArray[Any],
     ) -> Total:
         loss, weight = self._engine.gradient(
-            weights, examples.lengths, self._inputs(examples), order, seed, gradient
+            weights,
+            examples.lengths,
+            self._inputs(examples),
+            self._outputs(examples),
+            order,
+            seed,
+            gradient,
         )
         return Total(loss, weight)
 
