@@ -140,7 +140,7 @@ def test_models_that_are_none(model: Path, tmp_path: Path) -> None:
         "zip": b"PK\x03\x04" + bytes(50),
     }.items():
         assert name in refused(5, "inspect", write(tmp_path / name, contents))
-    refused(1, "inspect", tmp_path)
+    assert "is a folder" in refused(5, "inspect", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -245,7 +245,7 @@ def test_a_saturated_gate_is_named() -> None:
     net.build((None, 1))
     net.parameters["lstm_0.0.forward.b"][:3] = -12
     [seen] = inspect.gates(net, np.random.default_rng(0).normal(size=(2, 9)))
-    assert "Its input gate is closed in 100% of all steps: saturated, it hardly learns." in seen.reading
+    assert "Its input gate is closed in 100% of all steps: saturated, it learns slowly." in seen.reading
 
 
 # ---------------------------------------------------------------------------------------- input gradients
@@ -558,10 +558,10 @@ def test_an_input_that_is_not_read_has_no_share() -> None:
 
 
 def test_readings_of_the_flow() -> None:
-    fall = 10.0 ** -np.linspace(0, 6, 41)
+    fall = 10.0 ** -np.linspace(0, 12, 41)
     vanishing = inspect.Flow(1.0, {"lstm_0.0.forward": fall})
     assert vanishing.reading == (
-        "At lstm_0.0.forward the gradient falls by 1e-06 over 40 steps: the network cannot learn "
+        "At lstm_0.0.forward the gradient falls by 1e-12 over 40 steps: the network cannot learn "
         "dependencies longer than about 20 steps."
     )
     steady = inspect.Flow(1.0, {"lstm_0.0.forward": np.linspace(1, 0.5, 11)})
@@ -569,8 +569,15 @@ def test_readings_of_the_flow() -> None:
         "At lstm_0.0.forward the gradient reaches all 11 steps, the earliest with 0.5 of its largest: none "
         "is too far back to learn from."
     )
+    faint = inspect.Flow(1.0, {"lstm_0.0.forward": np.array([1, 0.1, 1e-4])})
+    assert faint.reading.endswith("with 0.0001 of its largest: what lies so far back is learned slowly.")
     exploding = inspect.Flow(1.0, {"lstm_0.0.forward": fall[::-1]})
-    assert "grows by 1e+06 over 40 steps: it explodes" in exploding.reading
+    assert "has grown by 1e+12, 40 steps before the end: it explodes" in exploding.reading
+    entering = np.where(
+        np.arange(9) > 0, 0.1, 1e-9
+    )  # many layers down little comes straight from the last step
+    stacked = inspect.Flow(1.0, {"lstm_0.0.forward": entering, "lstm_0.1.forward": np.full(9, 0.1)})
+    assert "reaches all 9 steps, the earliest with 1 of its largest" in stacked.reading
     deep = inspect.Flow(1.0, {f"lstm_0.{k}.forward": 10.0 ** (k - 4) * np.ones(5) for k in range(4)})
     assert deep.reading.endswith(
         "From lstm_0.3 down to lstm_0.0 it falls by 1e-03: the first layers hardly learn; "

@@ -164,14 +164,14 @@ def _read_baseline(
     lines = sequences.lines
     if all(np.ndim(part) == 0 for part in (baseline if np.iterable(baseline) else [baseline])):
         numbers = read_numbers(baseline, "baseline", lines.dtype)
-        if numbers.ndim == 1 and numbers.shape != lines.shape[1:]:
+        if numbers.size not in (1, lines.shape[1]):
             raise DataError(
                 f"baseline must be one number, one for each of the {lines.shape[1]} features, or sequences "
                 f"like X; got {len(numbers)} numbers"
             )
         if not np.isfinite(numbers).all():
             raise DataError("baseline must hold finite numbers only")
-        return np.broadcast_to(numbers, lines.shape).copy()
+        return np.full(lines.shape, numbers, dtype=lines.dtype)
     other = read(network, baseline, lengths, initial_state)
     if not np.array_equal(other.lengths, sequences.lengths):
         raise DataError("baseline must have as many rows as X, each as long as X's")

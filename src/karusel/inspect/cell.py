@@ -62,7 +62,7 @@ class Gates:
         """
         mean = _lines(self.forget).mean(axis=0, dtype=np.float64)
         with np.errstate(divide="ignore"):
-            return self.dilation / np.abs(np.log(mean))
+            return np.asarray(self.dilation / np.abs(np.log(mean)), dtype=np.float64)
 
     @property
     def closed(self) -> dict[str, NDArray[np.float64]]:
@@ -77,7 +77,7 @@ class Gates:
     @property
     def dead(self) -> NDArray[np.bool_]:
         """Units [H] whose hidden state moves by less than 0.02, of a range of 2, over all steps and rows."""
-        return np.ptp(_lines(self.hidden), axis=0) < DEAD
+        return np.asarray(np.ptp(_lines(self.hidden), axis=0) < DEAD)
 
     @property
     def reading(self) -> str:
@@ -98,7 +98,7 @@ class Gates:
         }
         worst = max(stuck, key=stuck.__getitem__)
         if stuck[worst] >= STUCK:
-            sentences.append(f"Its {worst} in {stuck[worst]:.0%} of all steps: saturated, it hardly learns.")
+            sentences.append(f"Its {worst} in {stuck[worst]:.0%} of all steps: saturated, it learns slowly.")
         if dead := int(self.dead.sum()):
             sentences.append(f"{dead} of {units} hardly move{'s' if dead == 1 else ''} at all.")
         return " ".join(sentences)

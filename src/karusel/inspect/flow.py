@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Flow", "gradient_flow"]
 
-LEARNED = 1e-3  # of the largest norm: what arrives below this is lost among what else moves the weights
+LEARNED = 1e-6  # of the largest norm: what is smaller, float32 rounds away when it adds up all steps
+FAINT = 1e-3  # of the largest norm: what is smaller is learned last
 DEEP = 0.01  # of the last layer's norm: below this the first one hardly learns
 TOO_LARGE = 100.0  # times the norm where the gradient begins: above this it explodes
 
@@ -48,7 +49,8 @@ class Flow:
         names = list(self.norms)
         first = [name for name in names if _level(name) == _level(names[0])]
         carrier = max(first, key=lambda name: _reach(self.norms[name]))
-        sentences = [_over_time(carrier, self.norms[carrier])]
+        enters = max(norms[0] for name, norms in self.norms.items() if _level(name) == _level(names[-1]))
+        sentences = [_over_time(carrier, self.norms[carrier], enters)]
         levels: dict[str, float] = {}
         for name, norm in self.depth.items():
             levels[_level(name)] = max(norm, levels.get(_level(name), 0.0))
@@ -123,7 +125,8 @@ def _reach(norms: NDArray[np.float64]) -> int:
     return int(np.flatnonzero(norms >= LEARNED * norms.max())[-1])
 
 
-def _over_time(name: str, norms: NDArray[np.float64]) -> str:
+def _over_time(name: str, norms: NDArray[np.float64], enters: float) -> str:
+    """enters: the norm where the gradient comes in, at the end of the last LSTM."""
     strongest, reach = int(norms.argmax()), _reach(norms)
     largest, behind = norms[strongest], len(norms) - 1 - strongest
     if largest == 0:
@@ -134,16 +137,20 @@ def _over_time(name: str, norms: NDArray[np.float64]) -> str:
             f"At {name} the gradient falls {fall} over {behind} steps: the network cannot learn dependencies "
             f"longer than about {reach} step{'s' if reach != 1 else ''}."
         )
-    if norms[0] > 0 and largest > TOO_LARGE * norms[0]:
+    if 0 < TOO_LARGE * enters < largest:
         return (
-            f"At {name} the gradient grows by {largest / norms[0]:.0e} over {strongest} steps: it explodes; "
-            "give the optimizer clip_norm=1.0."
+            f"At {name} the gradient has grown by {largest / enters:.0e}, {strongest} steps before the end: "
+            "it explodes; give the optimizer clip_norm=1.0."
         )
     if len(norms) == 1:
         return f"The gradient reaches {name}; there is only one step."
+    share = norms[-1] / largest
+    told = (
+        "none is too far back to learn from" if share >= FAINT else "what lies so far back is learned slowly"
+    )
     return (
-        f"At {name} the gradient reaches all {len(norms)} steps, the earliest with {norms[-1] / largest:.2g} "
-        "of its largest: none is too far back to learn from."
+        f"At {name} the gradient reaches all {len(norms)} steps, the earliest with {share:.2g} of its "
+        f"largest: {told}."
     )
 
 

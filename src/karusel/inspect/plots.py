@@ -17,6 +17,7 @@ from karusel.plots import need_matplotlib
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 __all__ = ["draw_flow", "draw_gates", "draw_horizon", "draw_summary", "draw_time_constants"]
@@ -133,7 +134,7 @@ def draw_flow(flow: Flow, path: str | os.PathLike[str]) -> None:
         by_step.plot(
             np.arange(len(norms)), _drawn(norms), color=grey, linestyle=style, linewidth=1.5, label=name
         )
-    _log_axis(by_step)
+    _log_axis(by_step, any(norms.max() > 0 for norms in flow.norms.values()))
     longest = max(map(len, flow.norms.values()))
     by_step.set_xlim(longest - 0.5, -0.5)
     left_out = f" (the last {len(shown)} of {len(passes)} passes)" if len(shown) < len(passes) else ""
@@ -143,13 +144,19 @@ def draw_flow(flow: Flow, path: str | os.PathLike[str]) -> None:
     by_step.legend(loc="best", frameon=False, fontsize="small")
 
     depth = _drawn(np.array(list(flow.depth.values())))
-    by_depth.barh(passes, depth, color="0.75", edgecolor="black", height=0.7)
-    by_depth.set_xscale("log")
+    by_depth.plot(depth, np.arange(len(passes)), color="black", linewidth=1.2, marker="o", markersize=5)
+    by_depth.set_yticks(np.arange(len(passes)), passes)
+    by_depth.set_ylim(-0.5, len(passes) - 0.5)
     known = depth[np.isfinite(depth)]
     if len(known):
-        by_depth.set_xlim(known.min() / 3, known.max() * 3)
+        by_depth.set_xscale("log")
+        # Whole decades, so that their marks have room.
+        low, high = np.floor(np.log10(known.min() / 1.5)), np.ceil(np.log10(known.max() * 1.5))
+        by_depth.set_xlim(10**low, 10**high)
     by_depth.set_title("Gradient by depth, inputs below", loc="left")
     by_depth.set_xlabel("norm of d loss / d h, all steps")
+    by_depth.grid(axis="x", color="0.9", linewidth=0.6)
+    by_depth.set_axisbelow(True)
     by_depth.spines[["top", "right"]].set_visible(False)
     _write(figure, path)
 
@@ -159,7 +166,8 @@ def draw_summary(seen: Sequence[Gates], horizon: Horizon, path: str | os.PathLik
     constants = 0.8 + 2.2 * len(seen)
     gates = 2.2 + len(_MAPS) * min(2.2, 0.7 + 0.06 * len(seen[0].time_constants))
     figure = _figure(9, gates + constants + 3.5)
-    top, middle, bottom = figure.subfigures(3, 1, height_ratios=[gates, constants, 3.5])
+    parts: Any = figure.subfigures(3, 1, height_ratios=[gates, constants, 3.5])
+    top, middle, bottom = parts
     _gates_into(top, seen[0], 0)
     _constants_into(list(middle.subplots(len(seen), 1, squeeze=False, sharex=True)[:, 0]), seen)
     _horizon_into(bottom.subplots(), horizon)
@@ -190,12 +198,21 @@ def _gates_into(figure: Any, seen: Gates, row: int) -> None:
     top = axes[0]
     for feature in range(min(series.shape[1], _MOST_INPUTS)):
         top.plot(
-            series[:, feature], color="black", linestyle=_LINES[feature], linewidth=1.2, label=f"{feature}"
+            series[:, feature],
+            color="black",
+            linestyle=_LINES[feature],
+            linewidth=1.2,
+            label=f"input {feature}",
         )
     if series.shape[1] > 1:
-        left_out = f" (of {series.shape[1]})" if series.shape[1] > _MOST_INPUTS else ""
+        left_out = f"the first of {series.shape[1]}" if series.shape[1] > _MOST_INPUTS else None
         top.legend(
-            loc="upper left", bbox_to_anchor=(1, 1), frameon=False, fontsize="small", title=f"input{left_out}"
+            loc="lower right",
+            bbox_to_anchor=(1, 1),
+            ncols=_MOST_INPUTS,
+            frameon=False,
+            fontsize="small",
+            title=left_out,
         )
     top.set_ylabel("input")
     top.spines[["top", "right"]].set_visible(False)
@@ -212,7 +229,7 @@ def _gates_into(figure: Any, seen: Gates, row: int) -> None:
         figure.colorbar(image, ax=panel, pad=0.01, ticks=[low, (low + high) / 2, high], format="%.3g")
     axes[-1].set_xlabel("step (units: the longest memory on top)")
     axes[-1].set_xlim(-0.5, steps - 0.5)
-    axes[-1].xaxis.get_major_locator().set_params(integer=True)
+    _whole_numbers(axes[-1].xaxis)
 
 
 def _constants_into(axes: list[Axes], passes: Sequence[Gates]) -> None:
@@ -224,7 +241,7 @@ def _constants_into(axes: list[Axes], passes: Sequence[Gates]) -> None:
     low, high = (finite.min(), finite.max()) if len(finite) else (1.0, 1.0)
     bins = np.geomspace(low / 1.2, high * 1.2, 21)
     for panel, (name, values) in zip(axes, constants.items(), strict=True):
-        panel.hist(np.clip(values, low, high), bins, color="0.75", edgecolor="black", linewidth=0.8)
+        panel.hist(np.clip(values, low, high), bins.tolist(), color="0.75", edgecolor="black", linewidth=0.8)
         middle = float(np.median(values))
         if np.isfinite(middle):
             panel.axvline(
@@ -236,7 +253,7 @@ def _constants_into(axes: list[Axes], passes: Sequence[Gates]) -> None:
         note = f" ({endless} without end stand at the right)" if endless else ""
         panel.set_title(f"{name}: memory of its {len(values)} units{note}", loc="left")
         panel.set_ylabel("units")
-        panel.yaxis.get_major_locator().set_params(integer=True)
+        _whole_numbers(panel.yaxis)
         panel.spines[["top", "right"]].set_visible(False)
     for formatter in (axes[-1].xaxis.set_major_formatter, axes[-1].xaxis.set_minor_formatter):
         formatter(LogFormatter(minor_thresholds=(2, 0.5)))
@@ -247,7 +264,7 @@ def _horizon_into(axes: Axes, horizon: Horizon) -> None:
     norms = _drawn(horizon.norms)
     marker = "o" if len(norms) <= 60 else None
     axes.plot(np.arange(len(norms)), norms, color="black", linewidth=1.3, marker=marker, markersize=3.5)
-    _log_axis(axes)
+    _log_axis(axes, horizon.norms.max() > 0)
     if horizon.norms.max() > 0:
         axes.axhline(
             HEARD * horizon.norms.max(), color="0.5", linestyle=":", linewidth=1.2, label="1 % of the largest"
@@ -264,12 +281,20 @@ def _horizon_into(axes: Axes, horizon: Horizon) -> None:
     axes.set_xlim(-0.5, len(norms) - 0.5)
 
 
-def _log_axis(axes: Axes) -> None:
-    axes.set_yscale("log")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+def _log_axis(axes: Axes, something: bool) -> None:
+    """something: whether any norm is above zero; a logarithmic axis cannot be drawn without."""
+    if something:
+        axes.set_yscale("log")
+    _whole_numbers(axes.xaxis)
     axes.grid(axis="y", color="0.9", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _whole_numbers(axis: Axis) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator("auto", integer=True))
 
 
 def _drawn(norms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -60,8 +60,9 @@ class Sequences:
         return Examples(self.lengths, inputs | self.states)
 
     def _starts(self, values: NDArray[Any]) -> NDArray[np.int64]:
-        lines = self.ends - self.lengths if len(values) == self.ends[-1] else np.arange(len(self.lengths))
-        return lines * values.shape[1]
+        per_step = len(values) == self.ends[-1]
+        first = self.ends - self.lengths if per_step else np.arange(len(self.lengths))
+        return np.asarray(first * values.shape[1], dtype=np.int64)
 
 
 def require_lstm(network: Sequential) -> None:
