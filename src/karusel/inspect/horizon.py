@@ -46,14 +46,13 @@ class Horizon:
         if largest == 0:
             return "The output does not depend on the inputs at all."
         if self.reach == steps - 1:
-            share = self.norms[-1] / largest
             return (
-                f"The output hears all {steps} steps: the earliest still moves it by {share:.2g} of what the "
+                f"All {steps} steps move the output: the earliest by {self.norms[-1] / largest:.2g} of what the "
                 f"strongest, {_back(strongest)}, does."
             )
         return (
-            f"The output hears the last {self.reach + 1} of {steps} steps: an input further back moves it by "
-            f"less than 1 % of what the strongest, {_back(strongest)}, does."
+            f"The last {self.reach + 1} of {steps} steps move the output: one further back does so by less than "
+            f"1 % of what the strongest, {_back(strongest)}, does."
         )
 
 

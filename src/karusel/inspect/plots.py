@@ -272,10 +272,13 @@ def _horizon_into(axes: Axes, horizon: Horizon) -> None:
         if horizon.reach < len(norms) - 1:
             axes.axvspan(horizon.reach + 0.5, len(norms) - 0.5, color="0.9", linewidth=0, label="forgotten")
         axes.legend(loc="best", frameon=False, fontsize="small")
-    heard = f"the last {horizon.reach + 1} of {len(norms)} steps move the output"
-    axes.set_title(
-        f"Memory horizon: {heard if horizon.norms.max() > 0 else 'no step moves the output'}", loc="left"
-    )
+    if horizon.norms.max() == 0:
+        heard = "no step moves the output"
+    elif horizon.reach == len(norms) - 1:
+        heard = f"all {len(norms)} steps move the output"
+    else:
+        heard = f"the last {horizon.reach + 1} of {len(norms)} steps move the output"
+    axes.set_title(f"Memory horizon: {heard}", loc="left")
     axes.set_xlabel("lag: steps before the last")
     axes.set_ylabel("norm of d output / d input")
     axes.set_xlim(-0.5, len(norms) - 0.5)
@@ -294,7 +297,7 @@ def _log_axis(axes: Axes, something: bool) -> None:
 def _whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator("auto", integer=True))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def _drawn(norms: NDArray[np.float64]) -> NDArray[np.float64]:
