@@ -84,7 +84,7 @@ def test_text_is_a_table_with_readings(model: Path, data: Path) -> None:
         assert cells[11] == str(one.dead.sum())
     assert len({len(line) for line in lines[head : head + 3]}) == 1  # the columns stand in line
     assert max(map(len, lines[head - 1 : head + 3])) <= 110
-    assert lines[-1].startswith("The output hears ")
+    assert "steps move the output: " in lines[-1]
 
 
 def test_without_data_noise_stands_in(model: Path, tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_the_horizon_of_a_leaking_sum_is_its_rate() -> None:
     horizon = inspect.memory_horizon(net, X)
     assert horizon.norms / horizon.norms[0] == pytest.approx(keeps ** np.arange(40), rel=1e-4)
     assert horizon.reach == 23  # exp(-23/5) = .0101
-    assert "hears the last 24 of 40 steps" in horizon.reading
+    assert "The last 24 of 40 steps move the output" in horizon.reading
 
 
 @both_executors
@@ -597,13 +597,12 @@ def test_readings_of_the_horizon() -> None:
     falling = inspect.Horizon(np.exp(-np.arange(40) / 2))
     assert falling.reach == 9
     assert falling.reading == (
-        "The output hears the last 10 of 40 steps: an input further back moves it by less than 1 % of what "
-        "the strongest, the last, does."
+        "The last 10 of 40 steps move the output: one further back does so by less than 1 % of what the "
+        "strongest, the last, does."
     )
     late = inspect.Horizon(np.array([0.1, 0.4, 0.2]))
     assert late.reading == (
-        "The output hears all 3 steps: the earliest still moves it by 0.5 of what the strongest, 1 step "
-        "before the last, does."
+        "All 3 steps move the output: the earliest by 0.5 of what the strongest, 1 step before the last, does."
     )
     assert inspect.Horizon(np.zeros(3)).reading == "The output does not depend on the inputs at all."
 

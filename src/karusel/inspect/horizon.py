@@ -45,14 +45,13 @@ class Horizon:
         largest = self.norms[strongest]
         if largest == 0:
             return "The output does not depend on the inputs at all."
+        strong = f"the strongest, {_back(strongest)}, does"
         if self.reach == steps - 1:
-            return (
-                f"All {steps} steps move the output: the earliest by {self.norms[-1] / largest:.2g} of what the "
-                f"strongest, {_back(strongest)}, does."
-            )
+            share = self.norms[-1] / largest
+            return f"All {steps} steps move the output: the earliest by {share:.2g} of what {strong}."
         return (
             f"The last {self.reach + 1} of {steps} steps move the output: one further back does so by less than "
-            f"1 % of what the strongest, {_back(strongest)}, does."
+            f"1 % of what {strong}."
         )
 
 
