@@ -602,7 +602,8 @@ def test_readings_of_the_horizon() -> None:
     )
     late = inspect.Horizon(np.array([0.1, 0.4, 0.2]))
     assert late.reading == (
-        "All 3 steps move the output: the earliest by 0.5 of what the strongest, 1 step before the last, does."
+        "All 3 steps move the output: the earliest by 0.5 of what the strongest, 1 step before the last, "
+        "does."
     )
     assert inspect.Horizon(np.zeros(3)).reading == "The output does not depend on the inputs at all."
 

@@ -50,8 +50,8 @@ class Horizon:
             share = self.norms[-1] / largest
             return f"All {steps} steps move the output: the earliest by {share:.2g} of what {strong}."
         return (
-            f"The last {self.reach + 1} of {steps} steps move the output: one further back does so by less than "
-            f"1 % of what {strong}."
+            f"The last {self.reach + 1} of {steps} steps move the output: one further back does so by less "
+            f"than 1 % of what {strong}."
         )
 
 
