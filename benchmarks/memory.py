@@ -95,9 +95,9 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--steps", type=int, default=500, help="T (default 500)")
-    parser.add_argument("--units", type=int, default=64)
+    parser.add_argument("--units", type=int, default=32)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rate", type=float, default=2e-3, help="of Adam")
+    parser.add_argument("--rate", type=float, default=3e-3, help="of Adam")
     parser.add_argument("--most", type=int, default=30_000, help="training steps at most")
     parser.add_argument("--minutes", type=float, default=15, help="of each fit at most")
     parser.add_argument("--threads", type=int, help="all by default")
