@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import html
 import io
 import json
 import os
@@ -184,6 +185,25 @@ def test_plot_writes_a_png_and_nothing_is_left_beside_it(text, outputs):
     assert sorted(os.listdir(outputs)) == ["f.csv", "f.png"]
 
 
+def test_a_report_and_an_svg_plot_need_no_matplotlib(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    report, plot = tmp_path / "r.html", tmp_path / "p.svg"
+    done = forecast(AIR_PASSENGERS, "-H", 12, "--report", report, "--plot", plot)
+    text = report.read_text(encoding="utf-8")
+    verdict = done.out.splitlines()[-1].removeprefix("Verdict: ")
+    assert html.escape(verdict) in text
+    for part in (
+        "Passengers",
+        "air_passengers.csv",
+        "1961-12",
+        "comma separated, UTF-8, header found",
+        "Month",
+    ):
+        assert part in text
+    assert "Passengers: forecast of 12 steps, air_passengers.csv" in plot.read_text(encoding="utf-8")
+    assert sorted(os.listdir(tmp_path)) == ["p.svg", "r.html"]
+
+
 def test_an_output_replaces_the_file_that_was_there(short, tmp_path):
     out = write(tmp_path / "out.csv", "what was there, longer than what comes\n" * 100)
     forecast(short, "-H", 2, "--out", out)
@@ -360,7 +380,7 @@ def test_a_horizon_that_no_series_bears(short):
 # ---------------------------------------------------------------------------------------- outputs
 
 
-@pytest.mark.parametrize("option", ["--out", "--plot"])
+@pytest.mark.parametrize("option", ["--out", "--plot", "--report"])
 def test_outputs_are_checked_before_the_work(short, tmp_path, monkeypatch, option):
     def read_table(*_: object, **__: object) -> None:
         raise AssertionError("the work has begun")
@@ -376,10 +396,14 @@ def test_outputs_are_checked_before_the_work(short, tmp_path, monkeypatch, optio
     assert short.read_bytes() == before
 
 
-def test_a_plot_must_be_a_png_of_its_own(short, tmp_path):
-    assert "is not a .png file" in refused(2, "forecast", short, "-H", 2, "--plot", tmp_path / "f.jpg")
+def test_a_plot_must_be_a_png_or_an_svg_of_its_own(short, tmp_path):
+    line = refused(2, "forecast", short, "-H", 2, "--plot", tmp_path / "f.jpg")
+    assert "is neither a .png nor a .svg file" in line
     same = tmp_path / "f.png"
-    assert "its own file" in refused(2, "forecast", short, "-H", 2, "--plot", same, "--out", same)
+    for one, other in (("--out", "--plot"), ("--out", "--report"), ("--plot", "--report")):
+        line = refused(2, "forecast", short, "-H", 2, one, same, other, same)
+        assert f"{one} and {other} both name" in line
+        assert "its own file" in line
 
 
 def test_a_plot_without_matplotlib(short, tmp_path, monkeypatch):

@@ -1,4 +1,7 @@
-"""Plots: text that fits the terminal, a PNG that can be opened, and any values that a series can hold."""
+"""Plots: text that fits the terminal, a PNG that can be opened, and any values that a series can hold.
+
+SVG plots are those of a report (`test_report.py`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plots of a forecast: lines of text for a terminal, and a PNG (with the `plot` extra)."""
+"""Plots of a forecast: lines of text for a terminal, an SVG, and a PNG (with the `plot` extra)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from karusel.errors import MissingDependencyError
 
-__all__ = ["Curve", "draw_png", "draw_text", "need_matplotlib"]
+__all__ = ["Curve", "draw_png", "draw_svg", "draw_text", "need_matplotlib"]
 
 _LEAST_WIDTH = 30
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # bits of a Braille cell, 4 x 2
@@ -47,6 +47,14 @@ class Curve:
         every = every[np.isfinite(every)]
         low, high = float(every.min()), float(every.max())
         return (low, high) if high > low else (low - 1, high + 1)
+
+    def ticks(self) -> range:
+        """Places of about eight times worth marking: whole seasons apart, one where the forecast begins."""
+        past, total = len(self.history), len(self.history) + len(self.forecast)
+        apart = self.season_length * max(1, round(total / self.season_length / 8))
+        if apart > past:  # a season longer than what is drawn
+            apart = max(1, total // 8)
+        return range(past % apart, total, apart)
 
 
 def draw_text(curve: Curve, width: int, height: int = 15, *, unicode: bool = True) -> str:
@@ -149,6 +157,16 @@ def _number(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 1e5 else f"{value:.3g}"
 
 
+def draw_svg(curves: Sequence[Curve], path: Path) -> None:
+    """Write an SVG with one panel for each curve, as a report draws them; its text is text."""
+    from karusel.report.chart import document
+    from karusel.report.figures import forecast_chart
+
+    path.write_text(
+        document([(curve.title, forecast_chart(curve, 300)) for curve in curves]), encoding="utf-8"
+    )
+
+
 def need_matplotlib() -> None:
     """Raise `MissingDependencyError` unless matplotlib is installed."""
     from importlib.util import find_spec
@@ -190,11 +208,7 @@ def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: 
             label="forecast",
         )
         axes.axvline(past - 0.5, color="0.5", linewidth=0.8, linestyle=":")
-        apart = curve.season_length * max(1, round((past + ahead) / curve.season_length / 8))
-        if apart > past:  # a season longer than what is drawn
-            apart = max(1, (past + ahead) // 8)
-        ticks = range(past % apart, past + ahead, apart)  # one of them where the forecast begins
-        axes.set_xticks(ticks, [curve.times[t] for t in ticks])
+        axes.set_xticks(curve.ticks(), [curve.times[t] for t in curve.ticks()])
         axes.set_title(curve.title, loc="left")
         axes.set_ylabel(value_label)
         axes.grid(axis="y", color="0.9", linewidth=0.6)

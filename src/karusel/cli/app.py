@@ -70,7 +70,11 @@ def forecast(
     ] = None,
     plot: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(help="Draw the forecasts into this PNG file."),
+        typer.Option(help="Draw the forecasts into this file, a PNG or an SVG by its ending."),
+    ] = None,
+    report: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(help="Write a report into this HTML file, which needs nothing beside itself."),
     ] = None,
     json: Json = False,
     seed: Seed = 0,
@@ -78,7 +82,7 @@ def forecast(
 ) -> None:
     """Forecast the series of a CSV file, with intervals, a backtest and a verdict.
 
-    Example: karusel forecast air_passengers.csv -H 12 --plot forecast.png
+    Example: karusel forecast air_passengers.csv -H 12 --report report.html
     """
     from karusel.cli.forecast import Request, run_forecast
 
@@ -94,6 +98,7 @@ def forecast(
             levels=level,
             out=out,
             plot=plot,
+            report=report,
             json=json,
             seed=seed,
             threads=threads,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import platform
+import shlex
 import shutil
 import sys
 import time
@@ -21,7 +22,7 @@ from karusel.cli.progress import Progress
 from karusel.errors import DataError, UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.intervals import check_levels
-from karusel.plots import Curve, draw_png, draw_text, need_matplotlib
+from karusel.plots import Curve, draw_png, draw_svg, draw_text, need_matplotlib
 from karusel.sources import Table, read_table
 
 __all__ = ["Request", "run_forecast"]
@@ -45,6 +46,7 @@ class Request:
     levels: str
     out: Path | None
     plot: Path | None
+    report: Path | None
     json: bool
     seed: int
     threads: int | None
@@ -62,15 +64,18 @@ class _Result:
 def run_forecast(request: Request) -> None:
     """Run the command; results go to stdout and the files asked for."""
     levels = _read_levels(request.levels)
-    for path in (request.out, request.plot):
+    named: dict[Path, str] = {}
+    for option, path in (("--out", request.out), ("--plot", request.plot), ("--report", request.report)):
         if path is not None:
             check_output(path, request.file)
-    if request.out is not None and request.out == request.plot:
-        raise UsageError(f"--out and --plot both name {request.out}; give each its own file")
+            if path in named:
+                raise UsageError(f"{named[path]} and {option} both name {path}; give each its own file")
+            named[path] = option
     if request.plot is not None:
-        if request.plot.suffix.lower() != ".png":
-            raise UsageError(f"--plot {request.plot} is not a .png file; plots are written as PNG")
-        need_matplotlib()
+        if request.plot.suffix.lower() not in (".png", ".svg"):
+            raise UsageError(f"--plot {request.plot} is neither a .png nor a .svg file; name one of them")
+        if _is_png(request.plot):
+            need_matplotlib()
     started = time.perf_counter()
     with Progress() as progress:
         progress(f"reading {request.file.name}")
@@ -90,7 +95,10 @@ def run_forecast(request: Request) -> None:
             write_whole(request.out, lambda path: _write_csv(result, path))
         if request.plot is not None:
             progress(f"drawing {request.plot}")
-            write_whole(request.plot, lambda path: _write_png(result, path))
+            write_whole(request.plot, lambda path: _write_plot(result, path))
+        if request.report is not None:
+            progress(f"writing {request.report}")
+            _write_report(result, request.report)
     if request.json:
         print(json.dumps(_document(result), indent=1, allow_nan=False))
     else:
@@ -145,11 +153,37 @@ def _curve(result: _Result, number: int) -> Curve:
     )
 
 
-def _write_png(result: _Result, path: Path) -> None:
+def _is_png(path: Path) -> bool:
+    return path.suffix.lower() == ".png"
+
+
+def _value_name(result: _Result) -> str:
+    return result.table.target_cols[0] if len(result.table.target_cols) == 1 else "value"
+
+
+def _write_plot(result: _Result, path: Path) -> None:
     curves = [_curve(result, k) for k in range(min(len(result.model.panel_), _PANELS_DRAWN))]
-    shown = max(60, 6 * result.request.horizon)
-    value_label = result.table.target_cols[0] if len(result.table.target_cols) == 1 else "value"
-    draw_png([curve.tail(shown) for curve in curves], path, value_label, _row_names(result)[1])
+    shown = [curve.tail(max(60, 6 * result.request.horizon)) for curve in curves]
+    assert result.request.plot is not None
+    if _is_png(result.request.plot):
+        draw_png(shown, path, _value_name(result), _row_names(result)[1])
+    else:
+        draw_svg(shown, path)
+
+
+def _write_report(result: _Result, path: Path) -> None:
+    from karusel.report import write_report
+
+    write_report(
+        result.model,
+        result.forecast,
+        path,
+        value_name=_value_name(result),
+        time_name=_row_names(result)[1],
+        source=result.request.file.name,
+        notes=[result.table.form.describe()],
+        command=shlex.join(["karusel", *sys.argv[1:]]),
+    )
 
 
 def _document(result: _Result) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""The charts of a report: a forecast behind its history, and errors in the past."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.report.chart import Chart, Kind
+from karusel.report.numbers import tick_texts, ticks
+
+if TYPE_CHECKING:
+    from karusel.plots import Curve
+
+__all__ = ["error_chart", "forecast_chart", "spread_chart"]
+
+_HEADROOM = 0.04  # of the range, above and below what is drawn
+_BINS = 24
+_SHOWN = 0.98  # share of the series in a chart of errors; the rest stands in its last bar
+
+
+def forecast_chart(curve: Curve, height: int = 260) -> Chart:
+    """History, forecast and intervals of one series; intervals open out from the last known value."""
+    past, ahead = len(curve.history), len(curve.forecast)
+    low, high = curve.limits()
+    room = _HEADROOM * (high / 2 - low / 2) * 2
+    if np.isfinite(high + room) and np.isfinite(low - room):
+        low, high = (0.0 if low >= 0 > low - room else low - room), high + room
+    first, final = curve.times[0], curve.times[-1]
+    label = f"{curve.title}: {past} past values from {first}, then {ahead} forecast up to {final}"
+    chart = Chart(label, (0, past + ahead - 1), (low, high), height)
+    ticks = curve.ticks()
+    chart.x_ticks(ticks, [curve.times[t] for t in ticks], first=len(range(ticks.start, past, ticks.step)))
+    last = curve.history[-1:][np.isfinite(curve.history[-1:])]
+    later = np.arange(past - last.size, past + ahead)
+    for level in sorted(curve.intervals, reverse=True):
+        ends = (np.concatenate([last, end]) for end in curve.intervals[level])
+        chart.band(later, *ends, f"{level:g} % interval")
+    chart.rule(past - 0.5)
+    chart.line(np.arange(past), curve.history, "history", "history")
+    chart.line(later, np.concatenate([last, curve.forecast]), "forecast", "forecast", dots=ahead)
+    return chart
+
+
+def error_chart(
+    label: str, lines: Mapping[str, NDArray[np.float64]], x: NDArray[np.float64], marks: Mapping[float, str]
+) -> Chart:
+    """Errors from 0 up, the network's solid, the other's dotted; `marks` are the texts below by place."""
+    top = max((float(np.nanmax(line)) for line in lines.values() if np.isfinite(line).any()), default=0.0)
+    chart = Chart(label, (float(x[0]), float(x[-1])), (0, (1 + _HEADROOM) * top or 1.0), 200)
+    chart.x_ticks(list(marks), list(marks.values()))
+    kinds: Sequence[Kind] = ("network", "rival")
+    for kind, (name, line) in zip(kinds, lines.items(), strict=True):
+        chart.line(x, line, kind, name)
+    return chart
+
+
+def spread_chart(label: str, errors: NDArray[np.float64]) -> Chart:
+    """How many series have an error of which size."""
+    top = float(np.quantile(errors, _SHOWN)) or 1.0
+    edges = np.linspace(0, top, _BINS + 1)
+    counts, _ = np.histogram(np.minimum(errors, top), edges)
+    chart = Chart(label, (0, top), (0, (1 + _HEADROOM) * int(counts.max())), 160)
+    places = ticks(0, top, 8)
+    chart.x_ticks(list(places), tick_texts(places))
+    chart.bars(edges, counts.astype(np.float64))
+    return chart
