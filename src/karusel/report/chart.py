@@ -24,10 +24,10 @@ __all__ = ["PRINTED", "WIDTH", "Chart", "document", "style"]
 Kind: TypeAlias = Literal["history", "forecast", "network", "rival"]
 
 WIDTH = 1000
-_THINNED = 500  # buckets of a longer line, each drawn by its lowest and highest value
+_THINNED = 500  # buckets of a longer line, each drawn by four of its points
 _DOTTED = 60  # points from which a line has no dots
 _LETTER = 6.8  # pixels that a letter or digit of the axes takes at most, near enough
-_NARROW, _WIDE = 290, 640  # pixels of axis that there are on a phone, and on anything wider
+_NARROW, _WIDE = 290, 410  # pixels of axis that there are on a phone, and on anything wider
 _BELOW = 22  # pixels for the texts of the x axis
 _RIGHT = 28  # pixels at the right of a drawing into which a text may reach
 _KEY = (28, 12)  # size of a legend's sample
@@ -46,6 +46,7 @@ _STYLE = Template(
 .chart text{font:12px system-ui,sans-serif;fill:$soft;font-variant-numeric:tabular-nums}
 .chart .x{text-anchor:middle}.chart .y,.chart .end{text-anchor:end}.chart .start{text-anchor:start}
 .chart .title{font-size:15px;font-weight:600;fill:$ink}
+.chart svg{overflow:visible}
 .grid{stroke:$grid}.axis{stroke:$soft}.rule{stroke:$soft;stroke-dasharray:2 3}
 .line{fill:none;stroke-width:1.6;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}
 .history{stroke:$ink}.forecast,.network{stroke:$accent}.rival{stroke:$warm}
@@ -71,7 +72,8 @@ class Chart:
         self._stretched: list[Html] = []
         self._marks: list[Html] = []
         self._axes: list[Html] = []
-        self._keys: list[tuple[str, Html]] = []
+        self._lines: list[tuple[str, Html]] = []  # names and samples, for the legend
+        self._bands: list[tuple[str, Html]] = []
         found = ticks(*y, most=max(2, height // 45))
         texts = tick_texts(found)
         self.left = round(max(map(len, texts)) * _LETTER + 10)
@@ -85,7 +87,7 @@ class Chart:
         """Pixels from the top; what lies outside the range is drawn at its edge."""
         low, high = self._y
         inside = np.clip(np.asarray(values, np.float64), low, high)
-        return np.asarray(self.height * (high / 2 - inside / 2) / (high / 2 - low / 2))
+        return np.asarray(self.height * ((high / 2 - inside / 2) / (high / 2 - low / 2)))
 
     def _along(self, values: ArrayLike) -> NDArray[np.float64]:
         """Share of the width, from 0 to 1."""
@@ -94,14 +96,14 @@ class Chart:
 
     def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, name: str) -> None:
         """The area between two lines; later ones lie over earlier ones and look darker."""
-        ends = np.broadcast_arrays(np.asarray(x, np.float64), low, high)
-        across, lower, upper = (end[~np.isnan(ends[1] + 0 * ends[2])] for end in ends)
-        along, top, bottom = WIDTH * self._along(across), self._down(upper), self._down(lower)
-        outline = _path(np.concatenate([along, along[::-1]]), np.concatenate([top, bottom[::-1]]))
+        along, bottom, top = WIDTH * self._along(x), self._down(low), self._down(high)
+        known = ~np.isnan(bottom + top)
+        along, top, bottom = along[known], top[known], bottom[known]
+        outline = _path(np.append(along, along[::-1]), np.append(top, bottom[::-1]))
         self._stretched.append(tag("path", class_="band", d=f"{outline}Z"))
-        depth = 1 + sum(sample.count("band") > 0 for _, sample in self._keys)
         width, height = _KEY
-        self._keys.append((name, join(*[tag("rect", class_="band", width=width, height=height)] * depth)))
+        samples = [tag("rect", class_="band", width=width, height=height)] * (len(self._bands) + 1)
+        self._bands.append((name, join(*samples)))
 
     def line(self, x: ArrayLike, y: ArrayLike, kind: Kind, name: str, *, dots: int | None = None) -> None:
         """A line, open where y is NaN; its last `dots` points (all by default) get dots if they are few."""
@@ -116,7 +118,7 @@ class Chart:
             ]
         width, height = _KEY
         sample = tag("line", class_=f"line {kind}", x1=1, x2=width - 1, y1=height / 2, y2=height / 2)
-        self._keys.append((name, join(sample, _dot(kind, width / 2, height / 2)) if dotted else sample))
+        self._lines.append((name, join(sample, _dot(kind, width / 2, height / 2)) if dotted else sample))
 
     def bars(self, edges: NDArray[np.float64], heights: NDArray[np.float64]) -> None:
         """Bars from 0 up, between neighbouring `edges`."""
@@ -167,7 +169,7 @@ class Chart:
                 tag("svg", sample, class_="key chart", width=width, height=height, aria_hidden="true"),
                 key,
             )
-            for key, sample in self._keys
+            for key, sample in self._lines + self._bands
         ]
         drawing = tag(
             "svg",
@@ -185,7 +187,7 @@ class Chart:
         """The chart for a file: title, legend and drawing below `top`."""
         parts = [tag("text", title, class_="title", x=left, y=top + 18)]
         x, (width, height) = left, _KEY
-        for key, sample in self._keys:
+        for key, sample in self._lines + self._bands:
             parts.append(tag("svg", sample, x=x, y=top + 30, width=width, height=height))
             parts.append(tag("text", key, x=x + width + 6, y=top + 40))
             x += width + 6 + len(key) * _LETTER + 18
@@ -241,7 +243,10 @@ def _path(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:
 def _thinned(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The same line to the eye: of each bucket its lowest and highest point, and a NaN if there is one."""
+    """The same line to the eye: each bucket's first, lowest, highest and last point, and a NaN if it has one.
+
+    M4 aggregation (Jugel, Jerzak, Hackenbroich and Markl, 2014).
+    """
     if len(y) <= 4 * _THINNED:
         return x, y
     kept: list[int] = []
@@ -250,6 +255,7 @@ def _thinned(
         known = np.flatnonzero(np.isfinite(values))
         chosen = {int(np.argmax(np.isnan(values)))} if known.size < values.size else set()
         if known.size:
-            chosen |= {int(known[np.argmin(values[known])]), int(known[np.argmax(values[known])])}
+            extremes = known[np.argmin(values[known])], known[np.argmax(values[known])]
+            chosen |= {int(place) for place in (known[0], *extremes, known[-1])}
         kept += [int(bucket[0]) + place for place in sorted(chosen)]
     return x[kept], y[kept]

@@ -36,8 +36,8 @@ def forecast_chart(curve: Curve, height: int = 260) -> Chart:
     last = curve.history[-1:][np.isfinite(curve.history[-1:])]
     later = np.arange(past - last.size, past + ahead)
     for level in sorted(curve.intervals, reverse=True):
-        ends = (np.concatenate([last, end]) for end in curve.intervals[level])
-        chart.band(later, *ends, f"{level:g} % interval")
+        low_end, high_end = (np.concatenate([last, end]) for end in curve.intervals[level])
+        chart.band(later, low_end, high_end, f"{level:g} % interval")
     chart.rule(past - 0.5)
     chart.line(np.arange(past), curve.history, "history", "history")
     chart.line(later, np.concatenate([last, curve.forecast]), "forecast", "forecast", dots=ahead)

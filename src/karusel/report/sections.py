@@ -24,11 +24,6 @@ _EXTREMES = 5  # worst and best ones that it lists of more
 _NOTED = 20  # notes on the data, and gaps
 _NEAR = 0.05  # from the promise within which coverage counts as kept
 
-_OUTCOMES = {
-    "network": "The network is worth using here",
-    "level": "No clear winner",
-    "simple": "A simple method is better here",
-}
 _METHODS = {
     NETWORK: "the networks, as used for the forecast above",
     "last value": "repeats the last value",
@@ -80,18 +75,19 @@ def headline(subject: Subject, title: Sequence[str], date: str) -> Html:
     lead += ["; from ", name(subject.source)] if subject.source else []
     if verdict is None:
         why = "the series are too short for one" if forecaster.backtest else "it was switched off"
-        outcome = "none"
-        heading = "No verdict"
-        sentence = f"There was no backtest ({why}), so nothing is known about the error of this forecast."
+        outcome, sentence = (
+            "none",
+            f"There was no backtest ({why}), so nothing is known about the error of this forecast.",
+        )
     else:
-        outcome, heading, sentence = verdict.outcome, _OUTCOMES[verdict.outcome], verdict.sentence
+        outcome, sentence = verdict.outcome, verdict.sentence
     return join(
         tag(
             "header",
             tag("h1", *(tag("bdi", part) for part in title)),
-            tag("p", *lead, f"; {date}", class_="soft"),
+            tag("p", *lead, f"; made on {date}", class_="soft"),
         ),
-        tag("section", tag("h2", heading), tag("p", sentence), class_=f"verdict {outcome}"),
+        tag("section", tag("h2", "Verdict"), tag("p", sentence), class_=f"verdict {outcome}"),
         tag("dl", *_tiles(subject), class_="tiles"),
     )
 
@@ -113,7 +109,11 @@ def _tiles(subject: Subject) -> Iterator[Html]:
         yield _tile(
             f"Next, {subject.label(forecast.times[0, 0])}", number(forecast.values[0, 0], digits), low_high
         )
-        yield _tile(f"Last known, {subject.label(panel.ends[0])}", number(panel.series(0)[-1], digits), "")
+        yield _tile(
+            f"Last known, {subject.label(panel.ends[0])}",
+            number(panel.series(0)[-1], 0 if panel.whole else digits),
+            "",
+        )
     if backtest is None or errors is None or verdict is None:
         return
     row = backtest.table()[NETWORK]
@@ -129,7 +129,7 @@ def _tiles(subject: Subject) -> Iterator[Html]:
             text = "middle series; 1 is as far off as repeating the last season was"
             yield _tile("Scaled error in the past", number(float(np.median(mine[known])), 2), text)
     else:
-        typical = number(row["MAE"], decimals(row["MAE"]))
+        typical = number(row["MAE"], _error_digits(backtest))
         yield _tile("Typical miss in the past", typical, f"mean absolute error; {row['sMAPE']:.1f} % (sMAPE)")
 
 
@@ -145,17 +145,19 @@ def forecasts(subject: Subject) -> Html:
         if curve.intervals
         else "No intervals: they need a backtest."
     )
-    parts = [forecast_chart(curve.tail(subject.shown) if _long(subject) else curve, 300).figure(caption)]
-    if _long(subject):
-        parts.append(tag("h3", "The whole history"))
-        parts.append(
-            forecast_chart(curve, 200).figure("Every value there is; a narrow plot shows highs and lows.")
-        )
-    return tag("section", tag("h2", "Forecast"), *parts, *_table(subject, 0, _MOST_ROWS))
-
-
-def _long(subject: Subject) -> bool:
-    return int(subject.forecaster.panel_.lengths[0]) > 2 * subject.shown
+    parts = [forecast_chart(curve.tail(subject.shown), 300).figure(caption)]
+    table = _table(subject, 0, _MOST_ROWS)
+    if len(curve.history) > subject.shown:
+        whole = forecast_chart(curve, 240).figure("All values there are.")
+        table = [
+            tag(
+                "div",
+                tag("div", *table),
+                tag("div", tag("h3", "The whole history"), whole),
+                class_="pair even",
+            )
+        ]
+    return tag("section", tag("h2", "Forecast"), *parts, *table)
 
 
 def _table(subject: Subject, which: int, most: int) -> list[Html]:
@@ -177,12 +179,10 @@ def _table(subject: Subject, which: int, most: int) -> list[Html]:
     return parts
 
 
-def _grid(head: Sequence[str], rows: Sequence[Html]) -> Html:
+def _grid(head: Sequence[str], rows: Sequence[Html], class_: str = "plain") -> Html:
     """A table that scrolls by itself where it is wider than the page."""
-    heads = tag(
-        "tr", *(tag("th", one if isinstance(one, Html) else one_line(one), scope="col") for one in head)
-    )
-    return tag("div", tag("table", tag("thead", heads), tag("tbody", *rows)), class_="scroll")
+    heads = tag("tr", *(tag("th", one_line(one), scope="col") for one in head))
+    return tag("div", tag("table", tag("thead", heads), tag("tbody", *rows), class_=class_), class_="scroll")
 
 
 def overview(subject: Subject) -> Html:
@@ -195,8 +195,8 @@ def overview(subject: Subject) -> Html:
             parts.append(
                 spread_chart(label, errors.by_series[NETWORK][worst_first]).figure(
                     "How many series (upwards) have a scaled error in the past of which size (to the right). "
-                    "Below 1 the network was less far off than repeating the last season had been. The last bar "
-                    "holds all that lies beyond it."
+                    "Below 1 the network was less far off than repeating the last season had been. The last "
+                    "bar holds all that lies beyond it."
                 )
             )
             parts.append(tag("h3", f"The {_EXTREMES} series with the largest errors"))
@@ -296,9 +296,10 @@ def evidence(subject: Subject) -> Html:
     if backtest is None or errors is None:
         text = "Not known: no past forecast was checked, and there are no intervals, which need such a check."
         return tag("section", heading, tag("p", text))
-    refits = f"trained anew {backtest.refits} time{'s' if backtest.refits > 1 else ''}"
+    refits = f"trained anew {_count(backtest.refits, 'time', 'times')}"
+    cutoffs = _count(backtest.cutoffs, "cutoff", "cutoffs")
     text = (
-        f"Forecasts of {_steps(subject.horizon)} were made from {_count(backtest.cutoffs, 'cutoff', 'cutoffs')}, "
+        f"Forecasts of {_steps(subject.horizon)} were made from {cutoffs}, "
         f"moments in the past, without seeing what came after ({refits}), and held against what really came. "
         "Simple methods did the same. The best stands first; smaller is better everywhere."
     )
@@ -306,8 +307,7 @@ def evidence(subject: Subject) -> Html:
         "section",
         heading,
         tag("p", text),
-        _methods(backtest),
-        tag("p", *_sentences(_MEASURES), class_="explain"),
+        tag("div", _methods(backtest), _facts(list(_MEASURES.items())), class_="pair"),
         _error_charts(subject, backtest),
         tag("h3", "Do the intervals keep what they promise?"),
         *_coverage(subject),
@@ -316,8 +316,7 @@ def evidence(subject: Subject) -> Html:
 
 def _methods(backtest: Backtest) -> Html:
     table = backtest.table()
-    largest = max((abs(row["MAE"]) for row in table.values() if np.isfinite(row["MAE"])), default=0.0)
-    digits = {"MAE": decimals(largest), "RMSE": decimals(largest), "MASE": 2, "sMAPE": 1}
+    digits = {"MAE": _error_digits(backtest), "RMSE": _error_digits(backtest), "sMAPE": 1}
     rows = []
     for method, row in table.items():
         head = tag("th", method, tag("small", _METHODS.get(method, "")), scope="row")
@@ -329,10 +328,10 @@ def _methods(backtest: Backtest) -> Html:
     return _grid(["method", *next(iter(table.values()))], rows)
 
 
-def _sentences(terms: dict[str, str]) -> Iterator[str]:
-    for term, meaning in terms.items():
-        yield tag("b", term)
-        yield f": {meaning}. "
+def _error_digits(backtest: Backtest) -> int:
+    """Digits after the point for errors in the unit of the data."""
+    errors = (row["MAE"] for row in backtest.table().values())
+    return decimals(max((error for error in errors if np.isfinite(error)), default=0.0))
 
 
 def _error_charts(subject: Subject, backtest: Backtest) -> Html:
@@ -342,16 +341,14 @@ def _error_charts(subject: Subject, backtest: Backtest) -> Html:
     charts = []
     if subject.horizon > 1:
         steps = np.arange(1, subject.horizon + 1, dtype=np.float64)
-        places = sorted({round(step) for step in np.linspace(1, subject.horizon, min(subject.horizon, 8))})
-        chart = error_chart(
-            "Mean absolute error by step ahead", errors.by_horizon, steps, {float(k): str(k) for k in places}
-        )
+        marks = {float(step): str(step) for step in range(1, subject.horizon + 1, -(-subject.horizon // 8))}
+        chart = error_chart("Mean absolute error by step ahead", errors.by_horizon, steps, marks)
         text = f"Mean absolute error, {unit}, of forecasts 1, 2, ... steps ahead: how fast certainty is lost."
         charts.append(tag("div", tag("h3", "Error by step ahead"), chart.figure(text)))
     if backtest.cutoffs > 1:
         cutoffs = np.arange(backtest.cutoffs, dtype=np.float64)
-        chosen = np.linspace(0, backtest.cutoffs - 1, min(backtest.cutoffs, 6)).round().astype(int)
-        marks = {float(k): _cutoff(subject, backtest.cutoffs, int(k)) for k in chosen}
+        chosen = range(0, backtest.cutoffs, -(-backtest.cutoffs // 6))
+        marks = {float(k): _cutoff(subject, backtest.cutoffs, k) for k in chosen}
         chart = error_chart("Mean absolute error by cutoff", errors.by_cutoff, cutoffs, marks)
         text = f"Mean absolute error, {unit}, of the forecast made at each cutoff: was it ever much worse?"
         charts.append(tag("div", tag("h3", "Error by cutoff"), chart.figure(text)))
@@ -383,7 +380,7 @@ def _coverage(subject: Subject) -> Iterator[Html]:
             reading = "as promised"
         cells = [f"{level:g} %", f"{100 * reached:.0f} %"]
         rows.append(tag("tr", *(tag("td", cell) for cell in cells), tag("td", reading, class_="words")))
-    yield _grid(["promised", "reached", "which is"], rows)
+    yield _grid(["promised", "reached", "which is"], rows, class_="worded")
     text = (
         f"How many of {forecaster.coverage_values_:,} true values fell into their interval, at cutoffs that "
         "the intervals' widths had not been taken from."
@@ -396,7 +393,8 @@ def findings(subject: Subject) -> Html:
     forecaster, panel = subject.forecaster, subject.forecaster.panel_
     frequency, lengths = panel.frequency, panel.lengths
     facts: list[tuple[str, str]] = [("Read from", name(subject.source))] if subject.source else []
-    facts.append(("Values", f"{panel.values.size:,} of {_count(len(panel), 'series', 'series')}"))
+    size = f"{panel.values.size:,}"
+    facts.append(("Values", f"{size} of {len(panel):,} series" if subject.several else size))
     facts.append(("From, to", f"{subject.label(panel.starts.min())} to {subject.label(panel.ends.max())}"))
     facts.append(("Step between times", frequency.describe()))
     facts.append(("Season", _season(frequency.season_length, forecaster.season_length_)))
@@ -407,7 +405,7 @@ def findings(subject: Subject) -> Html:
         )
     facts.append(("Missing values", _missing(subject)))
     smallest, largest = (float(end(panel.values)) for end in (np.nanmin, np.nanmax))
-    digits = decimals(max(abs(smallest), abs(largest)))
+    digits = 0 if panel.whole else decimals(max(abs(smallest), abs(largest)))
     kind = "whole numbers" if panel.whole else "numbers"
     facts.append(("Range", f"{kind} from {number(smallest, digits)} to {number(largest, digits)}"))
     facts.append(
@@ -478,7 +476,11 @@ def settings(subject: Subject) -> Html:
         _facts(used),
         tag("h3", "To make it again"),
         tag("pre", subject.command or _python_call(subject)),
-        tag("details", tag("summary", "All settings"), _grid(["setting", "value", "what it is"], rows)),
+        tag(
+            "details",
+            tag("summary", "All settings"),
+            _grid(["setting", "value", "what it is"], rows, class_="worded"),
+        ),
     )
 
 

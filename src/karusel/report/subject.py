@@ -89,8 +89,10 @@ class Subject:
 
     @property
     def shown(self) -> int:
-        """Rows of history in a plot of the recent past."""
-        return max(_LEAST_SHOWN, _HORIZONS_SHOWN * self.horizon)
+        """Rows of history in a plot of the recent past: all of those that are not many more."""
+        usual = max(_LEAST_SHOWN, _HORIZONS_SHOWN * self.horizon)
+        longest = int(self.forecaster.panel_.lengths.max())
+        return longest if longest <= 1.5 * usual else usual
 
     def label(self, time: Time) -> str:
         """One time as text."""
