@@ -203,7 +203,8 @@ def overview(subject: Subject) -> Html:
             parts.append(_listing(subject, worst_first[:_EXTREMES]))
             parts.append(tag("h3", f"The {_EXTREMES} series with the smallest errors"))
             parts.append(_listing(subject, worst_first[: -_EXTREMES - 1 : -1]))
-        parts.append(tag("p", f"Scaled error: {_MEASURES['MASE']}. A dash: not known.", class_="explain"))
+        meaning = "1 is as far off as repeating the last season was before. A dash: not known."
+        parts.append(tag("p", f"Errors are scaled (MASE): {meaning}", class_="explain"))
     count = len(subject.forecast.ids)
     unknown = sorted(set(range(count)) - set(worst_first))
     if count <= _FEW:
@@ -224,21 +225,19 @@ def _listing(subject: Subject, numbers: Sequence[int]) -> Html:
     panel, forecast, errors = subject.forecaster.panel_, subject.forecast, subject.errors
     drawn, lengths = set(subject.drawn), panel.lengths
     columns = [] if errors is None else list(errors.by_series.items())
+    ahead = ["next"] + ([f"{subject.horizon} steps on"] if subject.horizon > 1 else [])
     rows = []
     for which in numbers:
         digits = subject.digits(which)
         called = name(forecast.ids[which])
         head = tag("a", called, href=f"#series-{which}") if which in drawn else called
+        cells = [number(float(column[which]), 2) for _, column in columns]
         values = (panel.series(which)[-1], forecast.values[which, 0], forecast.values[which, -1])
-        cells = [
-            f"{lengths[which]:,}",
-            *(number(float(value), digits) for value in values[: 2 + (subject.horizon > 1)]),
-        ]
-        cells += [number(float(column[which]), 2) for _, column in columns]
+        cells += [number(float(value), digits) for value in values[: 1 + len(ahead)]]
+        cells.append(f"{lengths[which]:,}")
         rows.append(tag("tr", tag("th", head, scope="row"), *(tag("td", cell) for cell in cells)))
-    ahead = ["next"] + ([f"{subject.horizon} steps on"] if subject.horizon > 1 else [])
     return _grid(
-        ["series", "rows", "last known", *ahead, *(f"error, {method}" for method, _ in columns)], rows
+        ["series", *(f"error, {method}" for method, _ in columns), "last known", *ahead, "rows"], rows
     )
 
 
@@ -248,18 +247,10 @@ def series(subject: Subject) -> Html:
     most = max(12, _MOST_ROWS // len(drawn))
     parts = [tag("h2", "Series by series")]
     if len(drawn) < count:
-        parts.append(
-            tag(
-                "p",
-                f"{len(drawn)} of {count:,} series are drawn"
-                + (
-                    ": those with the largest errors in the past, and the first ones."
-                    if subject.by_error
-                    else ": the first ones."
-                ),
-                class_="explain",
-            )
+        which_ones = (
+            "those with the largest errors in the past, and the first" if subject.by_error else "the first"
         )
+        parts.append(tag("p", f"Drawn are {len(drawn)} of {count:,} series: {which_ones}.", class_="explain"))
     if len(drawn) > _FEW:
         options = [tag("option", f"all {len(drawn)}", value="")]
         options += [
