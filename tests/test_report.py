@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 import karusel
 from browser import DRIVER, Browser
-from karusel.errors import KaruselError
+from karusel.errors import KaruselError, UsageError
 from karusel.forecasting.backtest import NETWORK, Backtest
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.panel import from_columns
@@ -70,7 +70,7 @@ def made(
     )
     panel = replace(panel, ids=tuple(ids) if count > 1 else panel.ids)
     forecaster = Forecaster(h, backtest=backtest)
-    forecaster.panel_, forecaster.season_length_ = panel, 12
+    forecaster.panel_, forecaster.season_length_, forecaster.notes_ = panel, 12, panel.notes
     forecaster.model_ = SimpleNamespace(epochs=30, length=24, share=0.5, log=True, season_length=12)
     forecaster.backtest_, forecaster.verdict_ = None, None
     forecaster.coverage_, forecaster.coverage_values_ = {}, 0
@@ -232,6 +232,45 @@ def test_without_a_backtest_it_says_why(tmp_path):
     forecaster.backtest = True
     text = Page(written(tmp_path, forecaster, forecast)).all_text()
     assert "There was no backtest (the series are too short for one)" in text
+
+
+def test_a_forecaster_from_a_file_has_its_verdict_and_coverage(tmp_path):
+    forecaster, forecast = made()
+    forecaster.backtest_ = None
+    text = Page(written(tmp_path, forecaster, forecast)).all_text()
+    assert forecaster.verdict_.sentence in text
+    assert "comes from a file" in text
+    assert "too narrow" in text
+
+
+def test_a_forecast_of_other_series_is_refused(tmp_path):
+    forecaster, forecast = made()
+    for other in (
+        replace(forecast, ids=("else",)),
+        replace(forecast, times=forecast.times + np.timedelta64(1, "D")),
+    ):
+        with pytest.raises(UsageError, match="of other series"):
+            write_report(forecaster, other, tmp_path / "report.html")
+    assert not list(tmp_path.iterdir())
+
+
+def test_quantiles_and_whole_numbers(tmp_path):
+    forecaster, forecast = made()
+    forecaster.panel_ = replace(forecaster.panel_, values=np.rint(forecaster.panel_.values))
+    values = np.array([[1200.0, 3, 4, 5]])
+    text = written(
+        tmp_path, forecaster, replace(forecast, values=values, quantiles={0.9: values + 1}, intervals={})
+    )
+    assert '<th scope="col">quantile 0.9</th>' in text
+    assert "<td>1,200</td><td>1,201</td>" in text
+
+
+def test_cutoffs_have_no_times_once_rows_were_appended(tmp_path):
+    forecaster, forecast = made()
+    assert ">2023-12<" in written(tmp_path, forecaster, forecast)
+    forecaster.panel_ = replace(forecaster.panel_, values=forecaster.panel_.values + 1)
+    text = written(tmp_path, forecaster, forecast)
+    assert ">end - 12<" in text
 
 
 def test_what_was_found_is_told(tmp_path):

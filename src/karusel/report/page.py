@@ -9,8 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from string import Template
 
+import numpy as np
+
 import karusel
 from karusel.cli.files import write_whole
+from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.report import sections
 from karusel.report.chart import PRINTED, style
@@ -54,7 +57,7 @@ def write_report(
     command : how to make the report again; the Python call by default.
     date : day of the report; today by default.
 
-    Raises `KaruselError` when the file cannot be written.
+    Raises `KaruselError` when the file cannot be written, `UsageError` for a forecast of other series.
 
     Examples
     --------
@@ -63,6 +66,9 @@ def write_report(
     >>> forecaster = Forecaster(h=2).fit([float(t % 4) for t in range(40)])
     >>> write_report(forecaster, forecaster.forecast(level=[80]), "report.html")  # doctest: +SKIP
     """
+    panel = forecaster.panel_
+    if forecast.ids != panel.ids or not np.array_equal(forecast.times[:, 0], panel.future_times(1)[:, 0]):
+        raise UsageError("the forecast is of other series than the forecaster's, or older; make it anew")
     subject = Subject(forecaster, forecast, value_name, time_name, source, notes, command)
     words = [title] if title is not None else _title(subject)
     text = _page(subject, words, (date or datetime.date.today()).isoformat())

@@ -50,6 +50,7 @@ _SETTINGS = {
     "freq": "step between times",
     "season_length": "steps after which a pattern repeats",
     "backtest": "whether past forecasts were checked",
+    "time_limit": "seconds that fitting may take",
     "random_state": "the seed: the same seed gives the same numbers",
     "n_jobs": "threads; the result does not depend on them",
 }
@@ -57,6 +58,7 @@ _WORDS = {
     "Series": "values of one thing over time, at regular steps.",
     "Forecast": "the value that the method takes to be in the middle: the true one may lie above or below.",
     "Interval": "a range around the forecast. An 80 % interval should hold the true value 80 times in 100.",
+    "Quantile": "a value that the truth should lie below in that share of cases: 0.9 in 90 of 100.",
     "Backtest": "the method is put back to moments in the past, forecasts from what was known then, and is "
     "held against what really came.",
     "Cutoff": "such a moment in the past; nothing after it was seen.",
@@ -111,7 +113,7 @@ def _tiles(subject: Subject) -> Iterator[Html]:
         )
         yield _tile(
             f"Last known, {subject.label(panel.ends[0])}",
-            number(panel.series(0)[-1], 0 if panel.whole else digits),
+            number(panel.series(0)[-1], digits),
             "",
         )
     if backtest is None or errors is None or verdict is None:
@@ -170,9 +172,11 @@ def _table(subject: Subject, which: int, most: int) -> list[Html]:
         for level in levels:
             low, high = (number(end[which, step], digits) for end in forecast.intervals[level])
             cells.append(f"{low} to {high}")
+        cells += [number(values[which, step], digits) for values in forecast.quantiles.values()]
         when = tag("th", subject.label(forecast.times[which, step]), scope="row", class_="time")
         rows.append(tag("tr", when, *(tag("td", cell) for cell in cells)))
     head = [subject.time_name, "forecast", *(f"{level:g} % interval" for level in levels)]
+    head += [f"quantile {quantile:g}" for quantile in forecast.quantiles]
     parts = [_grid(head, rows)]
     if subject.horizon > most:
         parts.append(tag("p", f"The first {most:,} of {subject.horizon:,} steps.", class_="explain"))
@@ -285,8 +289,11 @@ def evidence(subject: Subject) -> Html:
     backtest, errors = subject.forecaster.backtest_, subject.errors
     heading = tag("h2", "How good were such forecasts in the past?")
     if backtest is None or errors is None:
-        text = "Not known: no past forecast was checked, and there are no intervals, which need such a check."
-        return tag("section", heading, tag("p", text))
+        if subject.forecaster.verdict_ is None:
+            text = "Not known: no past forecast was checked, so that there are no intervals either."
+            return tag("section", heading, tag("p", text))
+        text = "The forecaster comes from a file, which keeps the verdict of its backtest but not the errors."
+        return tag("section", heading, tag("p", text), *_coverage(subject))
     refits = f"trained anew {_count(backtest.refits, 'time', 'times')}"
     cutoffs = _count(backtest.cutoffs, "cutoff", "cutoffs")
     text = (
@@ -300,7 +307,6 @@ def evidence(subject: Subject) -> Html:
         tag("p", text),
         tag("div", _methods(backtest), _facts(list(_MEASURES.items())), class_="pair"),
         _error_charts(subject, backtest),
-        tag("h3", "Do the intervals keep what they promise?"),
         *_coverage(subject),
     )
 
@@ -347,16 +353,22 @@ def _error_charts(subject: Subject, backtest: Backtest) -> Html:
 
 
 def _cutoff(subject: Subject, count: int, which: int) -> str:
-    """The time of a cutoff; where series end at different times, how many steps before the end it lies."""
-    panel = subject.forecaster.panel_
+    """The time of a cutoff; where series end at different times, how many steps before the end it lies.
+
+    The times are those of the panel unless rows were appended to it after the backtest.
+    """
+    panel, backtest = subject.forecaster.panel_, subject.forecaster.backtest_
+    assert backtest is not None
     behind = subject.horizon + count - 1 - which
-    if np.all(panel.ends == panel.ends[0]):
+    same = np.array_equal(backtest.truth[-1, 0], panel.series(0)[-subject.horizon :], equal_nan=True)
+    if same and np.all(panel.ends == panel.ends[0]):
         return subject.label(panel.frequency.at(panel.starts[0], panel.lengths[0] - 1 - behind))
     return f"end - {behind}"
 
 
 def _coverage(subject: Subject) -> Iterator[Html]:
     forecaster = subject.forecaster
+    yield tag("h3", "Do the intervals keep what they promise?")
     if not forecaster.coverage_:
         yield tag("p", "Not known: there are too few cutoffs to check that.")
         return
@@ -405,7 +417,7 @@ def findings(subject: Subject) -> Html:
             "logarithms, since all values are above 0" if forecaster.model_.log else "the values themselves",
         )
     )
-    notes = (*subject.notes, *panel.notes)
+    notes = (*subject.notes, *forecaster.notes_)
     shown = [tag("li", one_note) for one_note in notes[:_NOTED]]
     if len(notes) > _NOTED:
         shown.append(tag("li", f"... and {len(notes) - _NOTED} more notes"))

@@ -94,6 +94,12 @@ class Subject:
         longest = int(self.forecaster.panel_.lengths.max())
         return longest if longest <= 1.5 * usual else usual
 
+    @cached_property
+    def whole(self) -> bool:
+        """Whether all values and forecasts are whole numbers."""
+        values = self.forecast.values
+        return self.forecaster.panel_.whole and bool(np.all(values == np.rint(values)))
+
     def label(self, time: Time) -> str:
         """One time as text."""
         return self.forecaster.panel_.frequency.label(time)
@@ -115,5 +121,7 @@ class Subject:
 
     def digits(self, number: int) -> int:
         """Digits after the point for the values of one series."""
+        if self.whole:
+            return 0
         values = np.abs(self.forecaster.panel_.series(number))
         return decimals(float(np.max(values, initial=0.0, where=np.isfinite(values))))
