@@ -400,6 +400,13 @@ def test_any_text_survives_a_tag(text):
     assert "".join(content for _, content in page.texts).strip() == kept.strip()
 
 
+def test_passwords_in_addresses_are_not_shown(tmp_path):
+    address = "postgresql://ann:s3/cr:et@host:5432/shop#sales"
+    text = written(tmp_path, *made(), source=address, command=f"karusel forecast {address} -H 4")
+    assert "cr:et" not in text
+    assert text.count("postgresql://ann:***@host:5432/shop#sales") == 3
+
+
 # The file
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime
 import hashlib
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from string import Template
@@ -52,7 +53,7 @@ def write_report(
     path : file to write; its folder must exist.
     title : from `value_name` and the number of steps by default.
     value_name, time_name : what the values and the times are called.
-    source : where the data came from, such as the name of a file.
+    source : where the data came from, such as the name of a file. Passwords in addresses are not shown.
     notes : sentences on how the data were read, shown before the forecaster's own notes.
     command : how to make the report again; the Python call by default.
     date : day of the report; today by default.
@@ -69,7 +70,8 @@ def write_report(
     panel = forecaster.panel_
     if forecast.ids != panel.ids or not np.array_equal(forecast.times[:, 0], panel.future_times(1)[:, 0]):
         raise UsageError("the forecast is of other series than the forecaster's, or older; make it anew")
-    subject = Subject(forecaster, forecast, value_name, time_name, source, notes, command)
+    shown = [_without_password(text) for text in (source, command)]
+    subject = Subject(forecaster, forecast, value_name, time_name, shown[0], notes, shown[1])
     words = [title] if title is not None else _title(subject)
     text = _page(subject, words, (date or datetime.date.today()).isoformat())
     write_whole(Path(path), lambda whole: _write(whole, text))
@@ -77,6 +79,11 @@ def write_report(
 
 def _write(path: Path, text: str) -> None:
     path.write_bytes(text.encode("utf-8"))
+
+
+def _without_password(text: str) -> str:
+    """Addresses of databases with `***` in place of a password: a report is handed on."""
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
 
 
 def _title(subject: Subject) -> list[str]:
