@@ -677,7 +677,8 @@ def test_it_prints(browser, tmp_path):
     path = tmp_path / "report.html"
     write_report(*made(7), path, date=DATE)
     browser.open(path, dark=True)
-    browser.command("Emulation.setEmulatedMedia", media="print")
+    dark = {"name": "prefers-color-scheme", "value": "dark"}
+    browser.command("Emulation.setEmulatedMedia", media="print", features=[dark])  # paper stays white
     assert browser.run("return getComputedStyle(document.body).color") == "rgb(22, 24, 29)"
     browser.paper(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
