@@ -24,6 +24,7 @@ from karusel.errors import KaruselError, UsageError
 from karusel.forecasting.backtest import NETWORK, Backtest
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.panel import from_columns
+from karusel.forecasting.prediction import Prediction, Units
 from karusel.forecasting.verdict import judge
 from karusel.plots import Curve, draw_svg
 from karusel.report import write_report
@@ -49,6 +50,22 @@ HOSTILE = [
 ]
 
 
+def past_of(truth, forecasts, scales, ids=("a",), behind=(3, 2, 1)) -> Backtest:
+    """A backtest of these forecasts."""
+    ones = np.ones(truth.shape)
+    predicted = Prediction(Units(), forecasts[NETWORK], ones, ones)
+    return Backtest(
+        truth,
+        forecasts,
+        predicted,
+        truth[..., 0],
+        np.asarray(scales, float),
+        np.asarray(behind),
+        tuple(ids),
+        3,
+    )
+
+
 def made(
     count: int = 1, rows: int = 60, h: int = 4, *, backtest: bool = True, missing: bool = False, ids=None
 ) -> tuple[Forecaster, Forecast]:
@@ -72,7 +89,7 @@ def made(
     forecaster = Forecaster(h, backtest=backtest)
     forecaster.panel_, forecaster.season_length_, forecaster.notes_ = panel, 12, panel.notes
     forecaster.model_ = SimpleNamespace(epochs=30, length=24, share=0.5, log=True, season_length=12)
-    forecaster.backtest_, forecaster.verdict_ = None, None
+    forecaster.backtest_, forecaster.verdict_, forecaster.best_ = None, None, None
     forecaster.coverage_, forecaster.coverage_values_ = {}, 0
     ahead = np.asarray(values[:, -12:][:, :h]) + 0.25
     intervals = {}
@@ -88,8 +105,8 @@ def made(
             "seasonal naive": truth + 2 * away,
             "drift": truth + 3 * away,
         }
-        scales = np.full(count, 2.0)
-        forecaster.backtest_ = Backtest(truth, forecasts, truth[..., 0], np.abs(away), scales, 3)
+        behind = h + np.arange(CUTOFFS)[::-1]
+        forecaster.backtest_ = past_of(truth, forecasts, np.full(count, 2.0), panel.ids, behind)
         forecaster.verdict_ = judge(forecaster.backtest_)
         forecaster.coverage_, forecaster.coverage_values_ = {80.0: 0.62, 95.0: 0.96}, 288
         intervals = {level: (ahead - level / 10, ahead + level / 10) for level in (80.0, 95.0)}
@@ -339,7 +356,7 @@ def test_horizons_of_one_step_and_of_many(h, tmp_path):
     truth = np.repeat(forecaster.backtest_.truth[..., :1], h, axis=2)
     forecasts = {method: truth + 1.0 + k for k, method in enumerate(forecaster.backtest_.forecasts)}
     forecaster.h = h
-    forecaster.backtest_ = Backtest(truth, forecasts, truth[..., 0], truth, np.ones(1), 1)
+    forecaster.backtest_ = past_of(truth, forecasts, [1.0], behind=h + np.arange(CUTOFFS)[::-1])
     forecaster.verdict_ = judge(forecaster.backtest_)
     values = np.linspace(90, 110, h)[None]
     forecast = Forecast(
@@ -380,6 +397,7 @@ def test_names_from_data_are_text_and_nothing_else(tmp_path):
         assert name in shown
     assert "two lines and tab" in shown
     assert "חנות ראשית" in shown
+    assert "\ufffdreversed" in shown
     assert "nul\ufffd bell\ufffd escape\ufffd half\ufffd" in shown
     assert ("long" * 200)[:79] + "…" in shown
     assert all(len(name) <= 80 for name in shown)
@@ -395,7 +413,7 @@ def test_text_given_to_a_tag_is_escaped_once():
 @given(st.text())
 def test_any_text_survives_a_tag(text):
     page = Page(tag("p", text, aria_label=text))
-    kept = re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", text)
+    kept = re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e]", "\ufffd", text)
     assert page.named("p")[0]["aria-label"] == kept
     assert "".join(content for _, content in page.texts).strip() == kept.strip()
 
@@ -451,23 +469,22 @@ def test_a_panel_of_12000_series_takes_seconds_and_a_few_megabytes(tmp_path):
 def test_errors_by_hand():
     truth = np.zeros((2, 2, 2))
     network = np.array([[[1.0, 3.0], [10.0, 30.0]], [[2.0, 4.0], [20.0, 40.0]]])
-    backtest = Backtest(
-        truth, {NETWORK: network, "drift": -2 * network}, truth[..., 0], truth, np.array([1.0, 10.0]), 1
-    )
-    errors = errors_of(backtest, "drift")
+    forecasts = {NETWORK: network, "drift": -2 * network}
+    errors = errors_of(past_of(truth, forecasts, [1.0, 10.0], "ab"), "drift")
     assert errors.scaled
     assert errors.by_horizon[NETWORK].tolist() == [1.5, 3.5]
     assert errors.by_cutoff[NETWORK].tolist() == [2.0, 3.0]
     assert errors.by_series[NETWORK].tolist() == [2.5, 2.5]
     assert errors.by_series["drift"].tolist() == [5.0, 5.0]
-    network[0, 0, 0] = np.nan
-    assert errors_of(backtest, "drift").by_horizon[NETWORK].tolist() == [(1 + 2 + 2) / 3, 3.5]
+    forecasts["drift"][0, 0, 0] = np.nan  # where one was not run, neither counts
+    errors = errors_of(past_of(truth, forecasts, [1.0, np.nan], "ab"), "drift")
+    assert errors.by_horizon[NETWORK].tolist() == [(10 + 2 + 20) / 3, (3 + 30 + 4 + 40) / 4]
+    assert errors.by_series[NETWORK].tolist() == [3.0, pytest.approx(np.nan, nan_ok=True)]
 
 
 def test_errors_of_one_series_are_in_its_own_unit():
     truth = np.zeros((1, 1, 2))
-    backtest = Backtest(truth, {NETWORK: truth + 6, "drift": truth}, truth[..., 0], truth, np.array([3.0]), 1)
-    errors = errors_of(backtest, "drift")
+    errors = errors_of(past_of(truth, {NETWORK: truth + 6, "drift": truth}, [3.0]), "drift")
     assert not errors.scaled
     assert errors.by_horizon[NETWORK].tolist() == [6.0, 6.0]
     assert errors.by_series[NETWORK].tolist() == [2.0]

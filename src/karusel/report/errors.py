@@ -27,17 +27,15 @@ class Errors:
 
 
 def errors_of(backtest: Backtest, best_simple: str) -> Errors:
-    """The errors of a backtest; values that are not known do not count."""
-    known = backtest.scales > 0
-    scaled = backtest.scales.size > 1
-    scales = np.where(known, backtest.scales, 1.0)[:, None] if scaled else np.ones((1, 1))
+    """The errors of a backtest where both methods were run; values that are not known do not count."""
+    scaled = len(backtest.ids) > 1
+    unit = 1.0 if scaled else backtest.sizes[0]
     found = Errors(scaled, {}, {}, {})
-    for method in (NETWORK, best_simple):
-        errors = np.abs(backtest.truth - backtest.forecasts[method]) / scales
-        found.by_horizon[method] = _mean(errors, (0, 1))
-        found.by_cutoff[method] = _mean(errors, (1, 2))
-        unit = np.where(known, 1.0 if scaled else backtest.scales, np.nan)
-        found.by_series[method] = _mean(errors, (0, 2)) / unit
+    methods = (NETWORK, best_simple)
+    for method, errors in zip(methods, backtest.errors(*methods), strict=True):
+        found.by_horizon[method] = unit * _mean(errors, (0, 1))
+        found.by_cutoff[method] = unit * _mean(errors, (1, 2))
+        found.by_series[method] = np.where(backtest.scales > 0, _mean(errors, (0, 2)), np.nan)
     return found
 
 

@@ -8,8 +8,9 @@ import re
 __all__ = ["Html", "join", "name", "one_line", "tag"]
 
 _LONGEST_NAME = 80  # characters shown of a name that comes from data
-# What neither an HTML nor an SVG file may hold: control characters and halves of surrogate pairs.
-_FORBIDDEN = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# What neither an HTML nor an SVG file may hold, control characters and halves of surrogate pairs, and what
+# turns the letters after it round.
+_FORBIDDEN = re.compile("[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e]")
 
 
 class Html(str):

@@ -25,19 +25,24 @@ _NOTED = 20  # notes on the data, and gaps
 _NEAR = 0.05  # from the promise within which coverage counts as kept
 
 _METHODS = {
-    NETWORK: "the networks, as used for the forecast above",
+    NETWORK: "the networks",
     "last value": "repeats the last value",
     "mean": "repeats the mean of all values so far",
     "seasonal naive": "repeats the last season",
     "drift": "goes on along the line from the first value to the last",
     SMOOTHING: "level, growth and season smoothed; what the networks start from",
     "linear on lags": "a weighted sum of recent values",
+    "AutoTheta": "the line and the curve of Theta models, chosen for each series",
+    "AutoETS": "exponential smoothing, its form chosen for each series",
 }
 _MEASURES = {
     "MAE": "mean absolute error: how far off a forecast is on average, in the unit of the data",
     "RMSE": "root mean squared error: the same, but large misses count for more",
     "MASE": "mean absolute scaled error: 1 is as far off as repeating the last season was before",
     "sMAPE": "symmetric error in percent of the values' size: 0 is perfect, 200 the worst",
+    "WQL": "weighted quantile loss: the same for quantiles as MAE for the middle, as a share of the values",
+    "coverage": "in how many cases the true value fell into the interval of that level",
+    "tested": "the share of the known values that a method was tested on",
 }
 _SETTINGS = {
     "h": "steps that are forecast",
@@ -49,6 +54,7 @@ _SETTINGS = {
     "n_members": "networks whose forecasts are put together",
     "freq": "step between times",
     "season_length": "steps after which a pattern repeats",
+    "best": "whether to forecast with what did best in the past",
     "backtest": "whether past forecasts were checked",
     "time_limit": "seconds that fitting may take",
     "random_state": "the seed: the same seed gives the same numbers",
@@ -159,7 +165,13 @@ def forecasts(subject: Subject) -> Html:
                 class_="pair even",
             )
         ]
-    return tag("section", tag("h2", "Forecast"), *parts, *table)
+    return tag("section", tag("h2", "Forecast"), *_chosen(subject), *parts, *table)
+
+
+def _chosen(subject: Subject) -> list[Html]:
+    """What is forecast with when it is not the network."""
+    best = subject.forecaster.best_
+    return [] if best is None else [tag("p", best.sentence)]
 
 
 def _table(subject: Subject, which: int, most: int) -> list[Html]:
@@ -191,7 +203,7 @@ def _grid(head: Sequence[str], rows: Sequence[Html], class_: str = "plain") -> H
 
 def overview(subject: Subject) -> Html:
     """The panel as a whole: how errors are spread, the worst and the best series, a table of all."""
-    parts, errors = [tag("h2", "Overview of all series")], subject.errors
+    parts, errors = [tag("h2", "Overview of all series"), *_chosen(subject)], subject.errors
     worst_first = subject.by_error
     if errors is not None and worst_first:
         if len(worst_first) > _FEW:
@@ -299,30 +311,53 @@ def evidence(subject: Subject) -> Html:
     text = (
         f"Forecasts of {_steps(subject.horizon)} were made from {cutoffs}, "
         f"moments in the past, without seeing what came after ({refits}), and held against what really came. "
-        "Simple methods did the same. The best stands first; smaller is better everywhere."
+        "Simple methods did the same. The best stands first; smaller errors are better."
     )
     return tag(
         "section",
         heading,
-        tag("p", text),
-        tag("div", _methods(backtest), _facts(list(_MEASURES.items())), class_="pair"),
+        tag("p", text, " ", _skill(subject)),
+        tag("div", _methods(subject, backtest), _facts(list(_MEASURES.items())), class_="pair"),
         _error_charts(subject, backtest),
         *_coverage(subject),
     )
 
 
-def _methods(backtest: Backtest) -> Html:
-    table = backtest.table()
-    digits = {"MAE": _error_digits(backtest), "RMSE": _error_digits(backtest), "sMAPE": 1}
+def _skill(subject: Subject) -> str:
+    verdict = subject.forecaster.verdict_
+    assert verdict is not None
+
+    def said(skill: float) -> str:
+        return f"{100 * abs(skill):.0f} % {'less' if skill >= 0 else 'more'}"
+
+    text = f"The network's error is {said(verdict.skill)} than that of {verdict.best_simple}"
+    if np.isnan(verdict.skill_low):
+        return f"{text}; there are too few cutoffs to say how much of that is chance."
+    low, high = said(verdict.skill_low), said(verdict.skill_high)
+    return f"{text}; with a confidence of 90 %, and chance allowed for, it is from {low} to {high}."
+
+
+def _methods(subject: Subject, backtest: Backtest) -> Html:
+    table, digits = backtest.table(), _error_digits(backtest)
     rows = []
     for method, row in table.items():
-        head = tag("th", method, tag("small", _METHODS.get(method, "")), scope="row")
-        cells = [
-            tag("td", number(value, digits.get(measure, 2)) + (" %" if measure == "sMAPE" else ""))
-            for measure, value in row.items()
-        ]
+        meaning = _METHODS.get(method, "")
+        if method == NETWORK and subject.forecaster.best_ is None:
+            meaning += ", as used for the forecast above"
+        head = tag("th", method, tag("small", meaning), scope="row")
+        cells = [tag("td", _measured(measure, value, digits)) for measure, value in row.items()]
         rows.append(tag("tr", head, *cells, **({"class_": "chosen"} if method == NETWORK else {})))
     return _grid(["method", *next(iter(table.values()))], rows)
+
+
+def _measured(measure: str, value: float, digits: int) -> str:
+    """One cell of the table of methods; `digits` are those of errors in the unit of the data."""
+    if measure in ("MAE", "RMSE"):
+        return number(value, digits)
+    if measure in ("MASE", "WQL"):
+        return number(value, 2 if measure == "MASE" else 3)
+    percent = number(value, 1) if measure == "sMAPE" else number(100 * value, 0)
+    return percent if np.isnan(value) else f"{percent} %"
 
 
 def _error_digits(backtest: Backtest) -> int:
@@ -345,21 +380,19 @@ def _error_charts(subject: Subject, backtest: Backtest) -> Html:
     if backtest.cutoffs > 1:
         cutoffs = np.arange(backtest.cutoffs, dtype=np.float64)
         chosen = range(0, backtest.cutoffs, -(-backtest.cutoffs // 6))
-        marks = {float(k): _cutoff(subject, backtest.cutoffs, k) for k in chosen}
+        marks = {float(k): _cutoff(subject, backtest, k) for k in chosen}
         chart = error_chart("Mean absolute error by cutoff", errors.by_cutoff, cutoffs, marks)
         text = f"Mean absolute error, {unit}, of the forecast made at each cutoff: was it ever much worse?"
         charts.append(tag("div", tag("h3", "Error by cutoff"), chart.figure(text)))
     return tag("div", *charts, class_="pair even")
 
 
-def _cutoff(subject: Subject, count: int, which: int) -> str:
+def _cutoff(subject: Subject, backtest: Backtest, which: int) -> str:
     """The time of a cutoff; where series end at different times, how many steps before the end it lies.
 
     The times are those of the panel unless rows were appended to it after the backtest.
     """
-    panel, backtest = subject.forecaster.panel_, subject.forecaster.backtest_
-    assert backtest is not None
-    behind = subject.horizon + count - 1 - which
+    panel, behind = subject.forecaster.panel_, backtest.behind[which]
     same = np.array_equal(backtest.truth[-1, 0], panel.series(0)[-subject.horizon :], equal_nan=True)
     if same and np.all(panel.ends == panel.ends[0]):
         return subject.label(panel.frequency.at(panel.starts[0], panel.lengths[0] - 1 - behind))
