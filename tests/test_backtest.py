@@ -516,6 +516,19 @@ def test_a_constant_window_is_continued(level):
     assert np.all(scaled.features == 0)
 
 
+def test_plain_noise_is_forecast_by_its_mean_and_a_walk_by_its_last_value_whatever_season_is_named():
+    random = np.random.default_rng(7)
+    shape = window_shape(400, 7, 5, None)
+    for values, smoothing in ((random.normal(size=400), 0.0), (random.normal(size=400).cumsum(), 1.0)):
+        cutoffs = np.arange(shape[0] - 1, 395)
+        inputs, targets = windows.inputs(values, cutoffs, shape[0]), windows.targets(values, cutoffs, 5)
+        scaling = choose_scaling(inputs, targets, shape)
+        assert (scaling.season_length, scaling.smoothing, scaling.trend) == (1, smoothing, 0.0)
+        anchor = scaling.apply(inputs[:3], 5).anchor
+        wanted = inputs[:3].mean(1) if smoothing == 0 else inputs[:3, -1]
+        np.testing.assert_allclose(anchor, np.repeat(wanted[:, None], 5, axis=1))
+
+
 def test_the_scaling_follows_the_data():
     t = np.arange(90)
     growing = from_columns(np.exp(0.03 * t) * (10 + 3 * np.sin(2 * np.pi * t / 4)))

@@ -4,7 +4,8 @@ With u the values of a window's input part (or their logarithms), m the season l
 
     growth   g    change of the level per step, between the first and the last season (or over the last steps)
     season   s_p  mean deviation from the season's level at phase p, growth taken out
-    level    l    exponential smoothing of u - s with rate a: l <- a (u_t - s_p(t)) + (1 - a) (l + g)
+    level    l    exponential smoothing of u - s with rate a: l <- a (u_t - s_p(t)) + (1 - a) (l + g); for
+                  a = 0 the mean of u - s
     size     d    mean |difference| of u - s between neighbours
     anchor   A_k = l + trend * k * g + s_p(k), k = 1..h
 
@@ -71,9 +72,7 @@ class Scaling(Units):
         growth, season = self._growth_and_season(u)
         m = self.season_length
         rest = u - np.tile(season, self.length // m)
-        level = rest[:, 0]
-        for t in range(1, self.length):
-            level = self.smoothing * rest[:, t] + (1 - self.smoothing) * (level + growth)
+        level = self._level(rest, growth)
         steps = np.arange(horizon)
         anchor = level[:, None] + self.trend * growth[:, None] * (steps + 1) + season[:, steps % m]
         return rest - level[:, None], level[:, None], anchor
@@ -101,6 +100,14 @@ class Scaling(Units):
     def cut(self, away: NDArray[np.float64]) -> NDArray[np.float64]:
         """(u - s - l) / d, cut where it is so far away that it says no more."""
         return np.asarray(np.minimum(np.maximum(away, -_LARGEST_INPUT), _LARGEST_INPUT))
+
+    def _level(self, rest: NDArray[np.float64], growth: NDArray[np.float64]) -> NDArray[np.float64]:
+        if self.smoothing == 0:
+            return np.asarray(rest.mean(1))
+        level = rest[:, 0]
+        for t in range(1, self.length):
+            level = self.smoothing * rest[:, t] + (1 - self.smoothing) * (level + growth)
+        return level
 
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         m = self.season_length
@@ -169,10 +176,13 @@ def _steps(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _candidates(shape: tuple[int, int, int], positive: bool) -> Iterator[Scaling]:
+    """Scalings with the season and without; with levels that follow, grow or stay at the window's mean."""
     length, seen, season_length = shape
-    spans = (1,) if season_length > 1 else (length - 1, _SHORT_SPAN)
-    for log in (False, True) if positive else (False,):
-        for smoothing in _SMOOTHING:
-            for span in spans:
-                for trend in _TREND:
-                    yield Scaling(length, seen, season_length, smoothing, trend, span, log=log)
+    for season in sorted({season_length, 1}, reverse=True):
+        spans = (1,) if season > 1 else (length - 1, _SHORT_SPAN)
+        for log in (False, True) if positive else (False,):
+            for smoothing in _SMOOTHING:
+                for span in spans:
+                    for trend in _TREND:
+                        yield Scaling(length, seen, season, smoothing, trend, span, log=log)
+            yield Scaling(length, seen, season, smoothing=0.0, log=log)
