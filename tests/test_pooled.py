@@ -13,7 +13,7 @@ from karusel import Forecaster
 from karusel.errors import DataError
 from karusel.forecasting import members, windows
 from karusel.forecasting.baselines import damped_trend
-from karusel.forecasting.features import Reader, anchors, plain_reader
+from karusel.forecasting.features import Reader, anchors, levels, plain_reader
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import fit_pooled, rows_to_pool
@@ -54,7 +54,7 @@ def test_the_reader_follows_from_horizon_and_seasons():
     hourly = READERS["day and week of hours"]
     assert (hourly.fast, hourly.slow, hourly.look_back, hourly.patch) == (24, 168, 336, 24)
     weekly = READERS["year of weeks alone"]
-    assert (weekly.fast, weekly.slow, weekly.look_back, weekly.patch) == (1, 52, 104, 13)
+    assert (weekly.fast, weekly.slow, weekly.look_back, weekly.patch) == (1, 52, 52, 13)
     assert plain_reader(9, (7,), False, look_back=10).look_back == 14
 
 
@@ -108,15 +108,24 @@ def test_a_pattern_from_before_the_start_of_a_series_is_left_out():
     np.testing.assert_allclose(two.read(y).anchor, [[8 + 3, 8 + 5]])
 
 
+def test_a_level_may_be_the_mean_of_several_seasons():
+    reader = Reader(horizon=2, seasons=(3,), look_back=6, patch=3, anchor=((3, 1),))
+    assert [one.levels for one in levels(reader)] == [1, 2, 4, 8]
+    y = np.arange(24.0)[None]
+    # the last season has the mean 22 and begins one below it, the last two have the mean 20.5
+    np.testing.assert_allclose(reader.anchor_alone(y), [[21, 22]])
+    np.testing.assert_allclose(replace(reader, levels=2).anchor_alone(y), [[19.5, 20.5]])
+
+
 def test_each_step_reads_what_followed_a_slow_season_before():
     reader = plain_reader(3, (30,), False)
-    assert (reader.patch, reader.look_back, reader.slow) == (6, 60, 30)
+    assert (reader.patch, reader.look_back, reader.slow) == (6, 30, 30)
     y = np.random.default_rng(3).normal(size=(2, reader.length))
     reading = reader.read(y)
     follows = reading.features[:, :, 18:21]  # after 6 values, 6 marks of what is known and 6 differences
     before = y[:, [-31]]  # the level then
-    for step in range(10):
-        first = reader.length - 60 + 6 * (step + 1) - 30
+    for step in range(5):
+        first = reader.length - 30 + 6 * (step + 1) - 30
         np.testing.assert_allclose(
             follows[:, step], (y[:, first : first + 3] - before) / reading.size / 3, rtol=1e-4, atol=1e-5
         )
@@ -180,6 +189,31 @@ def test_a_damped_trend_agrees_with_the_recursion_written_out():
 
 
 # The model
+
+
+def test_values_of_zero_and_more_are_forecast_as_such():
+    random = np.random.default_rng(3)
+    counts = [random.poisson(0.4 + 3 * (np.arange(120) % 7 == k % 7)) for k in range(20)]
+    panel = from_columns(np.concatenate(counts).astype(float), ids=np.repeat(np.arange(20), 120))
+    model = fit_pooled(panel, 5, (7,), SMALL)
+    forecast, intervals = model.predict_at(panel, panel.offsets[1:] - 1)
+    assert model.reader.log and model.reader.shift == 1
+    assert np.all(forecast >= 0) and all(np.all(low >= 0) for low, _ in intervals.values())
+    below = replace(panel, values=panel.values - 1)
+    assert not fit_pooled(below, 5, (7,), SMALL).reader.log
+
+
+def test_windows_with_missing_targets_teach_what_is_known():
+    random = np.random.default_rng(4)
+    values = np.concatenate([10 + 5 * (np.arange(90) % 7 == k % 7) for k in range(20)]).astype(float)
+    values += 0.1 * random.normal(size=values.size)
+    values[random.random(values.size) < 0.3] = np.nan  # hardly a window of 6 steps is whole
+    values[89::90] = 10.0  # the last ones are known, so that no row is lost
+    panel = from_columns(values, ids=np.repeat(np.arange(20), 90))
+    model = fit_pooled(panel, 6, (7,), SMALL)
+    forecast, _ = model.predict_at(panel, panel.offsets[1:] - 1)
+    truth = np.array([10 + 5 * (np.arange(90, 96) % 7 == k % 7) for k in range(20)])
+    assert np.mean(np.abs(forecast - truth)) < 0.6
 
 
 def test_the_future_of_a_cutoff_changes_no_forecast():

@@ -232,7 +232,7 @@ def _document(result: _Result) -> dict[str, Any]:
             "sentence": verdict.sentence,
         },
         "model": {
-            "members": model.n_members,
+            "members": model.model_.members,
             "epochs": model.model_.epochs,
             "share": model.model_.share,
             "window": model.model_.length,
@@ -290,7 +290,7 @@ def _found(result: _Result) -> Iterator[str]:
         words = f"season of {season} steps not used: too few rows for it"
     fitted = model.model_
     yield (
-        f"  {words}{', on logarithms' if fitted.log else ''}; {model.n_members} LSTM networks, "
+        f"  {words}{', on logarithms' if fitted.log else ''}; {fitted.members} LSTM networks, "
         f"{fitted.epochs} epochs, correction used at {100 * fitted.share:.0f} %; "
         f"{result.seconds:.1f} s"
     )

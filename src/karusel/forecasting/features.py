@@ -5,11 +5,13 @@ series, or in a gap. With u the values (or their logarithms), all sums over know
 
     level   l      mean of the last fast season (up to 24 steps: a day of hours, a week of days); the last
                    value where there is none
-    size    d      mean |u - mean| over the longest season seen; mean |difference| where no season is fast
-    anchor  A_k    l + mean over past seasons j of u_(t - jm + k) - l_(t - jm), for one season or the mean of
-                   two, k = 1..h
+    size    d      mean |u - mean| over the longest season seen, at least four fast ones; mean |difference|
+                   where no season is fast
+    anchor  A_k    L + mean over past seasons j of u_(t - jm + k) - L_(t - jm), for one season or the mean of
+                   two, k = 1..h; L is the level over one fast season or several
     inputs         (u - l) / d in patches, one patch per step of the network; which values are known; the
-                   differences where there is no fast season; what followed one slow season before; log d
+                   differences where there is no fast season; what followed one slow season before; log d;
+                   how far 0 is where nothing lies below it
 
 Networks forecast (u_(t+k) - A_k) / d. So everything is relative to the window itself, levels never seen
 before included, and a window never reads anything outside it. A patch per step (Nie et al., 2023) makes an
@@ -27,10 +29,12 @@ from numpy.typing import NDArray
 
 from karusel.forecasting import windows
 from karusel.forecasting.prediction import Units
+from karusel.forecasting.special import LENGTH, MOST_STEPS, special_days
 
-__all__ = ["Reader", "Reading", "anchors", "plain_reader"]
+__all__ = ["Reader", "Reading", "anchors", "levels", "plain_reader", "specials", "trends"]
 
 _FAST = 24  # steps of the longest season whose mean is a level
+_SIZE_SEASONS = 4  # fast seasons that a size is taken over at least, if the look-back holds them
 _SLOW_DAYS = 336  # an input part is never longer than this for a slow season's sake
 _LARGEST = 20.0  # an input beyond this many sizes is cut: it carries no more news
 _LEAST_SIZE = 1e-3  # of a constant window, in logarithms or as a share of its level
@@ -55,7 +59,10 @@ class Reader(Units):
     """How windows are read.
 
     `seasons` ascending, each above 1; `look_back` steps that the network sees, in patches of `patch`;
-    `anchor` the seasons whose patterns are averaged, () for the level alone.
+    `anchor` the seasons whose patterns are averaged, () for the level alone; `levels` fast seasons (steps,
+    where there is none) whose mean is the anchor's level; `trend` the part of a damped trend in the forecast
+    that needs no network (`karusel.forecasting.pooled.smoothing`), the anchor being the rest; `special` how
+    much of a date's and of a weekday's own deviation (`karusel.forecasting.special`) the anchor has.
     """
 
     horizon: int
@@ -63,6 +70,9 @@ class Reader(Units):
     look_back: int
     patch: int
     anchor: tuple[Season, ...] = ()
+    levels: int = 1
+    trend: float = 0.0
+    special: tuple[float, float] = (0.0, 0.0)
 
     @property
     def fast(self) -> int:
@@ -77,18 +87,19 @@ class Reader(Units):
     @property
     def length(self) -> int:
         """Values of an input part; shorter histories are given with NaN before them."""
-        reach = max([m * j + self.fast for m, j in self.anchor], default=0)
-        return max(self.look_back + self.slow, reach)
+        reach = max([m * j for m, j in self.anchor], default=0) + self.levels * self.fast
+        return max(self.look_back + self.slow, reach, LENGTH if any(self.special) else 0)
 
     def read(self, inputs: NDArray[np.float64]) -> Reading:
         """Read input parts [n, length]; each must hold at least one known value."""
         u, known, level = self._known(inputs)
         size = self._size(u, known, level)
-        return Reading(self._features(u, known, level, size), self._anchor(u, known, level), size)
+        return Reading(self._features(u, known, level, size), self._anchor(u, known), size)
 
     def anchor_alone(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """The anchor [n, h] in u of input parts at least as long as the reader's."""
-        return self._anchor(*self._known(inputs[:, -self.length :]))
+        u, known, _ = self._known(inputs[:, -self.length :])
+        return self._anchor(u, known)
 
     def size(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """The size [n, 1] in u of input parts."""
@@ -110,29 +121,31 @@ class Reader(Units):
             u, known = u[:, -self.look_back :], known[:, -self.look_back :]
             away, both = np.abs(np.diff(u, axis=1)), known[:, 1:] & known[:, :-1]
         else:
-            span = max(m for m in self.seasons if m <= self.look_back)
+            span = max(m for m in (*self.seasons, _SIZE_SEASONS * self.fast) if m <= self.look_back)
             u, both = u[:, -span:], known[:, -span:]
             away = np.abs(u - _mean(u, both))
         least = _LEAST_SIZE * (1.0 if self.log else np.abs(level)) + 1e-12
         return np.asarray(np.maximum(_mean(away, both), least))
 
-    def _anchor(
-        self, u: NDArray[np.float64], known: NDArray[np.bool_], level: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        steps = np.arange(self.horizon)
+    def _anchor(self, u: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        steps, span = np.arange(self.horizon), self.levels * self.fast
+        level = u[:, -span:].mean(1, keepdims=True)
         patterns = []
         for m, seasons in self.anchor:
             total = np.zeros((len(u), self.horizon))
             count = np.zeros((len(u), 1))
             for j in range(1, seasons + 1):
                 at = u.shape[1] - j * m  # the first value of that season
-                before = slice(at + m - self.fast, at + m) if m == self.fast else slice(at - self.fast, at)
+                before = slice(at, at + m) if m == self.fast else slice(at - span, at)
                 there = known[:, before.start : before.start + 1]
                 follows = u[:, at + steps % m] - u[:, before].mean(1, keepdims=True)
                 total += there * follows
                 count += there
             patterns.append(level + total / np.maximum(count, 1))
-        return np.asarray(np.mean(patterns, axis=0)) if patterns else np.repeat(level, self.horizon, axis=1)
+        anchor = np.asarray(np.mean(patterns, axis=0)) if patterns else np.repeat(level, self.horizon, axis=1)
+        if any(self.special):
+            anchor += special_days(u, known, self.horizon) @ np.array(self.special)
+        return anchor
 
     def _features(
         self,
@@ -162,7 +175,10 @@ class Reader(Units):
             follows = np.clip((u[:, at.ravel()] - before) / size, -_LARGEST, _LARGEST) * known[:, at.ravel()]
             channels.append(patches(follows / 3))
         scale = size if self.log else size / (np.abs(level) + size)
-        whole = np.concatenate([np.log(scale) / 2 + 1.5, np.log(known.mean(1, keepdims=True)) / 2], axis=1)
+        facts = [np.log(scale) / 2 + 1.5, np.log(known.mean(1, keepdims=True)) / 2]
+        if self.shift:
+            facts.append(np.clip((np.log(self.shift) - level) / size, -_LARGEST, 0) / 3)
+        whole = np.concatenate(facts, axis=1)
         channels.append(np.repeat(whole[:, None, :], steps, axis=1).astype(np.float32))
         return np.concatenate(channels, axis=2)
 
@@ -171,7 +187,7 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
     """The reader that follows from horizon and seasons, with the level as anchor.
 
     With a fast season a patch is one season, and the look-back the larger of two horizons and two slow
-    seasons (slow ones up to a week of hours); with a slow season alone, a quarter of it and two seasons;
+    seasons (slow ones up to a week of hours); with a slow season alone, a quarter of it and one season;
     otherwise one value and two horizons. `look_back` overrides the last of these, in whole patches.
     """
     seasons = tuple(sorted(m for m in set(seasons) if m > 1))
@@ -181,7 +197,7 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
         patch, wanted = reader.fast, max(2 * horizon, slow, 4 * reader.fast)
     elif reader.slow:
         patch = max(p for p in range(1, reader.slow // 4 + 1) if reader.slow % p == 0)
-        wanted = 2 * reader.slow
+        wanted = reader.slow
     else:
         patch, wanted = 1, max(2 * horizon, 8)
     return replace(reader, look_back=-(-(look_back or wanted) // patch) * patch, patch=patch)
@@ -189,13 +205,39 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
 
 def anchors(reader: Reader) -> Iterator[Reader]:
     """The reader with each anchor that may be tried, the simplest first."""
-    fast: list[Season] = [(reader.fast, j) for j in (1, 2, 4)] if reader.fast > 1 else [(1, 1)]
-    slow: list[Season] = [(reader.slow, j) for j in (1, 2)] if reader.slow else []
+    fast: list[Season] = [(reader.fast, j) for j in (1, 2, 4, 8)] if reader.fast > 1 else [(1, 1)]
+    slow: list[Season] = [(reader.slow, j) for j in (1, 2, 4)] if reader.slow else []
     for one in fast + slow:
         yield replace(reader, anchor=(one,))
     for one in fast:
         for other in slow:
             yield replace(reader, anchor=(one, other))
+
+
+def levels(reader: Reader) -> Iterator[Reader]:
+    """The reader with each level that its anchor may have: of now, or steadier."""
+    for span in (1, 2, 4, 8):
+        yield replace(reader, levels=span)
+
+
+def trends(reader: Reader) -> Iterator[Reader]:
+    """The reader with each part that a damped trend may have; none beside a fast season."""
+    for part in (0.0,) if reader.fast > 1 else (1.0, 0.5, 0.0):
+        yield replace(reader, trend=part)
+
+
+def specials(
+    reader: Reader, inputs: NDArray[np.float64], targets: NDArray[np.float64]
+) -> Iterator[Reader]:
+    """The reader, and of days with years the one whose anchor has what least squares take of special days."""
+    yield reader
+    if (reader.fast, reader.slow) == (7, 364) and reader.horizon <= MOST_STEPS:
+        u = reader.transform(inputs)
+        days = special_days(windows.filled(u), np.isfinite(u), reader.horizon)
+        rest = reader.transform(targets) - reader.anchor_alone(inputs)
+        known = np.isfinite(rest)
+        taken = np.linalg.lstsq(days[known], rest[known], rcond=None)[0]
+        yield replace(reader, special=(float(taken[0]), float(taken[1])))
 
 
 def _mean(values: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:

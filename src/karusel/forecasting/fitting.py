@@ -39,7 +39,7 @@ class Settings:
     num_layers: int | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
-    n_members: int = 3
+    n_members: int | None = None
     random_state: int = 0
     n_jobs: int = 1
     seconds: float | None = None  # about so long may a fit take
@@ -50,16 +50,13 @@ class Settings:
 
     def networks(self) -> dict[str, Any]:
         """What was given of the networks' settings; the rest is as each model likes it best."""
-        names = ("hidden_size", "num_layers", "learning_rate", "batch_size")
+        names = ("hidden_size", "num_layers", "learning_rate", "batch_size", "n_members")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
-        common: dict[str, Any] = {
-            "n_members": self.n_members,
-            "random_state": self.random_state,
-            "n_jobs": self.n_jobs,
-        }
+        common: dict[str, Any] = {"random_state": self.random_state, "n_jobs": self.n_jobs}
         if self.seconds is not None:
+            members = self.n_members or EnsembleSettings().n_members
             # Each fit trains all of them twice, as many side by side as there are threads.
-            common["seconds"] = self.seconds / (2 * -(-(self.n_members + 1) // self.n_jobs))
+            common["seconds"] = self.seconds / (2 * -(-(members + 1) // self.n_jobs))
         return {**given, **common}
 
 
@@ -95,6 +92,11 @@ class Fitted:
     def log(self) -> bool:
         """Whether the model forecasts logarithms."""
         return self.model.log
+
+    @property
+    def members(self) -> int:
+        """Networks that forecast."""
+        return self.model.members
 
     @property
     def epochs(self) -> int:

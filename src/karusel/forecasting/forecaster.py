@@ -94,11 +94,11 @@ class Forecaster:
     ----------
     h : steps to forecast, at least 1.
     input_size : steps that the networks see; from the season length by default.
-    hidden_size : hidden units of each LSTM layer; 32 by default, 64 for 20 series or more.
-    num_layers : LSTM layers of each network; 1 by default, 2 for 20 series or more.
+    hidden_size : hidden units of each LSTM layer; 32 by default, 128 for 20 series or more.
+    num_layers : LSTM layers of each network; 1 by default.
     learning_rate : of Adam; 0.002 by default, 0.003 for 20 series or more.
     batch_size : windows per optimiser step; 32 by default, from the number of windows for 20 series or more.
-    n_members : networks in the ensemble.
+    n_members : networks in the ensemble; 3 by default, 5 for 20 series or more.
     freq : step between times, such as "MS" or "15min"; found in the times by default.
     season_length : steps of one season, 1 for none; from the frequency by default.
     backtest : whether fitting backtests; intervals and verdict need it.
@@ -137,7 +137,7 @@ class Forecaster:
         num_layers: int | None = None,
         learning_rate: float | None = None,
         batch_size: int | None = None,
-        n_members: int = 3,
+        n_members: int | None = None,
         freq: str | int | None = None,
         season_length: int | Sequence[int] | None = None,
         backtest: bool = True,
@@ -507,7 +507,7 @@ class Forecaster:
     def _check(self) -> None:
         for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
             value = getattr(self, name)
-            if value is None and name not in ("h", "n_members"):
+            if value is None and name != "h":
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")

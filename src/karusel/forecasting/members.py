@@ -25,12 +25,12 @@ from karusel.forecasting.windows import Cutoffs
 __all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "fit_ensemble"]
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
-_LOOK_BACKS = (1.0, 0.5, 1.5)  # of the reader's, member by member
+_LOOK_BACKS = (0.5, 1.0, 1.5, 0.5, 1.0)  # of the reader's, member by member
 _MOST_WINDOWS = 100_000
 _MOST_INPUTS = 48_000_000  # numbers that the features of a member's windows may take
-_VISITS = 300_000  # of windows in training
-_LEAST_EPOCHS, _MOST_EPOCHS = 2, 12
-_STEPS = 2500  # of the optimizer, wanted
+_VISITS = 600_000  # of windows in training
+_LEAST_EPOCHS, _MOST_EPOCHS = 2, 8
+_STEPS = 5000  # of the optimizer, wanted
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 _AVERAGING = 0.99
 _FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
@@ -42,12 +42,12 @@ _PIECE = 20_000  # windows read or forecast at once
 class EnsembleSettings:
     """What the networks are like, and how many."""
 
-    hidden_size: int = 64
-    num_layers: int = 2
+    hidden_size: int = 128
+    num_layers: int = 1
     learning_rate: float = 0.003
     batch_size: int | None = None  # from the number of windows
     look_back: int | None = None  # from horizon and seasons
-    n_members: int = 3
+    n_members: int = 5
     random_state: int = 0
     n_jobs: int = 1
     seconds: float | None = None  # at most, for each network
@@ -74,7 +74,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trained members: `points` forecast the median, `spread` the quantiles around it."""
+    """Trained members: `points` forecast the median, and their mean is used; `spread` the quantiles around it."""
 
     points: tuple[Member, ...]
     spread: Member
@@ -85,10 +85,10 @@ class Ensemble:
         return max(member.reader.length for member in (*self.points, self.spread))
 
     def predict(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
-        """Quantiles [n, h, Q] in u: the spread's around the points' median."""
+        """Quantiles [n, h, Q] in u: the spread's around the points' mean."""
         pieces = []
         for piece in _pieces(cutoffs):
-            middle = np.median([member.predict(piece) for member in self.points], axis=0)
+            middle = np.mean([member.predict(piece) for member in self.points], axis=0)
             spread = self.spread.predict(piece)
             pieces.append(spread - spread[:, :, [QUANTILES.index(0.5)]] + middle)
         return np.concatenate(pieces)
@@ -148,8 +148,9 @@ def _fit_member(
     )
     targets = reader.transform(training.targets(reader.horizon))
     wanted = np.clip((targets - reading.anchor) / reading.size, -_FARTHEST, _FARTHEST)
+    known = np.isfinite(wanted)
     weights = _weights(reader, reading, wanted, scales[training.numbers])
-    unit = float(np.mean(np.abs(wanted) * weights[:, None])) or 1.0
+    unit = float(np.nanmean(np.abs(wanted) * weights[:, None])) or 1.0
 
     rows = len(training)
     epochs = int(np.clip(round(_VISITS / rows), _LEAST_EPOCHS, _MOST_EPOCHS))
@@ -168,11 +169,11 @@ def _fit_member(
     network.compile(loss=Pinball(quantiles), optimizer=Adam(rate, clip_norm=1.0, ema_decay=_AVERAGING))
     network.build(input_shape=reading.features.shape[1:])
     network.parameters["dense_1.W"][:] = 0.0  # the anchor before training, with its own errors' quantiles
-    network.parameters["dense_1.b"][:] = (np.quantile(wanted, quantiles, axis=0).T / unit).ravel()
+    network.parameters["dense_1.b"][:] = (np.nanquantile(wanted, quantiles, axis=0).T / unit).ravel()
     network.fit(
         reading.features,
-        (wanted / unit).astype(np.float32),
-        sample_weight=weights.astype(np.float32),
+        np.where(known, wanted / unit, 0.0).astype(np.float32),
+        sample_weight=(weights if known.all() else weights[:, None] * known).astype(np.float32),
         epochs=epochs,
         batch_size=batch,
         time_limit=settings.seconds,
@@ -192,11 +193,11 @@ def _weights(
     scales: NDArray[np.float64],
 ) -> NDArray[np.float64]:
     """Weight of each window [n], 1 on average."""
-    miss = np.mean(np.abs(wanted), axis=1)  # the anchor's, in sizes
+    miss = np.nanmean(np.abs(wanted), axis=1)  # the anchor's, in sizes
     size = reading.size[:, 0]
     level = np.exp(np.mean(reading.anchor, axis=1)) if reader.log else 1.0
     parts = [size * level / scales]
-    if reader.log:
+    if reader.relative:
         parts.append(size)  # an error in logarithms is a relative one
     weights = np.sum([part / (np.mean(part * miss) + 1e-300) for part in parts], axis=0)
     weights = np.minimum(weights / np.mean(weights), _HEAVIEST)

@@ -45,6 +45,8 @@ class FittedModel(Protocol):
     @property
     def log(self) -> bool: ...
     @property
+    def members(self) -> int: ...
+    @property
     def epochs(self) -> int: ...
     @property
     def share(self) -> float: ...
@@ -74,6 +76,11 @@ class Model:
     def log(self) -> bool:
         """Whether it forecasts logarithms."""
         return self.scaling.log
+
+    @property
+    def members(self) -> int:
+        """Networks that forecast."""
+        return len(self.correction.networks)
 
     @property
     def epochs(self) -> int:

@@ -1,9 +1,9 @@
 """The pooled model: one ensemble of networks for all series of a panel.
 
-    forecast = share * median of the ensemble + (1 - share) * smoothing,   in u
+    forecast = share * mean of the ensemble + (1 - share) * smoothing,   in u
 
-Smoothing is what needs no training: the anchor where there is a fast season; otherwise exponential smoothing
-with a damped trend, or the mean of both where the anchor has a slow season.
+Smoothing is what needs no training: the anchor where there is a fast season; otherwise the anchor, exponential
+smoothing with a damped trend, or the mean of both.
 The networks' share and the widths of the intervals are chosen on the last part of the panel, held out from a
 first fit; the second fit is trained on all of it. A forecast is a function of the values before its cutoff
 alone, so that the model forecasts from any cutoff without being fitted again.
@@ -11,8 +11,8 @@ alone, so that the model forecasts from any cutoff without being fitted again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError
 from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.encoding import fit_encoding
-from karusel.forecasting.features import Reader, anchors, plain_reader
+from karusel.forecasting.features import Reader, anchors, levels, plain_reader, specials, trends
 from karusel.forecasting.members import (
     QUANTILES,
     Ensemble,
@@ -28,8 +28,9 @@ from karusel.forecasting.members import (
     fit_ensemble,
 )
 from karusel.forecasting.panel import Panel
-from karusel.forecasting.prediction import Prediction
+from karusel.forecasting.prediction import Prediction, Units
 from karusel.forecasting.rows import positions
+from karusel.forecasting.special import LENGTH
 from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["LEAST_KNOWN", "PooledModel", "fit_pooled", "rows_to_pool", "smoothing"]
@@ -43,7 +44,8 @@ _MOST_DOUBT = 0.1  # what a share away from the usual one must gain, as a part o
 _USUAL_SHARE = 0.5  # networks and smoothing in equal parts, unless held-out series speak against it
 _HELD_OUT_FORECASTS = 2_000  # wanted; of few series several cutoffs are held out
 _MOST_CUTOFFS = 200
-_ANCHOR_WINDOWS = 20_000
+_ANCHOR_WINDOWS = 5_000
+_SMALL = 0.1  # quantile of the values above 0 that is added to all before logarithms, where some are 0
 _SMOOTHED = 60  # values that smoothing reads at most
 _LEVELS = {95.0: (0, 4), 80.0: (1, 3)}  # columns of QUANTILES
 _NARROWEST = 1e-12  # half width of an interval, in u
@@ -81,6 +83,11 @@ class PooledModel:
     def log(self) -> bool:
         """Whether it forecasts logarithms."""
         return self.reader.log
+
+    @property
+    def members(self) -> int:
+        """Networks that forecast."""
+        return len(self.ensemble.points)
 
     @property
     def epochs(self) -> int:
@@ -127,26 +134,29 @@ def fit_pooled(
     Every choice follows from the horizon, the season lengths, the lengths of the series and errors on
     held-out time. Raises `DataError` when no series is long enough for one window.
     """
-    log = bool(np.all(panel.values[np.isfinite(panel.values)] > 0))
     rows = float(np.median(panel.lengths))
     seasons = tuple(m for m in season_lengths if m <= _SEASON_SHARE * rows)
-    reader = plain_reader(horizon, seasons, log, settings.look_back)
+    readers = [
+        replace(plain_reader(horizon, seasons, units.log, settings.look_back), shift=units.shift)
+        for units in _units(panel.values)
+    ]
     held_out = _held_out_cutoffs(panel, horizon)
     until = int(np.max(panel.offsets[1:] - 1 - held_out[0]))
     progress("choosing on held-out time")
     encoding = fit_encoding(panel.covariates)
-    earlier, scales = _training_windows(panel, horizon, reader, until), _scales(panel, reader, until)
-    reader = _best_anchor(earlier, scales, reader)
+    earlier = _training_windows(panel, horizon, readers[0], until)
+    scales = _scales(panel, readers[0], until)
+    reader = _best_reader(earlier, scales, readers)
     ensemble = fit_ensemble(earlier, scales, reader, encoding, settings)
 
     known = (held_out - panel.offsets[:-1] + 1 >= LEAST_KNOWN).ravel()
     tested = Cutoffs(panel, held_out.ravel()[known])
-    tested = tested.take(np.flatnonzero(np.isfinite(tested.targets(horizon)).all(1)))
+    tested = tested.take(np.flatnonzero(np.isfinite(tested.targets(horizon)).any(1)))
     truth, own_scales = tested.targets(horizon), scales[tested.numbers]
     quantiles = ensemble.predict(tested)
     smoothed = smoothing(reader, tested.inputs(_smoothing_length(reader)))
     losses = [
-        _loss(reader.invert(_blended(quantiles, smoothed, share)[:, :, _MEDIAN]), truth, own_scales, log)
+        _loss(reader, _blended(quantiles, smoothed, share)[:, :, _MEDIAN], truth, own_scales)
         for share in _SHARES
     ]
     doubt = losses[0] * min(_MOST_DOUBT, len(panel) ** -0.5) * np.abs(_SHARES - _USUAL_SHARE)
@@ -164,6 +174,18 @@ def fit_pooled(
 def rows_to_pool(horizon: int) -> int:
     """Rows from which a series has a window to train on before what is held out, and one in that."""
     return 3 * horizon + LEAST_KNOWN
+
+
+def _units(values: NDArray[np.float64]) -> list[Units]:
+    """What may be forecast: logarithms of values that are all positive; where some are 0 the values
+    themselves or shifted logarithms; the values themselves where some are below 0.
+    """
+    known = values[np.isfinite(values)]
+    if np.all(known > 0):
+        return [Units(log=True)]
+    if np.any(known < 0) or not np.any(known):
+        return [Units()]
+    return [Units(), Units(log=True, shift=float(np.quantile(known[known > 0], _SMALL)))]
 
 
 def _held_out_cutoffs(panel: Panel, horizon: int) -> NDArray[np.int64]:
@@ -195,7 +217,7 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
             f"too few for a horizon of {horizon}; forecast fewer steps or give more history"
         )
     training = Cutoffs(panel, positions(firsts, counts))
-    return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).all(1)))
+    return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
 
 
 def _scales(panel: Panel, reader: Reader, until: int) -> NDArray[np.float64]:
@@ -212,26 +234,38 @@ def _scales(panel: Panel, reader: Reader, until: int) -> NDArray[np.float64]:
     return np.where(scales > 0, scales, usual)
 
 
-def _best_anchor(training: Cutoffs, scales: NDArray[np.float64], reader: Reader) -> Reader:
-    """The reader whose anchor alone has the least loss: it learns nothing, so all windows may decide."""
+def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:
+    """The reader whose smoothing has the least loss: it learns nothing, so all windows may decide. The anchor's
+    patterns first, then the level that they start from, special days, and the part of the trend.
+    """
     training = training.take(
         np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
     )
-    tried = list(anchors(reader))
-    inputs, truth = training.inputs(max(one.length for one in tried)), training.targets(reader.horizon)
-    scales = scales[training.numbers]
-    losses = [_loss(one.invert(one.anchor_alone(inputs)), truth, scales, reader.log) for one in tried]
-    return tried[int(np.argmin(losses))]
+    truth, scales = training.targets(readers[0].horizon), scales[training.numbers]
+
+    def best(tried: Iterable[Reader]) -> Reader:
+        tried = list(tried)
+        inputs = training.inputs(max(_smoothing_length(one) for one in tried))
+        losses = [_loss(one, smoothing(one, inputs), truth, scales) for one in tried]
+        return tried[int(np.argmin(losses))]
+
+    chosen = best(levels(best(one for reader in readers for one in anchors(reader))))
+    chosen = best(specials(chosen, training.inputs(max(chosen.length, LENGTH)), truth))
+    return best(trends(chosen))
 
 
 def _loss(
-    forecast: NDArray[np.float64], truth: NDArray[np.float64], scales: NDArray[np.float64], relative: bool
+    reader: Reader, forecast: NDArray[np.float64], truth: NDArray[np.float64], scales: NDArray[np.float64]
 ) -> float:
-    """Mean over windows of MASE, and of sMAPE in units of 10 percent where values are all positive."""
+    """Mean over known values of MASE, and of sMAPE in units of 10 percent where values are all positive.
+
+    `forecast` [n, h] is in u, `truth` [n, h] in the data's own units, NaN where a value is missing.
+    """
+    forecast = reader.invert(forecast)
     error = np.abs(truth - forecast)
-    loss = float(np.mean(error / scales[:, None]))
-    if relative:
-        loss += float(np.mean(20 * error / (np.abs(truth) + np.abs(forecast))))
+    loss = float(np.nanmean(error / scales[:, None]))
+    if reader.relative:
+        loss += float(np.nanmean(20 * error / (np.abs(truth) + np.abs(forecast))))
     return loss
 
 
@@ -245,12 +279,12 @@ def _smoothed(reader: Reader) -> int:
 
 def smoothing(reader: Reader, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Smoothing's forecasts [n, h] in u."""
-    if reader.fast > 1:
+    if reader.trend == 0:
         return reader.anchor_alone(inputs)
     smoothed = damped_trend(reader.transform(inputs[:, -_smoothed(reader) :]), reader.horizon)
-    if any(m == reader.slow for m, _ in reader.anchor):
-        return (smoothed + reader.anchor_alone(inputs)) / 2
-    return smoothed
+    if reader.trend == 1:
+        return smoothed
+    return reader.trend * smoothed + (1 - reader.trend) * reader.anchor_alone(inputs)
 
 
 def _blended(
@@ -284,7 +318,8 @@ def _widening(quantiles: NDArray[np.float64], truth: NDArray[np.float64], series
     middle = quantiles[:, :, _MEDIAN]
     for level in _LEVELS:
         below, above = _half_widths(quantiles, level)
-        scores = np.sort(np.maximum((truth - middle) / above, (middle - truth) / below).ravel())
+        scores = np.maximum((truth - middle) / above, (middle - truth) / below)
+        scores = np.sort(scores[np.isfinite(scores)])
         wanted = level / 100 + np.sqrt(level / 100 * (1 - level / 100) / series)
         rank = int(np.ceil((scores.size + 1) * wanted)) - 1
         found[level] = float(scores[min(rank, scores.size - 1)])

@@ -12,18 +12,29 @@ __all__ = ["ANY", "Prediction", "Support", "Units"]
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """Values u in which a model computes: the data's own, or their logarithms when `log`."""
+    """Values u in which a model computes: the data's own, or when `log` the logarithms of y + `shift`.
+
+    A shift above 0 is for values of 0 and more; nothing below 0 is forecast of them.
+    """
 
     log: bool = False
+    shift: float = 0.0
+
+    @property
+    def relative(self) -> bool:
+        """Whether a difference in u is a relative one: logarithms of values that are all positive."""
+        return self.log and self.shift == 0
 
     def transform(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values as u; of those without a logarithm minus infinity or NaN."""
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.log(values) if self.log else values
+            return np.log(values + self.shift) if self.log else values
 
     def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         """Undo `transform`."""
-        return np.exp(u) if self.log else u
+        if not self.log:
+            return u
+        return np.maximum(np.exp(u) - self.shift, 0.0)
 
 
 @dataclass(frozen=True)
