@@ -140,7 +140,8 @@ def test_white_noise_and_random_walks_get_no_praise():
     for seed in range(5):
         noise = np.random.default_rng(seed).normal(size=150)
         nothing = Forecaster(6, **SMALL).fit(noise).verdict_
-        assert nothing.outcome == "simple"
+        # forecasts of noise may come so near its mean that they are level with it
+        assert (nothing.outcome != "network", nothing.best_simple) == (True, "mean")
         assert "shows no skill" in nothing.sentence
         walk = Forecaster(6, **SMALL).fit(noise.cumsum()).verdict_
         assert walk.outcome != "network"

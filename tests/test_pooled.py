@@ -197,8 +197,10 @@ def test_values_of_zero_and_more_are_forecast_as_such():
     panel = from_columns(np.concatenate(counts).astype(float), ids=np.repeat(np.arange(20), 120))
     model = fit_pooled(panel, 5, (7,), SMALL)
     forecast, intervals = model.predict_at(panel, panel.offsets[1:] - 1)
-    assert model.reader.log and model.reader.shift == 1
-    assert np.all(forecast >= 0) and all(np.all(low >= 0) for low, _ in intervals.values())
+    assert model.reader.log
+    assert model.reader.shift == 1
+    assert np.all(forecast >= 0)
+    assert all(np.all(low >= 0) for low, _ in intervals.values())
     below = replace(panel, values=panel.values - 1)
     assert not fit_pooled(below, 5, (7,), SMALL).reader.log
 

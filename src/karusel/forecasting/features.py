@@ -226,9 +226,7 @@ def trends(reader: Reader) -> Iterator[Reader]:
         yield replace(reader, trend=part)
 
 
-def specials(
-    reader: Reader, inputs: NDArray[np.float64], targets: NDArray[np.float64]
-) -> Iterator[Reader]:
+def specials(reader: Reader, inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> Iterator[Reader]:
     """The reader, and of days with years the one whose anchor has what least squares take of special days."""
     yield reader
     if (reader.fast, reader.slow) == (7, 364) and reader.horizon <= MOST_STEPS:

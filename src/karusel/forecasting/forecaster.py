@@ -94,7 +94,8 @@ class Forecaster:
     ----------
     h : steps to forecast, at least 1.
     input_size : steps that the networks see; from the season length by default.
-    hidden_size : hidden units of each LSTM layer; 32 by default, 128 for 20 series or more.
+    hidden_size : hidden units of each LSTM layer; 32 by default, for 20 series or more 128, and 256 above
+        32 steps.
     num_layers : LSTM layers of each network; 1 by default.
     learning_rate : of Adam; 0.002 by default, 0.003 for 20 series or more.
     batch_size : windows per optimiser step; 32 by default, from the number of windows for 20 series or more.

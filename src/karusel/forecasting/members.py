@@ -31,18 +31,19 @@ _MOST_INPUTS = 48_000_000  # numbers that the features of a member's windows may
 _VISITS = 600_000  # of windows in training
 _LEAST_EPOCHS, _MOST_EPOCHS = 2, 8
 _STEPS = 5000  # of the optimizer, wanted
+_HIDDEN, _SHORT = 128, 32  # units, and the longest horizon that they serve; twice as many for longer ones
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 _AVERAGING = 0.99
 _FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
 _HEAVIEST = 20.0  # times the mean weight
-_PIECE = 20_000  # windows read or forecast at once
+_PIECE = 5_000  # windows read or forecast at once
 
 
 @dataclass(frozen=True)
 class EnsembleSettings:
     """What the networks are like, and how many."""
 
-    hidden_size: int = 128
+    hidden_size: int | None = None  # from the horizon
     num_layers: int = 1
     learning_rate: float = 0.003
     batch_size: int | None = None  # from the number of windows
@@ -74,7 +75,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trained members: `points` forecast the median, and their mean is used; `spread` the quantiles around it."""
+    """Trained members: `points` forecast medians, whose mean is used; `spread` the quantiles around it."""
 
     points: tuple[Member, ...]
     spread: Member
@@ -157,9 +158,10 @@ def _fit_member(
     usual = int(np.clip(2 ** round(np.log2(epochs * rows / _STEPS)), _SMALLEST_BATCH, _LARGEST_BATCH))
     batch = settings.batch_size or usual
     steps = epochs * -(-rows // batch)
+    hidden = _HIDDEN if reader.horizon <= _SHORT else 2 * _HIDDEN
     network = Sequential(
         [
-            LSTM(settings.hidden_size, num_layers=settings.num_layers),
+            LSTM(settings.hidden_size or hidden, num_layers=settings.num_layers),
             Dense(reader.horizon * len(quantiles)),
         ],
         random_state=seed,

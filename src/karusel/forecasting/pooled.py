@@ -2,8 +2,8 @@
 
     forecast = share * mean of the ensemble + (1 - share) * smoothing,   in u
 
-Smoothing is what needs no training: the anchor where there is a fast season; otherwise the anchor, exponential
-smoothing with a damped trend, or the mean of both.
+Smoothing is what needs no training: the anchor where there is a fast season; otherwise the anchor,
+exponential smoothing with a damped trend, or the mean of both.
 The networks' share and the widths of the intervals are chosen on the last part of the panel, held out from a
 first fit; the second fit is trained on all of it. A forecast is a function of the values before its cutoff
 alone, so that the model forecasts from any cutoff without being fitted again.
@@ -81,8 +81,8 @@ class PooledModel:
 
     @property
     def log(self) -> bool:
-        """Whether it forecasts logarithms."""
-        return self.reader.log
+        """Whether it forecasts logarithms, so that all values must be above 0."""
+        return self.reader.relative
 
     @property
     def members(self) -> int:
@@ -235,8 +235,9 @@ def _scales(panel: Panel, reader: Reader, until: int) -> NDArray[np.float64]:
 
 
 def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:
-    """The reader whose smoothing has the least loss: it learns nothing, so all windows may decide. The anchor's
-    patterns first, then the level that they start from, special days, and the part of the trend.
+    """The reader whose smoothing has the least loss: it learns nothing, so all windows may decide.
+
+    The anchor's patterns are chosen first, then their level, special days, and the part of the trend.
     """
     training = training.take(
         np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)

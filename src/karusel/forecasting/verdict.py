@@ -177,9 +177,10 @@ def _sentence(backtest: Backtest, outcome: str, best_simple: str, skill: Skill, 
             f"A simple method wins here: {over} the LSTM's error is {_less_or_more(skill)} that of "
             f"{best_simple}, so it shows no skill; use {best_simple}"
         )
+    shown = ", so it shows no skill" if skill.value < 0 else ""
     return (
-        f"No clear winner: {over} the LSTM's error is {_less_or_more(skill)} that of the best simple "
-        f"method, {best_simple}, and it is ahead at {100 * won:.0f} % of them; {best_simple} is simpler"
+        f"No clear winner: {over} the LSTM's error is {_less_or_more(skill)} that of the best simple method, "
+        f"{best_simple}, and it is ahead at {100 * won:.0f} % of them{shown}; {best_simple} is simpler"
     )
 
 
