@@ -298,7 +298,8 @@ class Pretended:
 @pytest.mark.parametrize("kind", [baselines.AutoTheta, baselines.AutoETS])
 def test_the_automatic_methods_are_given_whole_histories_and_may_fail(kind, monkeypatch):
     models = types.SimpleNamespace(**{kind.name: Pretended})
-    monkeypatch.setitem(sys.modules, "statsforecast", types.SimpleNamespace(models=models))
+    monkeypatch.setitem(sys.modules, "statsforecast", types.SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "statsforecast.models", models)
     panel = panel_of([NAN, 3, NAN, 5, NAN, NAN], [7, NAN, 9, NAN, 4], [NAN] * 4, np.arange(600.0))
     made = forecast(kind(2, 7), panel, 5, 10, 14, 14 + 600, 9)
     # 5 values from the first known one on, 5, none, the last 500 of 600, 4 of which the last is 9

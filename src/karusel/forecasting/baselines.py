@@ -8,6 +8,7 @@ one.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import warnings
 from abc import ABC, abstractmethod
@@ -279,8 +280,7 @@ class _Automatic(Baseline):
         return forecasts
 
     def _method(self) -> Any:
-        from statsforecast import models
-
+        models = importlib.import_module("statsforecast.models")
         return getattr(models, self.name)(season_length=self.season_length)
 
 
