@@ -311,43 +311,33 @@ def evidence(subject: Subject) -> Html:
     text = (
         f"Forecasts of {_steps(subject.horizon)} were made from {cutoffs}, "
         f"moments in the past, without seeing what came after ({refits}), and held against what really came. "
-        "Simple methods did the same. The best stands first; smaller errors are better."
+        "Simple methods did the same. The best stands first; smaller errors are better. The verdict gives "
+        "the difference and, in brackets, where it lies with a confidence of 90 %, chance allowed for."
     )
     return tag(
         "section",
         heading,
-        tag("p", text, " ", _skill(subject)),
-        tag("div", _methods(subject, backtest), _facts(list(_MEASURES.items())), class_="pair"),
+        tag("p", text),
+        _methods(subject, backtest),
+        _facts(list(_MEASURES.items())),
         _error_charts(subject, backtest),
         *_coverage(subject),
     )
 
 
-def _skill(subject: Subject) -> str:
-    verdict = subject.forecaster.verdict_
-    assert verdict is not None
-
-    def said(skill: float) -> str:
-        return f"{100 * abs(skill):.0f} % {'less' if skill >= 0 else 'more'}"
-
-    text = f"The network's error is {said(verdict.skill)} than that of {verdict.best_simple}"
-    if np.isnan(verdict.skill_low):
-        return f"{text}; there are too few cutoffs to say how much of that is chance."
-    low, high = said(verdict.skill_low), said(verdict.skill_high)
-    return f"{text}; with a confidence of 90 %, and chance allowed for, it is from {low} to {high}."
-
-
 def _methods(subject: Subject, backtest: Backtest) -> Html:
     table, digits = backtest.table(), _error_digits(backtest)
+    everywhere = all(row["tested"] == 1 for row in table.values())
+    measures = [measure for measure in table[NETWORK] if not (everywhere and measure == "tested")]
     rows = []
     for method, row in table.items():
         meaning = _METHODS.get(method, "")
         if method == NETWORK and subject.forecaster.best_ is None:
             meaning += ", as used for the forecast above"
         head = tag("th", method, tag("small", meaning), scope="row")
-        cells = [tag("td", _measured(measure, value, digits)) for measure, value in row.items()]
+        cells = [tag("td", _measured(measure, row[measure], digits)) for measure in measures]
         rows.append(tag("tr", head, *cells, **({"class_": "chosen"} if method == NETWORK else {})))
-    return _grid(["method", *next(iter(table.values()))], rows)
+    return _grid(["method", *measures], rows)
 
 
 def _measured(measure: str, value: float, digits: int) -> str:
