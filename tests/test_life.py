@@ -87,12 +87,44 @@ def test_quantiles_are_calibrated_by_side_and_never_cross(one):
         one.predict(quantiles=[1.0])
 
 
+# Seasons
+
+
+def test_a_season_that_the_times_do_not_suggest_is_found_in_the_values():
+    t = np.arange(160)
+    y = 50 + 0.1 * t + 8 * np.sin(2 * np.pi * t / 9) + np.random.default_rng(0).normal(size=160)
+    model = Forecaster(9, **SMALL).fit(y)
+    assert model.season_length_ == 9
+    assert model.panel_.frequency.season_lengths == (9,)
+    assert any("repeat every 9 steps" in note for note in model.notes_)
+    assert "seasonal naive" in model.backtest_.forecasts
+    plain = Forecaster(9, season_length=1, **SMALL).fit(y)
+    assert plain.season_length_ == 1
+    assert plain.panel_.frequency.season_lengths == ()
+    truth = 50 + 0.1 * np.arange(160, 169) + 8 * np.sin(2 * np.pi * np.arange(160, 169) / 9)
+    assert np.abs(model.predict() - truth).mean() < np.abs(plain.predict() - truth).mean()
+    again = Forecaster(9, **SMALL).fit(y[:150]).update(y[150:], train=True)
+    np.testing.assert_array_equal(again.predict(), model.predict())
+
+
+def test_the_season_of_the_backtest_is_found_before_it():
+    y = np.random.default_rng(2).normal(size=200)
+    usual = Forecaster(4, **SMALL).fit(y).backtest_
+    late = y.copy()
+    late[-4:] = np.tile([9.0, -9.0], 2)  # what no cutoff has seen
+    changed = Forecaster(4, **SMALL).fit(late).backtest_
+    assert usual.forecasts.keys() == changed.forecasts.keys()
+    for name in usual.forecasts:
+        np.testing.assert_array_equal(usual.forecasts[name], changed.forecasts[name])
+
+
 # Other data
 
 
 def test_other_histories_and_ids_never_seen_are_forecast(two):
     new = frame(50, "cab")
-    got = two.predict(new)
+    with pytest.warns(UserWarning, match='not there when fitted: "c"; forecast from their own values'):
+        got = two.predict(new)
     assert list(got.columns) == ["id", "day", "LSTM"]
     assert got["id"].tolist() == ["c"] * 4 + ["a"] * 4 + ["b"] * 4
     assert got["day"].iloc[0] == pd.Timestamp("2024-02-20")
@@ -111,6 +143,21 @@ def test_a_pooled_model_forecasts_an_id_of_which_it_knows_one_value():
     got = model.predict([[31.0], [30.0, 33.0]])
     assert got.shape == (2, 4)
     assert np.isfinite(got).all()
+
+
+def test_an_id_without_any_value_is_forecast_as_one_of_the_panel(two):
+    days = pd.date_range("2024-01-01", periods=3)
+    data = pd.concat([frame(), pd.DataFrame({"id": "z", "day": days, "sold": np.nan})], ignore_index=True)
+    with pytest.warns(UserWarning, match='"z"; forecast as one of the others'):
+        got = two.predict(data, level=[80])
+    assert got["id"].tolist() == ["b"] * 4 + ["a"] * 4 + ["z"] * 4
+    known, z = got[got["id"] != "z"], got[got["id"] == "z"]
+    assert z["day"].tolist() == known["day"].tolist()[:4]
+    middle = known["LSTM"].to_numpy().reshape(2, 4).mean(0)
+    np.testing.assert_allclose(z["LSTM"], middle)
+    low, high = (known[f"LSTM-{end}-80"].to_numpy().reshape(2, 4) for end in ("lo", "hi"))
+    np.testing.assert_allclose(z["LSTM-lo-80"], low.min(0) + 0.1 * np.ptp(low, axis=0))
+    np.testing.assert_allclose(z["LSTM-hi-80"], high.min(0) + 0.9 * np.ptp(high, axis=0))
 
 
 # Later rows

@@ -32,7 +32,16 @@ from karusel.forecasting.rows import offsets_of, positions
 from karusel.forecasting.scaling import rows_for_season, rows_needed
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["LEVELS", "NETWORK", "SMOOTHING", "Backtest", "Table", "linear", "run_backtest"]
+__all__ = [
+    "LEVELS",
+    "NETWORK",
+    "SMOOTHING",
+    "Backtest",
+    "Table",
+    "linear",
+    "most_rows_behind",
+    "run_backtest",
+]
 
 NETWORK = "LSTM"
 SMOOTHING = "smoothing"  # the network's own starting point: whether the network adds to it must show
@@ -295,6 +304,12 @@ def run_backtest(
             progress(f"backtest of {method.name}")
             done = _with_sample(done, method, panel, slow_seconds)
     return done
+
+
+def most_rows_behind(lengths: NDArray[np.int64], horizon: int) -> int:
+    """How many rows may lie after the first cutoff, whatever the season."""
+    rows = int(np.median(lengths))
+    return horizon + max(3 * horizon, _LEAST_SPAN, min(rows // 4, _MOST_SPAN))
 
 
 def _rows_behind(

@@ -22,9 +22,10 @@ from karusel.forecasting.panel import Panel
 from karusel.forecasting.pooled import PooledModel, fit_pooled
 from karusel.forecasting.prediction import Prediction, Support
 from karusel.forecasting.scaling import rows_needed
+from karusel.forecasting.seasonality import find_season_lengths
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["Fitted", "Settings", "fit"]
+__all__ = ["Fitted", "Settings", "fit", "with_seasons"]
 
 _MANY = 20  # series from which one model for all of them has enough to learn from
 
@@ -42,6 +43,7 @@ class Settings:
     n_members: int | None = None
     random_state: int = 0
     n_jobs: int = 1
+    find_seasons: bool = False  # in the values, where the times suggest none
     seconds: float | None = None  # about so long may a fit take
 
     def within(self, seconds: float) -> Settings:
@@ -137,11 +139,20 @@ class Fitted:
         return prediction.within(*self.effects.ahead(cutoffs, self.horizon), self.support)
 
 
+def with_seasons(panel: Panel) -> Panel:
+    """The panel with the seasons that its values show, where its times suggest none."""
+    if panel.frequency.season_lengths:
+        return panel
+    return replace(panel, frequency=replace(panel.frequency, season_lengths=find_season_lengths(panel)))
+
+
 def fit(panel: Panel, settings: Settings, like: Fitted | None = None) -> Fitted:
     """Fit to all that the panel holds, a model of the kind that `like` has if that is given.
 
     Raises `DataError` when that is too little.
     """
+    if settings.find_seasons:
+        panel = with_seasons(panel)
     support = Support(panel.non_negative, panel.whole)
     effects = fit_effects(panel, fit_encoding(panel.covariates), panel.frequency.season_length)
     rest = panel if effects is None else effects.remove(panel)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
-from karusel.forecasting.backtest import LEVELS, NETWORK, run_backtest
+from karusel.forecasting.backtest import LEVELS, NETWORK, most_rows_behind, run_backtest
 from karusel.forecasting.best import BEST, choose_best
+from karusel.forecasting.cold_start import with_unknown
 from karusel.forecasting.containers import Columns, read
-from karusel.forecasting.fitting import Fitted, Settings, fit
+from karusel.forecasting.fitting import Fitted, Settings, fit, with_seasons
 from karusel.forecasting.frames import FrameKind, future_frame, read_future
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.intervals import (
@@ -29,6 +31,7 @@ from karusel.forecasting.intervals import (
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.pooled import LEAST_KNOWN, rows_to_pool
 from karusel.forecasting.prediction import Prediction
+from karusel.forecasting.rows import SHOWN, listed
 from karusel.forecasting.scaling import rows_needed
 from karusel.forecasting.verdict import judge
 from karusel.forecasting.windows import Cutoffs
@@ -50,7 +53,7 @@ _SETTINGS = (
 
 _STORED = (
     *("panel_", "model_", "notes_", "season_length_", "verdict_", "calibration_", "best_"),
-    *("coverage_", "coverage_values_", "_columns", "_kind"),
+    *("coverage_", "coverage_values_", "_columns", "_kind", "_suggested"),
 )
 
 
@@ -101,7 +104,8 @@ class Forecaster:
     batch_size : windows per optimiser step; 32 by default, from the number of windows for 20 series or more.
     n_members : networks in the ensemble; 3 by default, 5 for 20 series or more.
     freq : step between times, such as "MS" or "15min"; found in the times by default.
-    season_length : steps of one season, 1 for none; from the frequency by default.
+    season_length : steps of one season, several seasons, or 1 for none; by default those that the frequency
+        suggests, and where it suggests none, those that the values show.
     backtest : whether fitting backtests; intervals and verdict need it.
     best : whether to forecast with what the backtest says is best, the network, a simple method or a blend;
         the columns are then called best, best-lo-80, ....
@@ -207,10 +211,14 @@ class Forecaster:
         if limit is not None:
             settings = settings.within(limit * (_SHARE_OF_FIT if self.backtest else 1.0))
         self.model_ = fit(panel, settings)
-        self.panel_ = panel
+        self.panel_ = with_seasons(panel) if settings.find_seasons else panel
+        self._suggested = panel.frequency.season_lengths
         self.season_length_ = self.model_.season_length
-        self.notes_ = (*panel.notes, *self.model_.notes())
-        season = panel.frequency.season_length
+        self.notes_ = (*panel.notes, *self._season_notes(panel), *self.model_.notes())
+        early = panel
+        if settings.find_seasons:  # without seeing what the backtest will forecast
+            early = with_seasons(panel.without_last(most_rows_behind(panel.lengths, self.h)))
+        season = early.frequency.season_length
         refits = 1 if self.model_.pooled else _REFITS
         if limit is not None:
             left = limit - (time.monotonic() - started)
@@ -299,14 +307,18 @@ class Forecaster:
         `LSTM-q-0.1`, ...; an array or list as an array [h] for one series or [S, h] for several, or, with
         levels or quantiles, as a dictionary of such arrays under those names; a `Panel` as a `Forecast`.
 
-        `data` holds other series, or other histories, to be forecast by what was fitted, ids that were never
-        seen among them. `X_df` is a frame with the covariates of `futr_exog_list` for the next `h` steps of
-        every series; `future_frame` makes its rows. `static_df` holds the static covariates of new ids.
+        `data` holds other series, or other histories, to be forecast by what was fitted. An id that was not
+        there is forecast from its own values by what was learned of the others, one without any value as one
+        of the others (`karusel.forecasting.cold_start`), and a `UserWarning` says so. `X_df` is a frame with
+        the covariates of `futr_exog_list` for the next `h` steps of every series; `future_frame` makes its
+        rows. `static_df` holds the static covariates of new ids.
         """
         panel, kind = self._fitted_panel(), self._kind
         if data is not None:
             panel, kind = read(data, self._columns, static_df=static_df, like=panel)
         made = self.forecast(level, quantiles=quantiles, X_df=X_df, panel=panel)
+        if data is not None:
+            made = self._with_new(made, panel, level, quantiles)
         columns = made.columns()
         if isinstance(kind, FrameKind):
             ids = [name for name in made.ids for _ in range(self.h)]
@@ -333,8 +345,9 @@ class Forecaster:
         panel = self._fitted_panel()
         later, _ = read(data, self._columns, static_df=static_df, like=panel)
         panel = panel.append(later)
-        if train:
-            self._fit(panel, progress)
+        if train:  # seasons that were found are to be found anew
+            frequency = replace(panel.frequency, season_lengths=self._suggested)
+            self._fit(replace(panel, frequency=frequency), progress)
         else:
             self.panel_ = panel
         return self
@@ -505,6 +518,31 @@ class Forecaster:
             raise UsageError("intervals need a backtest, but the series are too short for one")
         return found
 
+    def _with_new(
+        self, made: Forecast, panel: Panel, level: Sequence[float], quantiles: Sequence[float]
+    ) -> Forecast:
+        """The forecasts with those of series without any value; says which ids are new."""
+        known = set(self.panel_.ids)
+        new = [name for name in panel.ids if name not in known]
+        unknown = list(panel.left_out)
+        for names, how in (
+            (new, "from their own values, by what was learned of the others"),
+            (unknown, "as one of the others, since nothing is known of them"),
+        ):
+            if names:
+                named = listed([f'"{name}"' for name in names[:SHOWN]], len(names))
+                warnings.warn(f"not there when fitted: {named}; forecast {how}", UserWarning, stacklevel=3)
+        if not unknown:
+            return made
+        return with_unknown(made, self.forecast(level, quantiles=quantiles), unknown)
+
+    def _season_notes(self, panel: Panel) -> list[str]:
+        """What is said of seasons that were found in the values."""
+        found = self.panel_.frequency.season_lengths
+        if found == panel.frequency.season_lengths:
+            return []
+        return [f"the values repeat every {' and every '.join(map(str, found))} steps: taken as the season"]
+
     def _check(self) -> None:
         for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
             value = getattr(self, name)
@@ -534,4 +572,5 @@ class Forecaster:
             self.n_members,
             int(self.random_state),
             self.n_jobs or default_threads(),
+            find_seasons=self.season_length is None,
         )
