@@ -14,68 +14,22 @@ import signal
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import karusel
+from command import AIR_PASSENGERS, KARUSEL, Done, csv_of, karusel_run, monthly, refused, write
 from karusel.cli.files import write_whole
-from karusel.cli.run import run
 from karusel.errors import KaruselError
 
-AIR_PASSENGERS = Path(__file__).parents[1] / "examples" / "data" / "air_passengers.csv"
 LEVELS = ["LSTM", "LSTM-lo-80", "LSTM-hi-80", "LSTM-lo-95", "LSTM-hi-95"]
-KARUSEL = [sys.executable, "-W", "error", "-m", "karusel"]
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-
-def karusel_run(*arguments: object, encoding: str = "utf-8") -> Done:
-    """Run a command in this process, with the streams of a pipe."""
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding) for _ in range(2))
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = run([str(argument) for argument in arguments])
-    texts = []
-    for stream in (out, err):
-        stream.flush()
-        texts.append(stream.buffer.getvalue().decode(encoding))
-    return Done(code, *texts)
 
 
 def forecast(*arguments: object) -> Done:
     done = karusel_run("forecast", *arguments)
     assert (done.code, done.err) == (0, "")
     return done
-
-
-def refused(code: int, *arguments: object) -> str:
-    """The one line that says why the command did not run."""
-    done = karusel_run(*arguments)
-    assert (done.code, done.out) == (code, ""), done
-    assert re.fullmatch(r"karusel: [^\n]+\n", done.err), done.err
-    assert "internal error" not in done.err
-    return done.err
-
-
-def write(path: Path, text: str | bytes) -> Path:
-    path.write_bytes(text.encode() if isinstance(text, str) else text)
-    return path
-
-
-def monthly(count: int) -> list[str]:
-    """Rows of a short series: a trend with a small wave."""
-    return [f"{2000 + k // 12}-{k % 12 + 1:02d}-01,{10 + k / 4 + np.sin(k):.3f}" for k in range(count)]
-
-
-def csv_of(rows: list[str], header: str = "ds,y") -> str:
-    return "\n".join([header, *rows]) + "\n"
 
 
 @pytest.fixture
@@ -385,7 +339,7 @@ def test_outputs_are_checked_before_the_work(short, tmp_path, monkeypatch, optio
     def read_table(*_: object, **__: object) -> None:
         raise AssertionError("the work has begun")
 
-    monkeypatch.setattr("karusel.cli.forecast.read_table", read_table)
+    monkeypatch.setattr("karusel.cli.work.read_table", read_table)
     before = short.read_bytes()
     command = ["forecast", short, "-H", 2, option]
     assert "the folder" in refused(4, *command, tmp_path / "nowhere" / "f.png")
@@ -520,7 +474,7 @@ def test_an_interrupt_anywhere_is_one_line(short, monkeypatch):
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("karusel.cli.forecast.read_table", interrupted)
+    monkeypatch.setattr("karusel.cli.work.read_table", interrupted)
     assert refused(130, "forecast", short, "-H", 2) == "karusel: interrupted\n"
 
 
@@ -528,7 +482,7 @@ def test_an_internal_error_is_one_line_that_asks_for_a_report(short, monkeypatch
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a bug\nin two lines")
 
-    monkeypatch.setattr("karusel.cli.forecast.read_table", broken)
+    monkeypatch.setattr("karusel.cli.work.read_table", broken)
     done = karusel_run("forecast", short, "-H", 2)
     assert (done.code, done.out) == (1, "")
     assert done.err == (
@@ -543,6 +497,6 @@ def test_karusel_traceback_shows_where(tmp_path, monkeypatch):
     assert done.code == 4
     first, *_, last = done.err.splitlines()
     assert first == "Traceback (most recent call last):"
-    assert "sources.py" in done.err
+    assert "origin.py" in done.err
     assert last.endswith("does not exist; check the name and the folder")
     assert last.startswith("karusel: ")

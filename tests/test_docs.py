@@ -32,7 +32,7 @@ def blocks(page: Path, language: str) -> list[tuple[int, str]]:
 def commands(page: Path) -> list[str]:
     """Command lines of the page's `sh` blocks, comments taken off."""
     lines = [line for _, block in blocks(page, "sh") for line in block.splitlines()]
-    return [stripped for line in lines if (stripped := re.sub(r"\s*#.*", "", line).strip())]
+    return [stripped for line in lines if (stripped := re.sub(r"(^|\s)#.*", "", line).strip())]
 
 
 def name(page: Path) -> str:
@@ -92,16 +92,23 @@ def test_karusel_commands_exist(page: Path) -> None:
                     assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", done.stdout), (line, option)
 
 
-@pytest.mark.parametrize(
-    "line", [line for line in commands(ROOT / "README.md") if line.startswith("karusel ")]
-)
-def test_karusel_commands_of_the_readme_run(line: str, tmp_path: Path) -> None:
+WITH_COMMANDS = [page for page in PAGES if any(line.startswith("karusel ") for line in commands(page))]
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
+def test_karusel_commands_run(page: Path, tmp_path: Path) -> None:
+    """All of a page, one after another, as a reader would type them."""
     shutil.copytree(ROOT / "examples" / "data", tmp_path / "examples" / "data")
     environment = {**os.environ, "PATH": f"{KARUSEL.parent}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
-    made = set(os.listdir(tmp_path)) - {"examples"}
-    assert made <= set(shlex.split(line)), f"{made} not asked for"
+    typed = ""
+    for line in commands(page):
+        if not line.startswith("karusel "):
+            continue
+        typed += line
+        done = subprocess.run(
+            line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout
+        made = set(os.listdir(tmp_path)) - {"examples"}
+        assert all(file in typed for file in made), f"{made} not asked for by {line}"

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
 from karusel.sources import read_table
+from karusel.sources.table import format_times
 
 HOSTILE = Path(__file__).parent / "hostile"
 AIR_PASSENGERS = Path(__file__).parents[1] / "examples" / "data" / "air_passengers.csv"
@@ -27,11 +28,11 @@ def write(folder: Path, text: str | bytes) -> Path:
 def test_the_shipped_series_is_read_whole():
     table = read_table(AIR_PASSENGERS)
     assert (table.time_col, table.target_cols, table.id_col) == ("Month", ("Passengers",), None)
-    assert table.form.describe() == "comma separated, UTF-8, header found"
+    assert table.origin.form == "comma separated, UTF-8, header found"
     panel = table.panel()
     assert panel.values.sum() == 40363  # sum of the 144 figures in Box and Jenkins (1976), series G
     assert panel.frequency.describe() == "monthly (first day of the month)"
-    assert table.format_time(panel.future_times(1)[0, 0]) == "1961-01"
+    assert format_times(panel.future_times(1)[0], table.time_format) == ["1961-01"]
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,8 @@ def test_dates_are_understood_and_written_back(tmp_path, cells, first, step):
     assert panel.times[0] == np.datetime64(first)
     assert panel.frequency.describe().startswith(step)
     if "+" not in cells[0] and not cells[0].startswith("1."):
-        assert table.format_time(panel.times[1]).replace("-", "") == cells[1].replace("-", "")
+        (text,) = format_times(panel.times[1:2], table.time_format)
+        assert text.replace("-", "") == cells[1].replace("-", "")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_dates_are_understood_and_written_back(tmp_path, cells, first, step):
 def test_encodings_are_found(tmp_path, encoding, word, name):
     text = f"ds,{word}\n2020-01-01,5\n2020-01-02,6\n"
     table = read_table(write(tmp_path, text.encode(encoding)))
-    assert table.form.encoding == name
+    assert f" separated, {name}, header found" in table.origin.form
     assert table.target_cols == (word,)
 
 
@@ -113,6 +115,34 @@ def test_several_series_in_long_and_in_wide_form(tmp_path):
     wide = read_table(write(tmp_path, "ds,a,b\n2020-01-01,1,3\n2020-01-02,2,4\n")).panel()
     assert wide.ids == ("a", "b")
     np.testing.assert_array_equal(wide.values, [1, 2, 3, 4])
+
+
+def test_ids_are_found_where_times_come_twice(tmp_path):
+    rows = [f"2020-01-0{day},{shop},{10 * day}" for shop in ("a", "b", "c") for day in range(1, 4)]
+    path = write(
+        tmp_path, "\n".join(["day,note,shop,sold", *(r.replace(",", ",x,", 1) for r in rows)]) + "\n"
+    )
+    table = read_table(path)
+    assert (table.id_col, table.target_cols) == ("shop", ("sold",))
+    assert table.panel().ids == ("a", "b", "c")
+    once = write(tmp_path, "day,shop,sold\n2020-01-01,a,1\n2020-01-02,b,2\n")
+    assert read_table(once).id_col is None
+    two = write(tmp_path, "day,shop,sold,price\n" + "".join(f"2020-01-01,{s},1,2\n" for s in "ab"))
+    with pytest.raises(DataError, match=r'several columns of numbers \("sold", "price"\) beside its ids'):
+        read_table(two)
+
+
+def test_a_series_in_each_row_is_refused_with_the_query_that_turns_it(tmp_path):
+    path = write(tmp_path, "V1,V2,V3,V4,V5\nH1,1,2,3,\nH2,5,6.5,7,8\n")
+    with pytest.raises(
+        DataError, match='one series in each row, named in "V1"; turn it with --sql'
+    ) as caught:
+        read_table(path)
+    query = str(caught.value).split("'")[1]
+    panel = read_table(path, sql=query).panel()
+    assert panel.ids == ("H1", "H2")
+    np.testing.assert_array_equal(panel.values, [1, 2, 3, 5, 6.5, 7, 8])
+    assert read_table(path, time_col="none").panel().ids == ("V2", "V3", "V4", "V5")
 
 
 def test_overrides_choose_other_columns(tmp_path):

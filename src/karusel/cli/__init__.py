@@ -7,6 +7,13 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    from karusel.cli.run import run
+    try:
+        from karusel.cli.run import run
 
-    raise SystemExit(run())
+        code = run()
+    except KeyboardInterrupt:  # before `run` can look for it
+        import sys
+
+        print("karusel: interrupted", file=sys.stderr)
+        code = 130
+    raise SystemExit(code)

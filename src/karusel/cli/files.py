@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from karusel.errors import FileMissingError, KaruselError, UsageError
@@ -11,13 +11,13 @@ from karusel.errors import FileMissingError, KaruselError, UsageError
 __all__ = ["check_output", "write_whole"]
 
 
-def check_output(path: Path, source: Path) -> None:
+def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
     """Raise now what would only come up after minutes of work."""
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")
     if not path.parent.is_dir():
         raise FileMissingError(f"the folder {path.parent} does not exist; make it first")
-    if path.exists() and source.exists() and path.samefile(source):
+    if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
         raise UsageError(f"{path} is the file that is read; give another name for the output")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise KaruselError(f"{path} cannot be written: permission denied")
@@ -31,6 +31,8 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     try:
         write(filled)
         if not in_place:
+            with filled.open("rb") as file:
+                os.fsync(file.fileno())  # else the new name could be on the disk before what it stands for
             os.replace(filled, path)
     except BrokenPipeError:  # whoever read the pipe has seen enough
         raise

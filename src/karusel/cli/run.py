@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from karusel.errors import KaruselError
 
@@ -16,6 +17,7 @@ __all__ = ["run"]
 
 _INTERRUPTED = 130
 _PIPE_CLOSED = 141
+_COMPLETION = "_KARUSEL_COMPLETE"
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -27,8 +29,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _command(given or ["--help"])
         sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # Rich, which prints the help, exits when its pipe is closed
+    except BrokenPipeError:
         _forget_stdout()
+        return _PIPE_CLOSED
+    except SystemExit as leave:
+        if not leave.code:  # shell completion
+            return 0
+        _forget_stdout()  # Rich, which prints the help, exits when its pipe is closed
         return _PIPE_CLOSED
     except BaseException as error:
         if os.environ.get("KARUSEL_TRACEBACK") == "1":
@@ -44,11 +51,13 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _command(arguments: list[str]) -> int:
     import typer
-    from typer.main import get_group
+    from typer.main import get_command
 
     from karusel.cli.app import app
 
-    group = get_group(app)
+    group: Any = get_command(app)
+    if _COMPLETION in os.environ:  # a shell asks what may come next
+        group.main(prog_name="karusel", args=arguments)
     # Calling `app` itself would turn Ctrl-C and a closed pipe into exit codes of its own.
     try:
         with group.make_context("karusel", arguments) as context:
@@ -74,6 +83,8 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
         return 1, "out of memory; use fewer series or rows"
     if isinstance(error, OSError) and error.filename is None:
         return 1, f"the output cannot be written: {error.strerror or error}"
+    if isinstance(error, OSError):  # such as a temporary folder that is full
+        return 1, f"{error.filename}: {error.strerror}"
     name = type(error).__name__
     return (
         1,

@@ -253,6 +253,12 @@ class Forecaster:
         elif self.best:
             self.notes_ += ("too few rows to choose by a backtest: the best forecast known of is the LSTM's",)
 
+    @property
+    def columns(self) -> Columns:
+        """Where the table that was fitted holds what."""
+        self._fitted_panel()
+        return self._columns
+
     def future_frame(self) -> Any:
         """The ids and times of the next `h` steps of every series, in the kind of frame that was fitted.
 

@@ -19,6 +19,7 @@ from karusel.forecasting import zones
 from karusel.forecasting.categories import Categories, number_column
 from karusel.forecasting.covariates import Column, Covariate, Kind, describe_column, read_column
 from karusel.forecasting.frequency import Frequency, Times
+from karusel.forecasting.future import place_future, steps_ahead
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.rows import SHOWN, listed
 
@@ -195,28 +196,24 @@ def read_future(
     if kind.id_col is not None:
         codes = number_column(frame[kind.id_col]).within(panel.ids)
     rows = np.flatnonzero(codes >= 0)
-    codes = codes[rows]
-    steps = _steps_ahead(panel, kind, frame, rows, codes)
-    ahead = (steps >= 1) & (steps <= horizon)
-    rows, codes, steps = rows[ahead], codes[ahead], steps[ahead] - 1
-    places = codes * horizon + steps
-    seen = np.bincount(places, minlength=len(panel) * horizon)
-    if seen.max(initial=0) > 1:
-        at = np.flatnonzero(places == np.argmax(seen))
-        raise DataError(
-            f"X_df has {seen.max()} rows for {_place(panel, int(places[at[0]]), horizon)}, such as "
-            f"row {rows[at[0]]} and row {rows[at[1]]}; keep one"
-        )
-    _refuse_absent(panel, seen == 0, horizon, "X_df has no row for", "future_frame makes the rows")
-    future = np.empty((len(panel) * horizon, len(wanted)))
-    notes = []
-    for number, covariate in enumerate(wanted):
+    steps = np.zeros(len(frame), np.int64)
+    steps[rows] = steps_ahead(panel, codes[rows], _future_times(panel, kind, frame, rows))
+    columns, notes = [], []
+    for covariate in wanted:
         column, unknown = read_column(frame[covariate.name], covariate, _row_name)
-        future[places, number] = column.values[rows]
-        what = f'column "{covariate.name}" of X_df has no value for'
-        _refuse_absent(panel, np.isnan(future[:, number]), horizon, what, "fill it in")
+        columns.append(column)
         notes += _note_unknown(unknown, covariate.name)
-    return future.reshape(len(panel), horizon, len(wanted)), tuple(notes)
+    future = place_future(
+        panel,
+        codes,
+        steps,
+        columns,
+        horizon,
+        source="X_df",
+        instead="future_frame makes the rows",
+        row_name=_row_name,
+    )
+    return future, tuple(notes)
 
 
 def _frame_of(data: Any) -> Any:
@@ -404,16 +401,10 @@ def _note_unknown(unknown: Sequence[Hashable], name: str) -> list[str]:
     return [f'column "{name}" holds categories that were not there when fitted: {first}; taken as unknown']
 
 
-def _steps_ahead(
-    panel: Panel, kind: FrameKind, frame: Any, rows: NDArray[np.int64], codes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """How many steps after the end of its series each of some rows lies, 0 where it lies on no step."""
+def _future_times(panel: Panel, kind: FrameKind, frame: Any, rows: NDArray[np.int64]) -> Times | None:
+    """The times of some rows of `X_df` as the panel counts them, None where rows are counted."""
     if kind.time_col is None:
-        order = np.argsort(codes, kind="stable")
-        before = np.searchsorted(codes[order], codes[order])
-        steps = np.empty(rows.size, np.int64)
-        steps[order] = np.arange(rows.size) - before + 1
-        return steps
+        return None
     times, zone = _times(frame[kind.time_col], kind.time_col)
     frequency = panel.frequency
     if (zone is None) != (frequency.zone is None) or times.dtype.kind != panel.starts.dtype.kind:
@@ -422,26 +413,4 @@ def _steps_ahead(
             f"{kind.time_type} when fitted; convert it"
         )
     dates = times.dtype.kind == "M"
-    times = frequency.from_utc(times[rows].astype("datetime64[us]" if dates else np.int64), panel.starts)
-    if frequency.unit == "business day":  # whose ordinals refuse weekends
-        workdays = np.is_busday(times.astype("datetime64[D]"))
-        times = np.where(workdays, times, panel.ends[codes])
-    ends = panel.ends[codes]
-    steps = (frequency.ordinals(times) - frequency.ordinals(ends)) // frequency.step
-    return np.where(frequency.at(ends, steps) == times, steps, 0)
-
-
-def _refuse_absent(panel: Panel, absent: NDArray[np.bool_], horizon: int, what: str, instead: str) -> None:
-    """Refuse what is absent [S * horizon], by id and time."""
-    places = np.flatnonzero(absent)
-    if places.size == 0:
-        return
-    named = listed([_place(panel, int(place), horizon) for place in places[:SHOWN]], places.size)
-    raise DataError(f"{what} {named}; every series needs the next {horizon} steps: {instead}")
-
-
-def _place(panel: Panel, place: int, horizon: int) -> str:
-    """A step of the future by id and time."""
-    number, step = divmod(place, horizon)
-    label = panel.frequency.label(panel.frequency.at(panel.ends[number], np.asarray(step + 1)))
-    return label if len(panel) == 1 else f'"{panel.ids[number]}" at {label}'
+    return frequency.from_utc(times[rows].astype("datetime64[us]" if dates else np.int64), panel.starts)

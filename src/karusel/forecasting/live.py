@@ -259,7 +259,7 @@ class _OneWindow:
         self._gain = inner.correction.share * inner.correction.unit / len(networks)
         self._away = np.stack([np.zeros(horizon), -half_width, half_width])  # middle, low, high
         self._end = len(panel.values)
-        self._values = np.concatenate([panel.values, np.empty(_ROOM)])  # NaN where missing
+        self._values = np.concatenate([panel.values, np.full(_ROOM, np.nan)])  # NaN where missing
         with np.errstate(invalid="ignore"):
             self._u = inner.scaling.transform(self._values)  # gaps filled
         for k in np.flatnonzero(np.isnan(self._u[: self._end])):

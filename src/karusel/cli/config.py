@@ -1,0 +1,86 @@
+"""`--config FILE`: options from a TOML file. Defaults < the file < what is given on the command line.
+
+A key is the name of an option of any command, with - or _; those of other commands are passed over, so that
+one file serves several. `[[tried]]` is the table that `tune` keeps of its trials.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["TRIED", "as_toml", "read_config", "take_config"]
+
+TRIED = "tried"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The keys and values of a TOML file, names with _.
+
+    Raises `FileMissingError` when there is none, `DataError` when it is no TOML.
+    """
+    try:
+        with path.open("rb") as file:
+            found = tomllib.load(file)
+    except FileNotFoundError:
+        raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} is not TOML: {error}") from None
+    except OSError as error:
+        raise KaruselError(f"{path} cannot be read: {error.strerror}") from None
+    return {name.replace("-", "_"): value for name, value in found.items()}
+
+
+def take_config(context: Any, path: Path | None) -> Path | None:
+    """Make the file's values the defaults of a command's other options (a callback of Typer's)."""
+    if path is None or context.resilient_parsing:
+        return path
+    options = {one.name: one for one in context.command.params}
+    known = {one.name for command in context.parent.command.commands.values() for one in command.params}
+    defaults: dict[str, Any] = {}
+    for name, value in read_config(path).items():
+        if name == TRIED:
+            continue
+        if name not in known or name == "config":
+            raise UsageError(f'{path}: there is no option "{name}"; karusel COMMAND --help lists them')
+        if name not in options:
+            continue
+        if isinstance(value, Mapping):
+            raise UsageError(f'{path}: "{name}" is a table; give one value, or a list of them')
+        several = isinstance(value, list)
+        if options[name].nargs == -1 or getattr(options[name], "multiple", False):
+            defaults[name] = [str(one) for one in value] if several else [str(value)]
+        else:
+            defaults[name] = ",".join(map(str, value)) if several else value
+    context.default_map = {**(context.default_map or {}), **defaults}
+    return path
+
+
+def as_toml(values: Mapping[str, Any], tables: Iterable[Mapping[str, Any]] = (), comment: str = "") -> str:
+    """Text of a TOML file: numbers, texts and lists of them, then the tables `[[tried]]`."""
+    lines = [f"# {line}" for line in comment.splitlines()]
+    lines += [f"{name} = {_value(value)}" for name, value in values.items()]
+    for table in tables:
+        lines += ["", f"[[{TRIED}]]", *(f"{name} = {_value(value)}" for name, value in table.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        from json import dumps
+
+        return dumps(value, ensure_ascii=False)
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_value, value))}]"
+    return repr(value)

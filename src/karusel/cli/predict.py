@@ -1,0 +1,65 @@
+"""`karusel predict`: forecasts of a model file, of its own series or of others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from karusel.cli import document, show
+from karusel.cli.options import Reading
+from karusel.cli.outputs import check_rows_output, write_rows
+from karusel.cli.progress import Progress
+from karusel.cli.show import Labels, forecast_rows
+from karusel.cli.work import future_of, naming, read_levels, read_like, short_name
+from karusel.forecasting.forecaster import Forecaster
+from karusel.sources.origin import find_files
+
+__all__ = ["run_predict"]
+
+
+def run_predict(
+    path: Path, reading: Reading, future_data: list[str], level: str, out: str | None, json: bool
+) -> None:
+    """Run the command; results go to stdout and the file asked for."""
+    levels = read_levels(level)
+    source = reading.source or []
+    if out is not None:
+        check_rows_output(out, (path, *find_files([*source, *future_data])), source)
+    with Progress() as progress:
+        progress(f"reading {path.name}")
+        model = Forecaster.load(path)
+        panel = model.panel_
+        title = path.name
+        if source or reading.sql is not None:
+            panel = read_like(reading, model, progress).panel
+            title = short_name(source)
+        future = future_of(model, panel, future_data, progress)
+        progress("forecast")
+        with naming(title):
+            forecast = model.forecast(
+                levels if model.calibration_ is not None else (), X_df=future, panel=panel
+            )
+        labels = Labels.of_model(model, title)
+        if out is not None:
+            progress(f"writing {out}")
+            write_rows(out, forecast_rows(forecast, labels))
+    if json:
+        document.print_document(
+            {
+                "model": str(path),
+                "file": title,
+                "horizon": model.h,
+                "forecast": list(forecast_rows(forecast, labels).records()),
+                "notes": list(panel.notes),
+                "versions": document.versions(),
+            }
+        )
+    else:
+        lines = [
+            show.panel_found(panel, title),
+            *(f"  {note}" for note in panel.notes),
+            "",
+            *show.forecast_text(panel, forecast, labels),
+            "",
+            *show.verdict(model),
+        ]
+        print("\n".join(lines))

@@ -1,0 +1,59 @@
+"""`karusel update`: later rows of the series, or new series, put into a model file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from karusel.cli import document, show
+from karusel.cli.files import check_output
+from karusel.cli.options import Reading
+from karusel.cli.progress import Progress
+from karusel.cli.work import naming, read_like, short_name
+from karusel.errors import UsageError
+from karusel.forecasting.forecaster import Forecaster
+from karusel.sources.origin import find_files
+
+__all__ = ["run_update"]
+
+
+def run_update(path: Path, reading: Reading, train: bool, out: Path | None, json: bool) -> None:
+    """Run the command; the model file is replaced, or another one written."""
+    source = reading.source or []
+    if not source and reading.sql is None:
+        raise UsageError("no file of later rows is given; name one, or - for standard input")
+    target = path if out is None else out
+    check_output(target, find_files(source))
+    with Progress() as progress:
+        progress(f"reading {path.name}")
+        model = Forecaster.load(path)
+        before = len(model.panel_.values), len(model.panel_)
+        later = read_like(reading, model, progress).panel
+        progress("update")
+        with naming(short_name(source)):
+            model.update(later, train=train, progress=progress)
+        progress(f"writing {target}")
+        model.save(target)
+    panel = model.panel_
+    added = len(panel.values) - before[0], len(panel) - before[1]
+    if json:
+        document.print_document(
+            {
+                "model": str(target),
+                "values_added": added[0],
+                "series_added": added[1],
+                "values": len(panel.values),
+                "series": len(panel),
+                "last": panel.frequency.label(panel.ends.max()),
+                "trained": train,
+                "versions": document.versions(),
+            }
+        )
+    else:
+        new = f", {added[1]} of {len(panel)} series new" if added[1] else ""
+        lines = [
+            show.panel_found(panel, target.name),
+            f"  {added[0]} values added{new}; "
+            + ("fitted anew" if train else "the networks are as they were"),
+            *(show.evidence(model) if train else ()),
+        ]
+        print("\n".join(lines))

@@ -1,0 +1,173 @@
+"""What commands do alike: read a source into a panel, and fit a forecaster to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.cli.options import Covariates, Fitting, Reading, Running
+from karusel.errors import DataError, UsageError
+from karusel.forecasting.forecaster import Forecaster
+from karusel.forecasting.intervals import check_levels
+from karusel.forecasting.panel import Panel
+from karusel.sources import Table, read_table
+
+__all__ = [
+    "Series",
+    "fit_series",
+    "future_of",
+    "has_ids",
+    "naming",
+    "read_levels",
+    "read_like",
+    "read_series",
+    "short_name",
+]
+
+
+@dataclass(frozen=True)
+class Series:
+    """A table and the panel that it became."""
+
+    table: Table
+    panel: Panel
+
+
+def read_series(reading: Reading, covariates: Covariates, progress: Callable[[str], None]) -> Series:
+    """Read the source that a command names."""
+    source = reading.source or []
+    progress(f"reading {short_name(source)}")
+    table = read_table(
+        source,
+        sql=reading.sql,
+        id_col=reading.id_col,
+        time_col=reading.time_col,
+        target_cols=reading.target_col or (),
+        futr_exog_list=Covariates.names(covariates.future),
+        hist_exog_list=Covariates.names(covariates.past),
+        stat_exog_list=Covariates.names(covariates.static),
+    )
+    with naming(table.origin.name):
+        return Series(table, table.panel(reading.freq, reading.season_length))
+
+
+def read_like(reading: Reading, model: Forecaster, progress: Callable[[str], None]) -> Series:
+    """Read rows as those that a model was fitted to, by the same columns unless others are named."""
+    source, columns, panel = reading.source or [], model.columns, model.panel_
+    for option in ("freq", "season_length"):
+        if getattr(reading, option) is not None:
+            raise UsageError(f"--{option.replace('_', '-')} is the model's; leave it out, or fit anew")
+    progress(f"reading {short_name(source)}")
+    targets = columns.target_col
+    table = read_table(
+        source,
+        sql=reading.sql,
+        id_col=reading.id_col or (columns.id_col if has_ids(model) else None),
+        time_col=reading.time_col or columns.time_col or "none",
+        target_cols=reading.target_col or ((targets,) if isinstance(targets, str) else targets),
+        known=panel.covariates.described,
+    )
+    with naming(table.origin.name):
+        return Series(table, table.panel(like=panel))
+
+
+def has_ids(model: Forecaster) -> bool:
+    """Whether the series that a model was fitted to had a column of ids."""
+    return isinstance(model.columns.target_col, str) and model.panel_.ids != ("series",)
+
+
+def fit_series(
+    series: Series, fitting: Fitting, running: Running, progress: Callable[[str], None]
+) -> Forecaster:
+    """Fit the forecaster that a command asks for."""
+    table = series.table
+    targets = table.target_cols
+    named = {
+        kind: [one.name for one in series.panel.covariates.described if one.kind == kind]
+        for kind in ("past", "future", "static")
+    }
+    model = Forecaster(
+        fitting.horizon,
+        input_size=fitting.input_size,
+        hidden_size=fitting.hidden_size,
+        num_layers=fitting.num_layers,
+        learning_rate=fitting.learning_rate,
+        batch_size=fitting.batch_size,
+        n_members=fitting.n_members,
+        backtest=fitting.backtest,
+        best=fitting.best,
+        time_limit=fitting.time_limit,
+        random_state=running.seed,
+        n_jobs=running.threads,
+    )
+    with naming(table.origin.name):
+        return model.fit(
+            series.panel,
+            id_col=table.id_col or "unique_id",
+            time_col=table.time_col,
+            target_col=targets[0] if len(targets) == 1 else targets,
+            hist_exog_list=named["past"],
+            futr_exog_list=named["future"],
+            stat_exog_list=named["static"],
+            progress=progress,
+        )
+
+
+def future_of(
+    model: Forecaster, panel: Panel, files: Sequence[str], progress: Callable[[str], None]
+) -> NDArray[np.float64] | None:
+    """The covariates [S, h, F] of the next steps of a panel, None for a model without any."""
+    known = panel.covariates.of("future")
+    if not known:
+        if files:
+            raise UsageError(
+                "--future-data is given, but the model knows no columns of the future; leave it out"
+            )
+        return None
+    if not files:
+        names = ",".join(one.name for one in known)
+        raise UsageError(
+            f"--future {names} needs --future-data, a file with these columns for the next {model.h} steps "
+            "of every series"
+        )
+    progress(f"reading {short_name(files)}")
+    table = read_table(
+        files,
+        id_col=model.columns.id_col if has_ids(model) else None,
+        time_col=model.columns.time_col or "none",
+        target_cols=None,
+        known=known,
+    )
+    return table.future(panel, model.h)
+
+
+@contextmanager
+def naming(source: str) -> Iterator[None]:
+    """Put the source's name before what is wrong with its data."""
+    try:
+        yield
+    except DataError as error:
+        raise type(error)(f"{source}: {error}") from None
+
+
+def short_name(source: Sequence[str]) -> str:
+    """A source as titles call it."""
+    if not source:
+        return "the query"
+    first = "standard input" if source[0] == "-" else source[0]
+    name = first if "://" in first else Path(first).name
+    return name if len(source) == 1 else f"{name} and {len(source) - 1} more"
+
+
+def read_levels(text: str) -> tuple[float, ...]:
+    """The levels of `--level 80,95`."""
+    try:
+        levels = [float(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise UsageError(f"--level {text!r} is not a list of percentages; write one such as 80,95") from None
+    return check_levels(levels)

@@ -1,0 +1,267 @@
+"""Cells: the columns of a relation `data` looked at and taken out, as numbers, times or names.
+
+Text is read the way people write it: empty cells and `n/a` are missing, a comma may be decimal, dates come in
+some twenty formats. A cell that is no number or no time where one is wanted is refused, its place named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError
+from karusel.forecasting.categories import Categories
+from karusel.sources.origin import KINDS, Kind, Origin
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["QUARTER", "Cells", "Column"]
+
+QUARTER = r"^\s*(\d{4})\s*-?\s*[Qq]([1-4])\s*$"
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
+_DATE_FORMATS = (
+    "%Y-%m",
+    "%Y/%m/%d",
+    "%Y/%m",
+    "%Y.%m.%d",
+    "%d.%m.%Y",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%m/%d/%Y %H:%M",
+    "%d/%m/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y %H:%M:%S",
+    "%d-%m-%Y",
+    "%m/%Y",
+    "%b %Y",
+    "%B %Y",
+    "%b-%Y",
+    "%b-%y",
+    "%d %b %Y",
+    "%d-%b-%Y",
+    "%d-%b-%y",
+    "%Y%m%d",
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """What the cells of one column are."""
+
+    number: int
+    name: str
+    kind: Kind
+    filled: int  # cells that hold something
+    numbers: int  # cells that are numbers
+    whole: int  # cells that are whole numbers
+    decimal_comma: bool  # whether they are read as numbers with one
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether at least half of the filled cells are numbers; the others are then mistakes."""
+        return self.filled > 0 and 2 * self.numbers >= self.filled
+
+
+class Cells:
+    """The relation `data` of a DuckDB connection, opened by an origin."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, origin: Origin) -> None:
+        self.origin = origin
+        self._connection = connection
+        self._names: dict[int, Categories] = {}
+
+    def look(self, numbers: Sequence[int]) -> list[Column]:
+        """Look at some columns: how many cells are filled, how many are numbers."""
+        counts: dict[int, list[int]] = {}
+        for kind in KINDS:
+            some = [number for number in numbers if self.origin.kinds[number] == kind]
+            if not some:
+                continue
+            readings = [_number_sql("x", kind, comma) for comma in self._commas(kind)]
+            counted = ", ".join(
+                f"count(d{k}), count(*) filter (d{k} = trunc(d{k}))" for k in range(len(readings))
+            )
+            read = ", ".join(f"{sql} as d{k}" for k, sql in enumerate(readings))
+            rows = self._connection.execute(
+                f"select i, count(x), {counted} from (select i, x, {read} from "
+                f"(select i, {_filled_sql('x', kind)} as x from ({_below(some)}))) group by i"
+            ).fetchall()
+            counts.update((some[row[0]], list(row[1:])) for row in rows)
+        return [self._column(number, counts[number]) for number in numbers]
+
+    def _column(self, number: int, counts: list[int]) -> Column:
+        name, kind = self.origin.columns[number], self.origin.kinds[number]
+        filled, *rest = counts
+        pairs = list(zip(rest[::2], rest[1::2], strict=True))
+        best = max(range(len(pairs)), key=lambda k: pairs[k][0])
+        return Column(number, name, kind, filled, *pairs[best], self._commas(kind)[best])
+
+    def _commas(self, kind: Kind) -> list[bool]:
+        """The ways to read a number: without a decimal comma, and with one where there may be."""
+        return [False, True] if kind == "text" and self.origin.decimal_comma else [False]
+
+    def time_format(self, column: Column) -> str | None:
+        """The format that reads nearly all cells of a column: "" for ISO 8601, None when there is none.
+
+        Where day/month and month/day both read every cell, the one whose times are more regular is taken.
+        """
+        if column.kind == "time":
+            return ""
+        if column.filled == 0:
+            return None
+        cell = self._text(column)
+        sample = f"(select {cell} as cell from data where {cell} is not null limit 1000)"
+        formats = ["", QUARTER, *_DATE_FORMATS]
+        counting = ", ".join(f"count({_time_sql('cell', one)})" for one in formats)
+        filled, *counts = self._one(f"select count(*), {counting} from {sample}")
+        if filled == 0 or max(counts) < 0.9 * filled:
+            return None
+
+        def irregularity(time_format: str) -> int:
+            times = f"(select distinct {_time_sql('cell', time_format)} as t from {sample})"
+            steps = f"(select t - lag(t) over (order by t) as step from {times})"
+            return int(self._one(f"select count(distinct step) from {steps}")[0])
+
+        best = [one for one, count in zip(formats, counts, strict=True) if count == max(counts)]
+        return best[0] if len(best) == 1 else min(best, key=irregularity)
+
+    def numbers(self, columns: Sequence[Column]) -> NDArray[np.float64]:
+        """Columns of numbers side by side [N, columns], NaN for a missing one."""
+        groups: dict[tuple[Kind, bool], list[int]] = {}
+        for place, column in enumerate(columns):
+            if column.numbers < column.filled:
+                read = _number_sql(self._filled(column), column.kind, column.decimal_comma)
+                self._refuse_bad_cell(column, read, "a number")
+            groups.setdefault((column.kind, column.decimal_comma), []).append(place)
+        rows = int(self._one("select count(*) from data")[0])
+        side_by_side = np.empty((rows, len(columns)))
+        for (kind, comma), places in groups.items():
+            below = _below([columns[place].number for place in places])
+            read = _number_sql("x", kind, comma)
+            cells = self._fetch(read, f"(select {_filled_sql('x', kind)} as x from ({below}))")
+            side_by_side[:, places] = np.ma.filled(cells, np.nan).reshape(rows, len(places))
+        return side_by_side
+
+    def times(self, column: Column, time_format: str | None) -> NDArray[Any]:
+        """A column as times [N], none missing: datetime64[us], or int64 where there is no format."""
+        if time_format is not None:
+            sql = f"c{column.number}" if column.kind == "time" else _time_sql(self._text(column), time_format)
+            kind, wanted = "a time", "datetime64[us]"
+        else:
+            sql, kind, wanted = (
+                f"try_cast({self._text(column)} as bigint)",
+                "a date or a whole number",
+                "int64",
+            )
+        self._refuse_bad_cell(column, sql, kind)
+        empty = self._one(f"select min(rowid) from data where {sql} is null")[0]
+        if empty is not None:
+            raise DataError(f"{self._place(column, empty)}: the time is missing; give it or remove the row")
+        times = self._fetch(sql)
+        return np.asarray(np.ma.getdata(times).astype(wanted))
+
+    def names(self, column: Column) -> Categories:
+        """A column as names, numbered in order of first appearance."""
+        if column.number not in self._names:
+            self._names[column.number] = self._number_names(column)
+        return self._names[column.number]
+
+    def _number_names(self, column: Column) -> Categories:
+        text = f"c{column.number}::varchar"
+        if column.kind == "number":
+            text = f"coalesce({self._text(column)}, {text})"  # 7, not 7.0
+        cell = f"nullif(trim({text}), '')"
+        listed = self._connection.execute(
+            f"select name from (select {cell} as name, min(rowid) as first from data group by name) "
+            "where name is not null order by first"
+        ).fetchall()
+        names = tuple(str(row[0]) for row in listed)
+        if not names:
+            rows = int(self._one("select count(*) from data")[0])
+            return Categories(np.full(rows, -1, np.int64), ())
+        # The numbers, not the texts, are what N rows are taken out as.
+        kind = f"names_{column.number}"
+        self._connection.execute(
+            f"create type {kind} as enum (select name from (select {cell} as name, min(rowid) as first "
+            "from data group by name) where name is not null order by first)"
+        )
+        codes = self._fetch(f"enum_code({cell}::{kind})::bigint")
+        return Categories(np.asarray(np.ma.filled(codes, -1), np.int64), names)
+
+    def _filled(self, column: Column) -> str:
+        return _filled_sql(f"c{column.number}", column.kind)
+
+    def _text(self, column: Column) -> str:
+        """SQL for a cell as text; of numbers only whole ones."""
+        if column.kind == "text":
+            return self._filled(column)
+        cell = f"c{column.number}"
+        return f"(case when {cell} = trunc({cell}) then try_cast({cell} as bigint)::varchar end)"
+
+    def _one(self, sql: str) -> tuple[Any, ...]:
+        """The first row of a query's result, empty when there is none."""
+        return self._connection.execute(sql).fetchone() or ()
+
+    def _fetch(self, cell: str, source: str = "data") -> Any:
+        """An SQL expression of all rows, in the order of the rows."""
+        return self._connection.execute(f"select {cell} as v from {source}").fetchnumpy()["v"]
+
+    def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
+        cell = self._filled(column)
+        bad = self._one(
+            f"select rowid, {cell}::varchar from data "
+            f"where {cell} is not null and {sql} is null order by rowid limit 1"
+        )
+        if bad:
+            text = bad[1] if len(bad[1]) <= 40 else bad[1][:37] + "..."
+            place = self._place(column, bad[0])
+            raise DataError(f"{place}: {text!r} is not {kind}; correct or empty the cell")
+
+    def _place(self, column: Column, row: int) -> str:
+        return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
+
+
+def _below(numbers: Sequence[int]) -> str:
+    """SQL for columns one below the other: row by row the cells `x` of all of them, `i` their number.
+
+    Thousands of columns are then no longer query than one.
+    """
+    listed = ", ".join(f"c{number}" for number in numbers)
+    return f"select unnest(range({len(numbers)})) as i, unnest([{listed}]) as x from data"
+
+
+def _filled_sql(cell: str, kind: Kind) -> str:
+    """A cell, NULL where it says that its value is missing."""
+    if kind != "text":
+        return cell
+    tokens = ", ".join(f"'{token}'" for token in _MISSING)
+    return f"(case when lower(trim({cell})) in ({tokens}) then null else trim({cell}) end)"
+
+
+def _number_sql(cell: str, kind: Kind, decimal_comma: bool) -> str:
+    """A filled cell as a number, NULL where it is none."""
+    if kind == "number":
+        return cell
+    if kind == "time":
+        return "null::double"
+    return (
+        f"try_cast(replace({cell}, ',', '.') as double)" if decimal_comma else f"try_cast({cell} as double)"
+    )
+
+
+def _time_sql(cell: str, time_format: str) -> str:
+    if time_format == QUARTER:
+        year, quarter = (f"try_cast(regexp_extract({cell}, '{QUARTER}', {k}) as bigint)" for k in (1, 2))
+        date = f"make_timestamp({year}, 3 * {quarter} - 2, 1, 0, 0, 0)"
+        return f"(case when {year} is null then null else {date} end)"
+    if time_format:
+        return f"try_strptime({cell}, '{time_format}')"
+    # As `timestamp` alone the cast would drop an offset such as +02:00 instead of applying it.
+    return f"make_timestamp(epoch_us(try_cast({cell} as timestamptz)))"

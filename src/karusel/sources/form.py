@@ -1,0 +1,181 @@
+"""The form of a CSV file: encoding, delimiter, lines before the table, header.
+
+Encodings are UTF-8, UTF-16, Windows-1251 and Windows-1252. Refused is what is not text.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import csv
+import itertools
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from karusel.errors import DataError
+
+__all__ = ["Form", "as_utf8", "find_form", "line_of", "refuse_two_alike"]
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
+_LOOKED_AT = 64 * 1024  # bytes at the head of the file from which its form is found
+_LONGEST_LINE = 16 << 20
+_NO_TABLES = {
+    b"PK\x03\x04": "looks like a spreadsheet or an archive; save the table as CSV",
+    b"\xd0\xcf\x11\xe0": "looks like a spreadsheet or an archive; save the table as CSV",
+    b"\x1f\x8b": "is compressed; unpack it first",
+    b"SQLite format 3\x00": "is an SQLite database; write sqlite:///FILE#TABLE",
+}
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a CSV file is written."""
+
+    encoding: str
+    delimiter: str
+    skip: int  # lines before the table
+    header: bool
+    names: tuple[str, ...]
+
+    def describe(self) -> str:
+        parts = [f"{_DELIMITERS[self.delimiter]} separated", self.encoding]
+        parts.append("header found" if self.header else "no header")
+        if self.skip:
+            parts.append(f"{self.skip} line{'s' if self.skip > 1 else ''} before the table skipped")
+        return ", ".join(parts)
+
+
+def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
+    """The file itself when it is UTF-8, otherwise a copy in `folder` that is, with the encoding found."""
+    with path.open("rb") as file:
+        head = file.read(4096)
+    if not head:
+        raise DataError(f"{name} is empty; a CSV file with a header and rows is needed")
+    for start, words in _NO_TABLES.items():
+        if head.startswith(start):
+            raise DataError(f"{name} {words}")
+    utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    if b"\x00" in head and not utf16:
+        raise DataError(f"{name} is a binary file, not text; a CSV file is needed")
+    if utf16:
+        encoding = "UTF-16"
+    elif _decodes(path, "utf-8"):
+        return path, "UTF-8"
+    else:
+        encoding = _one_byte_encoding(path, name)
+    copy = folder / f"{len(list(folder.iterdir()))}.csv"
+    try:
+        with (
+            path.open(encoding=encoding, newline="") as source,
+            copy.open("w", encoding="utf-8", newline="") as out,
+        ):
+            while chunk := source.read(1 << 20):
+                out.write(chunk)
+    except UnicodeError:
+        raise DataError(f"{name} is not whole {encoding} text; save it again as UTF-8") from None
+    return copy, encoding
+
+
+def _decodes(path: Path, encoding: str) -> bool:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                decoder.decode(chunk)
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _one_byte_encoding(path: Path, name: str) -> str:
+    """Windows-1251 when the bytes above ASCII look like Russian words, Windows-1252 when they look like
+    Western ones.
+
+    In Russian text letters above ASCII stand next to each other; in Western text they are single accents.
+    """
+    with path.open("rb") as file:
+        head = file.read(_LOOKED_AT)
+    controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
+    high = sum(byte >= 0x80 for byte in head)
+    if controls or high > 0.9 * len(head):
+        raise DataError(f"{name} is a binary file, not text; a CSV file is needed")
+    neighbours = len(re.findall(rb"(?<=[\xc0-\xff])[\xc0-\xff]", head))
+    encoding = "windows-1251" if neighbours * 2 > high else "windows-1252"
+    if not _decodes(path, encoding):
+        raise DataError(f"{name} is not text in UTF-8 or a Windows encoding; save it again as UTF-8")
+    return encoding
+
+
+def find_form(readable: Path, name: str, encoding: str) -> Form:
+    """The form of a CSV file, from the first lines of a UTF-8 copy of it."""
+    with readable.open(encoding="utf-8-sig", newline="") as file:
+        # With thousands of columns the header alone may be longer than what is looked at.
+        head = file.read(_LOOKED_AT) + "".join(file.readline(_LONGEST_LINE) for _ in range(3))
+    lines = head.splitlines()
+    filled = [
+        (number, line) for number, line in enumerate(lines) if line.strip() and not line.startswith("#")
+    ]
+    if not filled:
+        raise DataError(f"{name} has no rows; a CSV file with a header and rows is needed")
+    delimiter, count = _find_delimiter([line for _, line in filled[:200]])
+    skip = next(
+        (number for number, line in filled if _outside_quotes(line, delimiter) == count), filled[0][0]
+    )
+    try:
+        rows = [cells for cells in csv.reader(lines[skip:], delimiter=delimiter) if cells]
+    except csv.Error as error:
+        raise DataError(f"{name} cannot be read as CSV: {error}") from None
+    first, second = rows[0], rows[1] if len(rows) > 1 else []
+    header = not any(map(_is_value, first)) or any(
+        name.strip() and not _is_value(name) and _is_value(cell)
+        for name, cell in zip(first, second, strict=False)
+    )
+    names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
+    refuse_two_alike(names, name)
+    return Form(encoding, delimiter, skip, header, tuple(names))
+
+
+def refuse_two_alike(columns: Sequence[str], name: str) -> None:
+    """Refuse two columns of one name."""
+    twice = [column for column, times in Counter(columns).items() if times > 1 and column]
+    if twice:
+        raise DataError(f'{name} has two columns called "{twice[0]}"; rename one of them')
+
+
+def _outside_quotes(line: str, delimiter: str) -> int:
+    return re.sub(r'"[^"]*"', "", line).count(delimiter)
+
+
+def _find_delimiter(lines: list[str]) -> tuple[str, int]:
+    """The delimiter that stands equally often on most lines, and how often; a comma when there is none."""
+    best = (0.0, 0, ",")
+    for delimiter in _DELIMITERS:
+        counts = Counter(_outside_quotes(line, delimiter) for line in lines)
+        count, agreeing = max(counts.items(), key=lambda item: (item[1], item[0]))
+        if count:
+            best = max(best, (agreeing / len(lines), count, delimiter), key=lambda found: found[:2])
+    return best[2], best[1]
+
+
+def _is_value(cell: str) -> bool:
+    """Whether a cell of the first line is a number or a date, so that the line is no header."""
+    return bool(re.match(r"^\s*[-+]?(\d+[.,]?\d*([eE][-+]?\d+)?|\d{1,4}[-/.]\d{1,2}.*)\s*$", cell))
+
+
+def line_of(path: Path, form: Form, row: int) -> int:
+    """The line of the file on which data row `row` ends; blank lines and line breaks in quotes count.
+
+    In a table of one column a blank line may itself be a row: then the last line is named.
+    """
+    with path.open(encoding="utf-8-sig" if form.encoding == "UTF-8" else form.encoding, newline="") as file:
+        for _ in range(form.skip):
+            next(file)
+        reader = csv.reader(file, delimiter=form.delimiter)
+        rows = (reader.line_num for cells in reader if cells)
+        with contextlib.suppress(csv.Error):  # a cell longer than this reader takes: the line before it
+            next(itertools.islice(rows, row + form.header, None), None)
+        return form.skip + reader.line_num

@@ -1,0 +1,288 @@
+"""Reading: from a name or a query to a `Table`, the columns chosen by name or by what they hold."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
+from karusel.forecasting import covariates
+from karusel.forecasting.covariates import Covariate, Kind
+from karusel.sources.cells import Cells, Column
+from karusel.sources.origin import open_origin
+from karusel.sources.table import Table
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["read_table"]
+
+_ID_NAME = "unique_id"
+_TARGET_NAME = "y"
+# Names under which a column of whole numbers is taken for times.
+_TIME_NAMES = (
+    *("ds", "date", "datetime", "time", "timestamp", "t", "n", "period", "step", "index"),
+    *("year", "quarter", "month", "week", "day"),
+    *("дата", "время", "год", "квартал", "месяц", "неделя", "день"),
+)
+_NO_TIMES = "none"  # as the name of the time column: count the rows instead
+
+
+def read_table(
+    source: str | Path | Sequence[str | Path] = (),
+    *,
+    sql: str | None = None,
+    id_col: str | None = None,
+    time_col: str | None = None,
+    target_cols: Sequence[str] | None = (),
+    futr_exog_list: Sequence[str] = (),
+    hist_exog_list: Sequence[str] = (),
+    stat_exog_list: Sequence[str] = (),
+    known: Sequence[Covariate] = (),
+) -> Table:
+    """Read the columns for a forecast from a source.
+
+    `source` is a file, several, a glob such as `sales/*.parquet`, `-` for standard input, or the address of a
+    database (`sqlite:///shop.db#sales`, `postgresql://host/shop#sales`). Files are CSV, Parquet or JSON (an
+    array of records, or one a line). `sql` chooses from files that it names in quotes, from `source`, which
+    it calls `input`, or from the database's tables.
+
+    Without overrides: the id column is the one called `unique_id`, or where times come twice the first column
+    of text that tells their rows apart; the time column is the first one whose
+    cells are dates, or whole numbers under a name like `year` or `t`; the value column is the one called `y`,
+    else every other column of numbers. `time_col="none"` counts the rows instead, unless a column has that
+    name; `target_cols=None` reads no values. The three lists name covariates of the future, of the past and
+    static ones; `known` are those of a panel that the rows are to be appended to, which take the place of the
+    lists.
+
+    Raises `FileMissingError`, `UsageError` for an override that names no column or a query that is wrong,
+    `MissingDependencyError` for PostgreSQL without its extra, `DataError` for the rest.
+    """
+    given = [source] if isinstance(source, (str, Path)) else list(source)
+    named: dict[Kind, Sequence[str]] = {
+        "past": hist_exog_list,
+        "future": futr_exog_list,
+        "static": stat_exog_list,
+    }
+    if known:
+        named = {kind: [one.name for one in known if one.kind == kind] for kind in named}
+    with _duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
+        cells = Cells(connection, open_origin(connection, given, sql, folder))
+        targets = None if target_cols is None else tuple(target_cols)
+        return _choose(cells, id_col, time_col, targets, named, known)
+
+
+@contextmanager
+def _duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """A connection of its own and a folder for what does not fit memory, both gone afterwards."""
+    import duckdb
+
+    with tempfile.TemporaryDirectory(prefix="karusel-") as folder:
+        # Without its own folder DuckDB would spill a large table into the working directory.
+        connection = duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": False})
+        try:
+            connection.execute("set TimeZone = 'UTC'")  # of times without an offset
+            yield connection, Path(folder)
+        except duckdb.InterruptException:
+            raise KeyboardInterrupt from None
+        except duckdb.OutOfMemoryException as error:
+            raise TooLargeError(f"{title} does not fit memory: {_first_line(error)}") from None
+        except duckdb.Error as error:
+            raise _explained(error, title, sql) from None
+        finally:
+            connection.close()
+
+
+def _explained(error: Exception, title: str, sql: str | None) -> KaruselError:
+    words = _first_line(error)
+    if sql is None:
+        return DataError(f"{title} cannot be read: {words}")
+    if "No files found" in words:
+        return FileMissingError(f"--sql: {words}; check the name and the folder")
+    import duckdb
+
+    if isinstance(error, (duckdb.ProgrammingError, duckdb.NotSupportedError)):
+        return UsageError(f"--sql: {words}; correct the query")
+    return DataError(f"--sql: {words}")
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _choose(
+    cells: Cells,
+    id_col: str | None,
+    time_col: str | None,
+    target_cols: tuple[str, ...] | None,
+    named: Mapping[Kind, Sequence[str]],
+    known: Sequence[Covariate],
+) -> Table:
+    """Take ids, times and values from the columns named, or from those that look like them."""
+    origin = cells.origin
+    numbers = {name: number for number, name in enumerate(origin.columns)}
+    counted = time_col == _NO_TIMES and _NO_TIMES not in numbers
+    if counted:
+        time_col = None
+    if id_col is None and _ID_NAME in numbers:
+        id_col = _ID_NAME
+    roles = [
+        *([(id_col, "id")] if id_col is not None else []),
+        *([(time_col, "time")] if time_col is not None else []),
+        *((name, "target") for name in target_cols or ()),
+        *((name, f"{kind} covariate") for kind, names in named.items() for name in names),
+    ]
+    _refuse_unknown(roles, origin.name, origin.columns)
+    taken = {name for name, _ in roles}
+    free = cells.look([number for name, number in numbers.items() if name not in taken])
+
+    def look(name: str) -> Column:
+        return cells.look([numbers[name]])[0]
+
+    times, time_format = None, None
+    if time_col is not None:
+        times = look(time_col)
+        time_format = cells.time_format(times)
+    elif not counted:
+        times, time_format = _find_times(cells, free, target_cols != ())
+    read_times = cells.times(times, time_format) if times else None
+    rest = [column for column in free if column is not times]
+    if id_col is None and read_times is not None and target_cols is not None:
+        id_col = _find_ids(cells, rest, read_times)
+    targets = [look(name) for name in target_cols or ()]
+    if target_cols == ():
+        targets = _find_targets(origin.name, rest, id_col)
+        if times is None and not counted:
+            _refuse_series_in_rows(cells, rest, targets)
+    described = {one.name: one for one in known}
+    beside = [
+        _covariate(cells, look(name), kind, described.get(name))
+        for kind, names in named.items()
+        for name in names
+    ]
+    return Table(
+        origin=origin,
+        values=cells.numbers(targets),
+        times=read_times,
+        ids=cells.names(look(id_col)) if id_col is not None else None,
+        id_col=id_col,
+        time_col=times.name if times else None,
+        target_cols=tuple(column.name for column in targets),
+        time_format=time_format or "",
+        covariates=tuple(beside),
+    )
+
+
+def _refuse_unknown(roles: Sequence[tuple[str, str]], source: str, columns: Sequence[str]) -> None:
+    """Refuse columns that are not there, or have two roles."""
+    first: dict[str, str] = {}
+    for name, role in roles:
+        if name not in columns:
+            listed = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
+            raise UsageError(f'{source} has no column "{name}" to be the {role} column; it has {listed}')
+        if name in first:
+            raise UsageError(f'column "{name}" is named as {first[name]} and as {role}; name it once')
+        first[name] = role
+
+
+def _find_times(cells: Cells, columns: list[Column], has_targets: bool) -> tuple[Column | None, str | None]:
+    """The first column of dates, else the first of whole numbers that is called or placed like times; and
+    its format.
+    """
+    for column in columns:
+        if column.numbers < column.filled or column.name.lower() in _TIME_NAMES:
+            time_format = cells.time_format(column)
+            if time_format is not None:
+                return column, time_format
+    if len(columns) == 1 and not has_targets:
+        return None, None  # the only column holds the values
+    for column in columns:
+        name = column.name.lower()
+        if column.filled and column.whole == column.filled:
+            if name in _TIME_NAMES or name == "" or name.startswith("unnamed:"):
+                return column, None
+            if not cells.origin.header and column.number == 0:
+                return column, None
+    return None, None
+
+
+def _find_ids(cells: Cells, columns: list[Column], times: NDArray[Any]) -> str | None:
+    """The first column of text that tells rows of the same time apart; None where no time comes twice."""
+    _, numbers = np.unique(times, return_inverse=True)
+    distinct = int(numbers.max(initial=-1)) + 1
+    if distinct == len(times):
+        return None
+    for column in columns:
+        if column.kind == "text" and column.filled == len(times) and not column.is_numbers:
+            codes = cells.names(column).codes
+            if len(np.unique(codes * distinct + numbers)) == len(times):
+                return column.name
+    return None
+
+
+def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Column]) -> None:
+    """Refuse a table without times that has more columns of numbers than rows, and a name for each row."""
+    rows = max(column.filled for column in columns)
+    for column in columns:
+        if len(targets) > rows == column.filled and column.kind == "text" and not column.is_numbers:
+            name = column.name
+            if len(cells.names(column).names) == rows:
+                sql = (
+                    f'select "{name}" as unique_id, value as y from '
+                    f'(unpivot input on columns(* exclude "{name}")::double into name step value value)'
+                )
+                raise DataError(
+                    f'{cells.origin.name} seems to hold one series in each row, named in "{name}"; turn it '
+                    f"with --sql '{sql}', or name the target columns"
+                )
+
+
+def _find_targets(source: str, columns: list[Column], id_col: str | None) -> list[Column]:
+    """The value columns: `y`, else all whose filled cells are numbers in at least half of all cases."""
+    found = [column for column in columns if column.is_numbers]
+    listed = _listed([column.name for column in (found or columns)])
+    if not found:
+        beside = (
+            f"beside its times and ids it has {listed}" if listed else "it has none beside its times and ids"
+        )
+        raise DataError(
+            f"{source} has no column of numbers ({beside}); name a target column that holds numbers"
+        )
+    called = [column for column in found if column.name == _TARGET_NAME]
+    if called:
+        return called
+    if id_col is not None and len(found) > 1:
+        raise DataError(
+            f"{source} has several columns of numbers ({listed}) beside its ids; name the target column"
+        )
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(f'"{name}"' for name in names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _covariate(cells: Cells, column: Column, kind: Kind, known: Covariate | None) -> covariates.Column:
+    """A covariate of numbers, or of categories numbered in the order of their names, 0 for a missing one."""
+    numeric = column.is_numbers if known is None else known.categories is None
+    if numeric:
+        covariate = known or Covariate(column.name, kind)
+        values = cells.numbers([column])[:, 0]
+        infinite = np.isinf(values)
+        if infinite.any():
+            row = int(np.argmax(infinite))
+            raise DataError(
+                f'{cells.origin.name}, {cells.origin.place(row)}, column "{column.name}" holds '
+                f"{values[row]}; values must be finite: correct or empty it"
+            )
+        return covariates.Column(covariate, values)
+    found = cells.names(column)
+    covariate = known or Covariate(column.name, kind, tuple(sorted(map(str, found.names))))
+    codes = found.within(covariate.categories or ())
+    return covariates.Column(covariate, (codes + 1).astype(np.float64))

@@ -1,0 +1,137 @@
+"""The table: what a forecast uses of a source, on its way into a panel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError
+from karusel.forecasting.categories import Categories
+from karusel.forecasting.covariates import Column
+from karusel.forecasting.future import place_future, steps_ahead
+from karusel.forecasting.panel import Panel, from_columns
+from karusel.sources.cells import QUARTER
+from karusel.sources.origin import Origin
+
+__all__ = ["Table", "format_times"]
+
+
+@dataclass(frozen=True)
+class Table:
+    """The columns in use of one source.
+
+    `values` float64 [N, C], NaN for an empty cell, one column for each name in `target_cols`; `times` int64
+    or datetime64[us] [N] or None; `ids` [N] or None; `covariates` the columns beside them. `time_format` is
+    the format of the times as `strptime` reads it, "" for ISO 8601.
+    """
+
+    origin: Origin
+    values: NDArray[np.float64]
+    times: NDArray[Any] | None
+    ids: Categories | None
+    id_col: str | None
+    time_col: str | None
+    target_cols: tuple[str, ...]
+    time_format: str
+    covariates: tuple[Column, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def panel(
+        self, freq: str | int | None = None, season_length: int | None = None, like: Panel | None = None
+    ) -> Panel:
+        """The table as a panel: one series for each id, or for each value column when there are several.
+
+        `like` is a panel that the rows are to be appended to.
+        """
+        values, times, ids = self.values[:, 0], self.times, self.ids
+        width, rows = len(self.target_cols), len(self)
+        covariates = self.covariates
+        if width > 1:
+            values = self.values.T.ravel()
+            times = None if times is None else np.tile(times, width)
+            ids = Categories(np.repeat(np.arange(width), rows), self.target_cols)
+            covariates = tuple(Column(one.covariate, np.tile(one.values, width)) for one in covariates)
+        return from_columns(
+            values,
+            times,
+            ids,
+            freq=freq,
+            season_length=season_length,
+            columns=covariates,
+            like=like,
+            row_name=lambda row: self.origin.place(row % rows),
+        )
+
+    def future(self, panel: Panel, horizon: int) -> NDArray[np.float64]:
+        """The covariates [S, horizon, F] of the steps behind the end of each series of a panel.
+
+        Rows of other ids or times are passed over, so that this may be the table of the history too. Without
+        ids the rows hold for every series. Raises `DataError` for rows and values that are absent, by id and
+        time.
+        """
+        rows, series = len(self), len(panel)
+        columns, times = self.covariates, self.times
+        if self.ids is not None:
+            codes = self.ids.within([str(name) for name in panel.ids])
+        else:
+            codes = np.repeat(np.arange(series), rows)
+            times = None if times is None else np.tile(times, series)
+            columns = tuple(Column(one.covariate, np.tile(one.values, series)) for one in columns)
+        if times is not None and times.dtype.kind != panel.starts.dtype.kind:
+            kinds = {"M": "dates", "i": "whole numbers"}
+            raise DataError(
+                f"the times are {kinds[times.dtype.kind]}, but {kinds[panel.starts.dtype.kind]} when fitted; "
+                "name the time column"
+            )
+        steps = np.zeros(codes.size, np.int64)
+        known = np.flatnonzero(codes >= 0)
+        steps[known] = steps_ahead(panel, codes[known], None if times is None else times[known])
+        return place_future(
+            panel,
+            codes,
+            steps,
+            columns,
+            horizon,
+            source=self.origin.name,
+            instead="add the rows",
+            row_name=lambda row: self.origin.place(row % rows),
+        )
+
+    def describe_columns(self) -> str:
+        """Which columns are used as what, in words."""
+        words = [f'times in "{self.time_col}"' if self.time_col else "no column of times, rows counted"]
+        targets = ", ".join(f'"{name}"' for name in self.target_cols[:4])
+        hidden = len(self.target_cols) - 4
+        words.append(f"values in {targets}" + (f" and {hidden} more" if hidden > 0 else ""))
+        if self.id_col:
+            words.append(f'series in "{self.id_col}"')
+        if self.covariates:
+            words.append("beside them " + ", ".join(f'"{one.covariate.name}"' for one in self.covariates))
+        return ", ".join(words)
+
+
+def format_times(times: NDArray[Any], time_format: str) -> list[str]:
+    """Times [N] as texts, as the source writes its own; ISO 8601 days where all of them are whole days."""
+    if times.dtype.kind != "M":
+        return [str(int(time)) for time in times]
+    distinct, which = np.unique(times, return_inverse=True)
+    texts: Sequence[str]
+    if time_format == QUARTER:
+        months = distinct.astype("datetime64[M]").astype(int)
+        texts = [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months]
+    elif time_format:
+        texts = [time.strftime(time_format) for time in distinct.astype("datetime64[s]").tolist()]
+    elif np.all(distinct == distinct.astype("datetime64[D]")):
+        texts = np.datetime_as_string(distinct, unit="D").tolist()
+    else:
+        fine = np.any(distinct != distinct.astype("datetime64[s]"))
+        texts = [
+            text.replace("T", " ") for text in np.datetime_as_string(distinct, unit="us" if fine else "s")
+        ]
+    return [texts[number] for number in which]

@@ -1,0 +1,235 @@
+"""Bad input, as a user meets it: a process, its exit code, one line on stderr, nothing half-written."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from command import KARUSEL, csv_of, monthly, refused, write
+
+WIDE = ",".join(f"s{k}" for k in range(10_000))
+CELLS = WIDE.replace("s", "")
+
+
+def process(folder: Path, *arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*KARUSEL, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False, **options
+    )
+
+
+def one_line(done: subprocess.CompletedProcess[str], code: int) -> str:
+    assert (done.returncode, done.stdout) == (code, ""), done
+    assert re.fullmatch(r"karusel: [^\n]+\n", done.stderr), done.stderr
+    assert "internal error" not in done.stderr
+    return done.stderr
+
+
+FILES = {
+    "binary": (bytes(range(256)) * 40, "binary file"),
+    "binary without zeros": (bytes(range(1, 256)) * 40, "binary file"),
+    "noise": (np.random.default_rng(0).bytes(5000), "binary file"),
+    "utf-16 without its mark": ("ds,y\n2020-01-01,5\n".encode("utf-16-le"), "binary file"),
+    "utf-16 cut off": ("ds,y\n2020-01-01,5\n".encode("utf-16")[:-1], "not whole UTF-16 text"),
+    "no text in any encoding": (b"ds,y\n2020-01-01,5\x81\x8d\x90\n", "save it again as UTF-8"),
+    "empty": (b"", "is empty"),
+    "blank": (b"\n \n\n", "has no rows"),
+    "header only": (b"ds,y\n", "no rows below its header"),
+    "one row": (b"ds,y\n2020-01-01,5\n", "give more rows"),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(100), "binary file"),
+    "one very long line": (b"x" * 3_000_000, ""),
+    "text only": (b"ds,y\n2020-01-01,a\n2020-01-02,b\n", "no column of numbers"),
+}
+
+
+@pytest.mark.parametrize("command", ["forecast", "data"])
+@pytest.mark.parametrize("name", FILES)
+def test_files_that_are_no_series(tmp_path, name, command):
+    content, words = FILES[name]
+    path = write(tmp_path / "table.csv", content)
+    options = ["-H", 2, "--out", tmp_path / "out.csv"] if command == "forecast" else []
+    line = refused(5, command, path, *options)
+    assert words in line
+    assert len(line) < 1000
+    assert os.listdir(tmp_path) == ["table.csv"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([f"2020-01-01,{CELLS}"], "give more rows"),
+        ([f"2020-01-01,{CELLS}", f"2020-01-02,{CELLS[:-5]}"], "line 3: 10000 cells where 10001 are expected"),
+    ],
+    ids=["one row", "a cell too few"],
+)
+def test_10_000_columns_that_are_no_series(tmp_path, rows, words):
+    path = write(tmp_path / "wide.csv", csv_of(rows, f"ds,{WIDE}"))
+    line = refused(5, "data", path)
+    assert words in line
+    assert len(line) < 1000
+
+
+@pytest.mark.parametrize("ending", ["parquet", "json", "jsonl", "csv"])
+def test_any_bytes_under_any_ending_are_one_line(tmp_path, ending):
+    noise = np.random.default_rng(1)
+    for size in (1, 7, 400, 5000):
+        path = write(tmp_path / f"t.{ending}", noise.bytes(size))
+        refused(5, "data", path)
+
+
+def test_a_locked_database(tmp_path, monkeypatch):
+    monkeypatch.setattr("karusel.sources.databases._PATIENCE", 0.05)
+    path = tmp_path / "shop.db"
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("create table sales (ds text, y real)")
+    holder.execute("begin exclusive")
+    address = f"sqlite:///{path}#sales"
+    assert "locked by another program" in refused(1, "forecast", address, "-H", 2)
+    holder.close()
+
+
+def test_a_query_that_is_wrong(tmp_path):
+    path = write(tmp_path / "t.csv", csv_of(monthly(14)))
+    assert '"z" not found' in refused(2, "data", path, "--sql", "select z from input")
+    assert "No files found" in refused(4, "data", "--sql", f"select * from '{tmp_path}/*.parquet'")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("command", [["data"], ["forecast", "-H", "2"], ["forecast", "-H", "2", "--json"]])
+def test_a_full_disk_on_stdout(tmp_path, command):
+    write(tmp_path / "t.csv", csv_of(monthly(14)))
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*KARUSEL, command[0], "t.csv", *command[1:]],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == b"karusel: the output cannot be written: No space left on device\n"
+
+
+def test_a_temporary_folder_that_is_not_there(tmp_path):
+    """What needs a copy, such as standard input, says so."""
+    write(tmp_path / "t.csv", csv_of(monthly(14)))
+    environment = {**os.environ, "TMPDIR": str(tmp_path / "none")}
+    done = process(tmp_path, "data", "-", input=csv_of(monthly(14)), env=environment)
+    assert done.returncode in (0, 1)  # Python may find another folder
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_of_a_pipe_that_leaves_early(tmp_path):
+    rows = [f"s{k},{row}" for k in range(50) for row in monthly(14)]
+    write(tmp_path / "t.csv", csv_of(rows, "unique_id,ds,y"))
+    command = " ".join([*KARUSEL, "data", "t.csv", "--json", "|", "head", "-c", "10"])
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=tmp_path, capture_output=True, check=False
+    )
+    assert done.stderr == b""
+    assert len(done.stdout) == 10
+
+
+STAGES = ["karusel.cli.app", "duckdb", "karusel.sources.reading", "karusel.forecasting.forecaster"]
+INTERRUPTED_AT_IMPORT = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+wanted = sys.argv.pop(1)
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == wanted:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+from karusel.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_ctrl_c_while_modules_are_loaded(tmp_path, stage):
+    write(tmp_path / "t.csv", csv_of(monthly(14)))
+    command = [sys.executable, "-c", INTERRUPTED_AT_IMPORT, stage, "forecast", "t.csv", "-H", "2"]
+    done = subprocess.run(
+        [*command, "--out", "f.csv"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert one_line(done, 130) == "karusel: interrupted\n"
+    assert os.listdir(tmp_path) == ["t.csv"]
+
+
+INTERRUPTED_IN_A_CALL = """
+import os, signal, sys, importlib
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module, name = sys.argv.pop(1).rsplit(":")
+module = importlib.import_module(module)
+holder, _, name = name.rpartition(".")
+holder = getattr(module, holder) if holder else module
+old = getattr(holder, name)
+
+def call(*args, **kwargs):
+    made = old(*args, **kwargs)
+    os.kill(os.getpid(), signal.SIGINT)
+    return made
+
+setattr(holder, name, call)
+from karusel.cli import main
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "karusel.sources.reading:open_origin",
+        "karusel.sources.reading:Cells.look",
+        "karusel.sources.table:from_columns",
+        "karusel.forecasting.forecaster:Forecaster.forecast",
+        "karusel.cli.outputs:Rows.__iter__",
+        "karusel.cli.files:os.replace",
+        "karusel.cli.show:fitted",
+    ],
+)
+def test_ctrl_c_at_any_stage(tmp_path, where):
+    write(tmp_path / "t.csv", csv_of(monthly(14)))
+    command = [sys.executable, "-c", INTERRUPTED_IN_A_CALL, where, "forecast", "t.csv", "-H", "2"]
+    done = subprocess.run(
+        [*command, "--out", "f.csv"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert one_line(done, 130) == "karusel: interrupted\n"
+    left = set(os.listdir(tmp_path))
+    assert left <= {"t.csv", "f.csv"}
+    if "f.csv" in left:  # renamed already: whole
+        assert len((tmp_path / "f.csv").read_text().splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_ctrl_c_while_a_large_file_is_read(tmp_path):
+    import duckdb
+
+    path = tmp_path / "large.csv"
+    duckdb.execute(
+        "copy (select 'shop ' || s as unique_id, timestamp '2000-01-01' + interval (t) day as ds, t % 7 as y "
+        f"from range(1000) as a(s), range(5000) as b(t)) to '{path}' (header)"
+    )
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from karusel.cli import main; main()"
+    )
+    running = subprocess.Popen(
+        [sys.executable, "-c", code, "data", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    time.sleep(1.5)
+    running.send_signal(signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert (running.returncode, out, err) == (130, b"", b"karusel: interrupted\n")
