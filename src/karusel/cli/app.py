@@ -245,21 +245,23 @@ def demo(
 def inspect(
     model: Annotated[Path, typer.Argument(help="Network that `Sequential.save` wrote.")],
     data: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Argument(
             help="CSV file: a column for each number that the network reads per step; noise by default."
         ),
     ] = None,
     input_col: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         typer.Option(help="Column that the network reads, in its order; may be given several times."),
     ] = None,
     plot: Annotated[
-        Optional[Path],
+        Path | None,
         typer.Option(help="Draw gates, memory and horizon into this PNG file."),
     ] = None,
-    json: Json = False,
-    threads: Threads = None,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(help="Threads; all that this process may use by default.", min=1)
+    ] = None,
 ) -> None:
     """Look into a saved network: what its gates do, and how many steps it remembers.
 

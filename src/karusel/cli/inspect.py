@@ -63,8 +63,7 @@ class _Result:
 def run_inspect(request: Request) -> None:
     """Run the command; results go to stdout and the file asked for."""
     if request.plot is not None:
-        for source in filter(None, (request.model, request.data)):
-            check_output(request.plot, source)
+        check_output(request.plot, filter(None, (request.model, request.data)))
         if request.plot.suffix.lower() != ".png":
             raise UsageError(f"--plot {request.plot} is not a .png file; plots are written as PNG")
         need_matplotlib()
@@ -125,7 +124,7 @@ def _read(file: Path, input_cols: tuple[str, ...], network: Sequential) -> list[
         )
     ids = np.zeros(len(table.values), dtype=np.int64)
     if table.ids is not None:
-        ids = np.unique(table.ids.astype(str), return_inverse=True)[1]
+        ids = table.ids.codes
     sequences = []
     for number in range(int(ids.max()) + 1):
         series = table.values[ids == number]
