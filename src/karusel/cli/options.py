@@ -56,7 +56,10 @@ class Reading:
     ] = None
     season_length: Annotated[
         int | None,
-        typer.Option(help="Steps of one season, 1 for none; from the frequency by default.", min=1),
+        typer.Option(
+            help="Steps of one season, 1 for none; from the frequency, or else from the values, by default.",
+            min=1,
+        ),
     ] = None
 
 
@@ -76,7 +79,7 @@ class Fitting:
     batch_size: Annotated[int | None, typer.Option(help=f"Windows per optimiser step; {_NUMBER}", min=1)] = (
         None
     )
-    n_members: Annotated[int, typer.Option(help="Networks in the ensemble.", min=1)] = 3
+    n_members: Annotated[int | None, typer.Option(help=f"Networks in the ensemble; {_NUMBER}", min=1)] = None
     backtest: Annotated[
         bool,
         typer.Option(

@@ -25,7 +25,6 @@ from karusel.cli.progress import Progress
 from karusel.cli.work import Series, naming, read_series, short_name
 from karusel.errors import DataError
 from karusel.forecasting.forecaster import Forecaster
-from karusel.forecasting.panel import Panel
 from karusel.sources.origin import find_files
 
 __all__ = ["run_tune"]
@@ -64,7 +63,7 @@ def run_tune(
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
         with naming(series.table.origin.name):
-            search = _Search(series.panel, horizon, running, out)
+            search = _Search(series, horizon, running, out)
             search.run(started + time_limit, progress)
             held_out = search.held_out(progress)
     result = {
@@ -88,7 +87,8 @@ def run_tune(
 class _Search:
     """Trials on a panel without its last horizon of rows."""
 
-    def __init__(self, panel: Panel, horizon: int, running: Running, out: Path) -> None:
+    def __init__(self, series: Series, horizon: int, running: Running, out: Path) -> None:
+        panel, self._season_length = series.panel, series.season_length
         self._panel, self.horizon, self._running, self._out = panel, horizon, running, out
         if panel.lengths.min() <= 2 * horizon:
             raise DataError(
@@ -152,6 +152,7 @@ class _Search:
         return Forecaster(
             self.horizon,
             **settings,
+            season_length=self._season_length,
             backtest=backtest,
             random_state=self._running.seed,
             n_jobs=self._running.threads,

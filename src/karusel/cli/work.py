@@ -32,10 +32,11 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Series:
-    """A table and the panel that it became."""
+    """A table, the panel that it became, and the season that was asked for."""
 
     table: Table
     panel: Panel
+    season_length: int | None = None
 
 
 def read_series(reading: Reading, covariates: Covariates, progress: Callable[[str], None]) -> Series:
@@ -53,7 +54,8 @@ def read_series(reading: Reading, covariates: Covariates, progress: Callable[[st
         stat_exog_list=Covariates.names(covariates.static),
     )
     with naming(table.origin.name):
-        return Series(table, table.panel(reading.freq, reading.season_length))
+        panel = table.panel(reading.freq, reading.season_length)
+    return Series(table, panel, reading.season_length)
 
 
 def read_like(reading: Reading, model: Forecaster, progress: Callable[[str], None]) -> Series:
@@ -99,6 +101,7 @@ def fit_series(
         learning_rate=fitting.learning_rate,
         batch_size=fitting.batch_size,
         n_members=fitting.n_members,
+        season_length=series.season_length,
         backtest=fitting.backtest,
         best=fitting.best,
         time_limit=fitting.time_limit,
