@@ -138,7 +138,8 @@ def forecast_text(panel: Panel, forecast: Forecast, labels: Labels) -> Iterator[
 
 
 def _table(panel: Panel, forecast: Forecast, number: int, time_name: str) -> Iterator[str]:
-    decimals = decimals_for(float(np.nanmax(np.abs(panel.series(number)))))
+    largest = float(np.nanmax(np.abs(panel.series(number))))
+    decimals = 0 if panel.whole else decimals_for(largest)
     labels = [panel.frequency.label(when) for when in forecast.times[number]]
     first = max(len(time_name), *map(len, labels))
     if len(panel) > 1:

@@ -28,9 +28,10 @@ QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 _LOOK_BACKS = (0.5, 1.0, 1.5, 0.5, 1.0)  # of the reader's, member by member
 _MOST_WINDOWS = 100_000
 _MOST_INPUTS = 48_000_000  # numbers that the features of a member's windows may take
-_VISITS = 600_000  # of windows in training
+_VISITS, _VISITS_OF_MANY = 600_000, 240_000  # of windows in training, wanted
+_MANY = 2_000  # series: so many teach as much in fewer visits, and cost enough
 _LEAST_EPOCHS, _MOST_EPOCHS = 2, 8
-_STEPS = 5000  # of the optimizer, wanted
+_STEPS, _STEPS_OF_MANY = 5000, 2500  # of the optimizer, wanted
 _HIDDEN, _SHORT = 128, 32  # units, and the longest horizon that they serve; twice as many for longer ones
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 _AVERAGING = 0.99
@@ -154,8 +155,10 @@ def _fit_member(
     unit = float(np.nanmean(np.abs(wanted) * weights[:, None])) or 1.0
 
     rows = len(training)
-    epochs = int(np.clip(round(_VISITS / rows), _LEAST_EPOCHS, _MOST_EPOCHS))
-    usual = int(np.clip(2 ** round(np.log2(epochs * rows / _STEPS)), _SMALLEST_BATCH, _LARGEST_BATCH))
+    many = len(training.panel) > _MANY
+    visits, wanted_steps = (_VISITS_OF_MANY, _STEPS_OF_MANY) if many else (_VISITS, _STEPS)
+    epochs = int(np.clip(round(visits / rows), _LEAST_EPOCHS, _MOST_EPOCHS))
+    usual = int(np.clip(2 ** round(np.log2(epochs * rows / wanted_steps)), _SMALLEST_BATCH, _LARGEST_BATCH))
     batch = settings.batch_size or usual
     steps = epochs * -(-rows // batch)
     hidden = _HIDDEN if reader.horizon <= _SHORT else 2 * _HIDDEN

@@ -145,7 +145,8 @@ class Cells:
         for (kind, comma), places in groups.items():
             below = _below([columns[place].number for place in places])
             read = _number_sql("x", kind, comma)
-            cells = self._fetch(read, f"(select {_filled_sql('x', kind)} as x from ({below}))")
+            filled = _filled_sql("x", kind)
+            cells = self._fetch(read, f"(select place, {filled} as x from ({below}))", "place")
             side_by_side[:, places] = np.ma.filled(cells, np.nan).reshape(rows, len(places))
         return side_by_side
 
@@ -209,9 +210,16 @@ class Cells:
         """The first row of a query's result, empty when there is none."""
         return self._connection.execute(sql).fetchone() or ()
 
-    def _fetch(self, cell: str, source: str = "data") -> Any:
-        """An SQL expression of all rows, in the order of the rows."""
-        return self._connection.execute(f"select {cell} as v from {source}").fetchnumpy()["v"]
+    def _fetch(self, cell: str, source: str = "data", place: str = "rowid") -> Any:
+        """An SQL expression of all rows, in the order of the rows.
+
+        Threads hand over what they have read as it comes, so that large tables come out of order.
+        """
+        found = self._connection.execute(f"select {place} as place, {cell} as v from {source}").fetchnumpy()
+        places = np.ma.getdata(found["place"])
+        if np.all(places[1:] > places[:-1]):
+            return found["v"]
+        return found["v"][np.argsort(places)]
 
     def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
         cell = self._filled(column)
@@ -229,12 +237,14 @@ class Cells:
 
 
 def _below(numbers: Sequence[int]) -> str:
-    """SQL for columns one below the other: row by row the cells `x` of all of them, `i` their number.
+    """SQL for columns one below the other: row by row the cells `x` of all of them, `i` their number, and
+    `place` among all cells.
 
     Thousands of columns are then no longer query than one.
     """
-    listed = ", ".join(f"c{number}" for number in numbers)
-    return f"select unnest(range({len(numbers)})) as i, unnest([{listed}]) as x from data"
+    listed, count = ", ".join(f"c{number}" for number in numbers), len(numbers)
+    below = f"select rowid as row, unnest(range({count})) as i, unnest([{listed}]) as x from data"
+    return f"select row * {count} + i as place, i, x from ({below})"
 
 
 def _filled_sql(cell: str, kind: Kind) -> str:
