@@ -57,10 +57,12 @@ def document() -> dict:
 
 
 def test_text_says_what_was_found(text):
-    first, second, third, *_ = text.splitlines()
+    first, second, *rest = text.splitlines()
     assert first == ("air_passengers.csv: 144 values, 1949-01 to 1960-12; monthly (first day of the month)")
     assert 'times in "Month", values in "Passengers"; comma separated, UTF-8, header found' in second
-    assert third.startswith("  season of 12 steps, on logarithms; 3 LSTM networks, ")
+    assert rest[0] == "  all values are whole numbers: forecasts are rounded to them"
+    assert rest[1] == "  no value is negative: forecasts are never below 0"
+    assert rest[2].startswith("  season of 12 steps, on logarithms; 3 LSTM networks, ")
 
 
 def test_text_has_table_plot_backtest_and_verdict(text, document):
@@ -69,7 +71,7 @@ def test_text_has_table_plot_backtest_and_verdict(text, document):
     rows = [line.split() for line in lines[head + 1 : head + 13]]
     assert [row[0] for row in rows] == [f"1961-{month:02d}" for month in range(1, 13)]
     for row, expected in zip(rows, document["forecast"], strict=True):
-        assert row[1:] == [f"{expected[name]:.1f}" for name in LEVELS]
+        assert row[1:] == [f"{expected[name]:.0f}" for name in LEVELS]
     assert len({len(line) for line in lines[head : head + 13]}) == 1  # the columns stand in line
     assert sum("│" in line or "┤" in line for line in lines) >= 10
     assert any("░" in line for line in lines)

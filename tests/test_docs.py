@@ -97,8 +97,11 @@ WITH_COMMANDS = [page for page in PAGES if any(line.startswith("karusel ") for l
 
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
 def test_karusel_commands_run(page: Path, tmp_path: Path) -> None:
-    """All of a page, one after another, as a reader would type them."""
+    """All of a page, one after another, as a reader would type them, after its Python."""
     shutil.copytree(ROOT / "examples" / "data", tmp_path / "examples" / "data")
+    python = "".join(text for _, text in blocks(page, "python"))
+    subprocess.run([sys.executable, "-c", python], cwd=tmp_path, check=True, capture_output=True)
+    there = set(os.listdir(tmp_path))
     environment = {**os.environ, "PATH": f"{KARUSEL.parent}:{os.environ['PATH']}"}
     typed = ""
     for line in commands(page):
@@ -110,5 +113,5 @@ def test_karusel_commands_run(page: Path, tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, ""), line
         assert done.stdout
-        made = set(os.listdir(tmp_path)) - {"examples"}
+        made = set(os.listdir(tmp_path)) - there
         assert all(file in typed for file in made), f"{made} not asked for by {line}"

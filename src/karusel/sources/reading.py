@@ -91,6 +91,10 @@ def _duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyConnec
             yield connection, Path(folder)
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
+        except RuntimeError as error:  # what DuckDB 2.0.0 makes of Ctrl-C
+            if "interrupted" in str(error).lower():
+                raise KeyboardInterrupt from None
+            raise
         except duckdb.OutOfMemoryException as error:
             raise TooLargeError(f"{title} does not fit memory: {_first_line(error)}") from None
         except duckdb.Error as error:
