@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import os
 import re
 import shlex
@@ -52,6 +54,21 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     for line, text in blocks(page, "python"):
         # The empty lines in front make a traceback show the line of the page.
         exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+
+
+SOURCES = ROOT / "src" / "karusel"
+WITH_EXAMPLES = [path for path in sorted(SOURCES.rglob("*.py")) if ">>> " in path.read_text()]
+
+
+@pytest.mark.parametrize("path", WITH_EXAMPLES, ids=lambda path: str(path.relative_to(SOURCES)))
+def test_examples_in_docstrings_run(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = ".".join(("karusel", *path.relative_to(SOURCES).with_suffix("").parts))
+    found = doctest.testmod(importlib.import_module(name.removesuffix(".__init__")))
+    assert found.attempted > 0
+    assert found.failed == 0, capsys.readouterr().out
 
 
 def test_readme_first_screen_is_short() -> None:

@@ -69,7 +69,7 @@ class Live:
     >>> y = [10 + t + 3 * (t % 4) for t in range(90)]
     >>> live = Forecaster(h=4, season_length=4).fit(y).live()
     >>> live.observe(None, 106).values
-    array([104., 108., 112., 110.])
+    array([110., 102., 106., 110.])
     """
 
     def __init__(self, forecaster: Forecaster, level: float = 95.0) -> None:

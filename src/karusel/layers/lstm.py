@@ -75,7 +75,7 @@ class LSTM(Layer):
     --------
     >>> from karusel import LSTM, Dense, Sequential
     >>> Sequential([LSTM(50), Dense(1)])
-    Sequential([LSTM(hidden_size=50), Dense(units=1)])
+    Sequential([LSTM(hidden_size=50), Dense(units=1, activation=None, use_bias=True)])
     """
 
     kind = "lstm"
