@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.callbacks import Callback
+from karusel.callbacks import Callback, EarlyStopping
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer, Pool
 from karusel.losses import SoftmaxCrossEntropy
@@ -151,7 +152,6 @@ class Classifier:
         decay = 1 - 1 / max(1.0, _AVERAGED * steps)
         rate = Cosine(self.learning_rate, steps, warmup_steps=min(100, steps // 10))
         network.compile(SoftmaxCrossEntropy(), Adam(rate, clip_norm=1.0, ema_decay=decay))
-        kept = _Best(progress)
         history = network.fit(
             train,
             targets[rest],
@@ -159,7 +159,7 @@ class Classifier:
             batch_size=batch,
             sample_weight=weights[targets[rest]].astype(np.float32),
             validation_data=(tested, targets[held_out]),
-            callbacks=[kept],
+            callbacks=[EarlyStopping(patience=self.epochs), _Told(progress)],
             time_limit=time_limit,
         )
         self.classes_, self.reader_, self.network_ = classes, reader, network
@@ -240,16 +240,12 @@ class Classifier:
         layers: list[Layer] = []
         if isinstance(reader, Texts):
             layers += [Embedding(reader.symbols, self.embedding_size), Dropout(self.dropout)]
-        lstm = {"direction": "bidirectional", "return_sequences": True}
+        lstm = partial(LSTM, self.hidden_size, direction="bidirectional", return_sequences=True)
         if isinstance(reader, Images) and reader.sweep == "patches":
             for _ in range(self.num_layers):
-                layers += [
-                    LSTM(self.hidden_size, dilation=reader.columns, **lstm),  # type: ignore[arg-type]
-                    LSTM(self.hidden_size, **lstm),  # type: ignore[arg-type]
-                ]
+                layers += [lstm(dilation=reader.columns), lstm()]
         else:
-            settings = {"num_layers": self.num_layers, "dropout": self.dropout, **lstm}
-            layers.append(LSTM(self.hidden_size, **settings))  # type: ignore[arg-type]
+            layers.append(lstm(num_layers=self.num_layers, dropout=self.dropout))
         return [*layers, Pool(), Dropout(self.dropout), Dense(classes)]
 
     def _check(self) -> None:
@@ -271,22 +267,14 @@ class Classifier:
             raise UsageError("the classifier is not fitted; call fit(X, y) first")
 
 
-class _Best(Callback):
-    """Keeps the weights of the epoch with the least held-out loss, and tells of each epoch."""
+class _Told(Callback):
+    """Tells of each epoch."""
 
     def __init__(self, progress: Callable[[int, dict[str, float]], None]) -> None:
         self._progress = progress
-        self._least = np.inf
-        self._weights: NDArray[Any] | None = None
 
     def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        if logs["val_loss"] < self._least:
-            self._least, self._weights = logs["val_loss"], training.weights.copy()
         self._progress(epoch, logs)
-
-    def on_end(self, training: Any) -> None:
-        if self._weights is not None:
-            training.set_weights(self._weights)
 
 
 def _labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -24,6 +24,7 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 _UNKNOWN = 0  # the index of what was not in the training data
 
 
+@dataclass(frozen=True)
 class Reader(ABC):
     """Turns data of one kind into sequences."""
 
@@ -39,7 +40,7 @@ class Reader(ABC):
 
     def config(self) -> dict[str, Any]:
         """All that it knows, in types that JSON has."""
-        return {"kind": self.kind, **asdict(self)}  # type: ignore[call-overload]
+        return {"kind": self.kind, **asdict(self)}
 
 
 @dataclass(frozen=True)
