@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
 
-__all__ = ["Database", "export", "parse", "replace_rows"]
+__all__ = ["Database", "export", "first_line", "parse", "replace_rows"]
 
 _SQLITE, _POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 _PATIENCE = 5  # seconds to wait for a lock that another program holds
@@ -93,7 +93,8 @@ def _connected(database: Database, *, write: bool = False) -> Iterator[Any]:
             yield connection
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a database says, without the lines that show where."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
@@ -145,7 +146,7 @@ def _sqlite(database: Database, path: Path, *, write: bool) -> Iterator[sqlite3.
         with contextlib.closing(connection):
             yield connection
     except sqlite3.Error as error:
-        words = _first_line(error)
+        words = first_line(error)
         if "no such table" in words:
             raise FileMissingError(f"{database.name}: {words}; name one that is there") from None
         if "locked" in words or "busy" in words:
@@ -218,11 +219,11 @@ def _postgres(database: Database) -> Iterator[Any]:
             f"{database.name} is locked by another program; try again when that is done"
         ) from None
     except psycopg.errors.UndefinedTable as error:
-        raise FileMissingError(f"{database.name}: {_first_line(error)}; name one that is there") from None
+        raise FileMissingError(f"{database.name}: {first_line(error)}; name one that is there") from None
     except psycopg.ProgrammingError as error:
-        raise UsageError(f"{database.name}, --sql: {_first_line(error)}; correct the query") from None
+        raise UsageError(f"{database.name}, --sql: {first_line(error)}; correct the query") from None
     except psycopg.Error as error:
-        raise KaruselError(f"{database.name}: {_first_line(error)}") from None
+        raise KaruselError(f"{database.name}: {first_line(error)}") from None
 
 
 def _export_postgres(connection: Any, database: Database, query: str | None, path: Path) -> tuple[str, ...]:

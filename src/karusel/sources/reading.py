@@ -15,6 +15,7 @@ from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeEr
 from karusel.forecasting import covariates
 from karusel.forecasting.covariates import Covariate, Kind
 from karusel.sources.cells import Cells, Column
+from karusel.sources.databases import first_line
 from karusel.sources.origin import open_origin
 from karusel.sources.table import Table
 
@@ -96,7 +97,7 @@ def _duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyConnec
                 raise KeyboardInterrupt from None
             raise
         except duckdb.OutOfMemoryException as error:
-            raise TooLargeError(f"{title} does not fit memory: {_first_line(error)}") from None
+            raise TooLargeError(f"{title} does not fit memory: {first_line(error)}") from None
         except duckdb.Error as error:
             raise _explained(error, title, sql) from None
         finally:
@@ -104,7 +105,7 @@ def _duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyConnec
 
 
 def _explained(error: Exception, title: str, sql: str | None) -> KaruselError:
-    words = _first_line(error)
+    words = first_line(error)
     if sql is None:
         return DataError(f"{title} cannot be read: {words}")
     if "No files found" in words:
@@ -114,10 +115,6 @@ def _explained(error: Exception, title: str, sql: str | None) -> KaruselError:
     if isinstance(error, (duckdb.ProgrammingError, duckdb.NotSupportedError)):
         return UsageError(f"--sql: {words}; correct the query")
     return DataError(f"--sql: {words}")
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def _choose(
