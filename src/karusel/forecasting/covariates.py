@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from karusel.errors import DataError
 from karusel.forecasting.categories import number_column
 
-__all__ = ["Column", "Covariate", "Covariates", "Kind", "describe_column", "read_column"]
+__all__ = ["KINDS", "Column", "Covariate", "Covariates", "Kind", "describe_column", "read_column"]
 
 Kind: TypeAlias = Literal["past", "future", "static"]
+KINDS: tuple[Kind, ...] = ("past", "future", "static")
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,10 @@ class Covariates:
     def of(self, kind: Kind) -> tuple[Covariate, ...]:
         """The covariates of one kind."""
         return tuple(one for one in self.described if one.kind == kind)
+
+    def values(self, kind: Kind) -> NDArray[np.float64]:
+        """The numbers of one kind: [N, P], [N, F] or [S, K]."""
+        return {"past": self.past, "future": self.future, "static": self.static}[kind]
 
     def take(self, rows: NDArray[np.int64]) -> Covariates:
         """The covariates of some of the panel's rows."""

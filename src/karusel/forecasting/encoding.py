@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.forecasting.covariates import Covariate, Covariates, Kind
+from karusel.forecasting.covariates import KINDS, Covariate, Covariates, Kind
 from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["Code", "Encoding", "fit_encoding"]
@@ -51,7 +51,7 @@ class Encoding:
 
     def of(self, covariates: Covariates, kind: Kind) -> NDArray[np.float32]:
         """The covariates of one kind, encoded: [N, C], or [S, C] for static ones."""
-        values = {"past": covariates.past, "future": covariates.future, "static": covariates.static}[kind]
+        values = covariates.values(kind)
         codes = [code for code in self.codes if code.covariate.kind == kind]
         parts = [code.encode(values[:, number]) for number, code in enumerate(codes)]
         return np.concatenate([np.empty((len(values), 0), np.float32), *parts], axis=1)
@@ -77,12 +77,13 @@ class Encoding:
 
 def fit_encoding(covariates: Covariates) -> Encoding:
     """The encoding that suits the covariates of a panel."""
-    columns = {"past": covariates.past, "future": covariates.future, "static": covariates.static}
-    codes = []
-    for kind, values in columns.items():
-        for number, covariate in enumerate(covariates.of(kind)):  # type: ignore[arg-type]
-            codes.append(_code(covariate, values[:, number]))
-    return Encoding(tuple(codes))
+    return Encoding(
+        tuple(
+            _code(covariate, covariates.values(kind)[:, number])
+            for kind in KINDS
+            for number, covariate in enumerate(covariates.of(kind))
+        )
+    )
 
 
 def _code(covariate: Covariate, values: NDArray[np.float64]) -> Code:
