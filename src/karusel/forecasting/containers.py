@@ -33,6 +33,20 @@ class Columns:
     futr_exog_list: tuple[str, ...] = ()
     stat_exog_list: tuple[str, ...] = ()
 
+    @staticmethod
+    def of(
+        id_col: str,
+        time_col: str | None,
+        target_col: str | Sequence[str],
+        hist_exog_list: Sequence[str],
+        futr_exog_list: Sequence[str],
+        stat_exog_list: Sequence[str],
+    ) -> Columns:
+        """From the arguments as a caller gives them, lists of any kind."""
+        targets = target_col if isinstance(target_col, str) else tuple(target_col)
+        lists = (tuple(hist_exog_list), tuple(futr_exog_list), tuple(stat_exog_list))
+        return Columns(id_col, time_col, targets, *lists)
+
     def covariates(self) -> Mapping[str, Sequence[str]]:
         """The lists of covariates by the name of their argument."""
         return {

@@ -43,7 +43,6 @@ class Settings:
     n_members: int | None = None
     random_state: int = 0
     n_jobs: int = 1
-    find_seasons: bool = False  # in the values, where the times suggest none
     seconds: float | None = None  # about so long may a fit take
 
     def within(self, seconds: float) -> Settings:
@@ -151,8 +150,6 @@ def fit(panel: Panel, settings: Settings, like: Fitted | None = None) -> Fitted:
 
     Raises `DataError` when that is too little.
     """
-    if settings.find_seasons:
-        panel = with_seasons(panel)
     support = Support(panel.non_negative, panel.whole)
     effects = fit_effects(panel, fit_encoding(panel.covariates), panel.frequency.season_length)
     rest = panel if effects is None else effects.remove(panel)

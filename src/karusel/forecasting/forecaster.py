@@ -17,7 +17,7 @@ from karusel.forecasting import windows
 from karusel.forecasting.backtest import LEVELS, NETWORK, most_rows_behind, run_backtest
 from karusel.forecasting.best import BEST, choose_best
 from karusel.forecasting.cold_start import with_unknown
-from karusel.forecasting.containers import Columns, read
+from karusel.forecasting.containers import Columns, Kind, read
 from karusel.forecasting.fitting import Fitted, Settings, fit, with_seasons
 from karusel.forecasting.frames import FrameKind, future_frame, read_future
 from karusel.forecasting.frequency import Times
@@ -189,17 +189,8 @@ class Forecaster:
         stand in `static_df` instead, one row for each id. `progress` is told each stage in a few words.
         """
         self._check()
-        columns = Columns(
-            id_col,
-            time_col,
-            target_col if isinstance(target_col, str) else tuple(target_col),
-            tuple(hist_exog_list),
-            tuple(futr_exog_list),
-            tuple(stat_exog_list),
-        )
-        panel, kind = read(
-            data, columns, freq=self.freq, season_length=self.season_length, static_df=static_df
-        )
+        columns = Columns.of(id_col, time_col, target_col, hist_exog_list, futr_exog_list, stat_exog_list)
+        panel, kind = self._read(data, columns, static_df)
         self._fit(panel, progress)
         self._columns, self._kind = columns, kind
         return self
@@ -210,14 +201,14 @@ class Forecaster:
         limit = self.time_limit
         if limit is not None:
             settings = settings.within(limit * (_SHARE_OF_FIT if self.backtest else 1.0))
-        self.model_ = fit(panel, settings)
-        self.panel_ = with_seasons(panel) if settings.find_seasons else panel
+        seasoned = with_seasons if self.season_length is None else (lambda known: known)
+        self.panel_ = seasoned(panel)
+        self.model_ = fit(self.panel_, settings)
         self._suggested = panel.frequency.season_lengths
         self.season_length_ = self.model_.season_length
         self.notes_ = (*panel.notes, *self._season_notes(panel), *self.model_.notes())
-        early = panel
-        if settings.find_seasons:  # without seeing what the backtest will forecast
-            early = with_seasons(panel.without_last(most_rows_behind(panel.lengths, self.h)))
+        # Without seeing what the backtest will forecast.
+        early = seasoned(panel.without_last(most_rows_behind(panel.lengths, self.h)))
         season = early.frequency.season_length
         refits = 1 if self.model_.pooled else _REFITS
         if limit is not None:
@@ -228,7 +219,7 @@ class Forecaster:
                 panel,
                 self.h,
                 season,
-                lambda known: fit(known, settings, like=self.model_),
+                lambda known: fit(seasoned(known), settings, like=self.model_),
                 progress,
                 refits=refits,
                 needed=max(rows_needed(self.h), rows_to_pool(self.h) if self.model_.pooled else 0),
@@ -387,12 +378,8 @@ class Forecaster:
         for name, value in (("n_windows", n_windows), ("step_size", step), ("refit", int(refit) or 1)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
-        targets = target_col if isinstance(target_col, str) else tuple(target_col)
-        lists = (tuple(hist_exog_list), tuple(futr_exog_list), tuple(stat_exog_list))
-        columns = Columns(id_col, time_col, targets, *lists)
-        panel, kind = read(
-            data, columns, freq=self.freq, season_length=self.season_length, static_df=static_df
-        )
+        columns = Columns.of(id_col, time_col, target_col, hist_exog_list, futr_exog_list, stat_exog_list)
+        panel, kind = self._read(data, columns, static_df)
         behind = self.h + step * np.arange(n_windows)[::-1]
         too_short = panel.lengths <= behind[0]
         if too_short.any():
@@ -425,7 +412,7 @@ class Forecaster:
         times = panel.frequency.after(cutoffs, self.h).swapaxes(0, 1)
         ids = [name for name in panel.ids for _ in range(n_windows * self.h)]
         wide = np.repeat(cutoffs.T[:, :, None], self.h, axis=2).ravel()
-        y_name = targets if isinstance(targets, str) else "y"
+        y_name = target_col if isinstance(target_col, str) else "y"
         listed = {name: values.swapaxes(0, 1).ravel() for name, values in found.items()}
         listed = {y_name: listed.pop("y"), **listed}
         return kind.build(ids, times.ravel(), listed, wide)
@@ -475,6 +462,10 @@ class Forecaster:
             raise ModelFileError(f"model file {os.fspath(path)!r} {fault}") from None
         made.backtest_ = None
         return made
+
+    def _read(self, data: Any, columns: Columns, static_df: Any) -> tuple[Panel, Kind]:
+        """What is to be fitted, as a panel, and its kind."""
+        return read(data, columns, freq=self.freq, season_length=self.season_length, static_df=static_df)
 
     def _clone(self, **changes: Any) -> Forecaster:
         return Forecaster(**{name: getattr(self, name) for name in _SETTINGS} | changes)
@@ -578,5 +569,4 @@ class Forecaster:
             self.n_members,
             int(self.random_state),
             self.n_jobs or default_threads(),
-            find_seasons=self.season_length is None,
         )

@@ -22,7 +22,7 @@ from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.model import Model
 from karusel.forecasting.panel import Panel
-from karusel.forecasting.windows import Cutoffs
+from karusel.forecasting.windows import Cutoffs, filled, last_cutoffs
 
 if TYPE_CHECKING:
     from karusel.forecasting.forecaster import Forecaster
@@ -107,8 +107,10 @@ class Live:
         and for infinite values, with nothing changed.
         """
         value = self._read(y)
-        for _ in range(self._clock.absent(t)):
+        absent = self._clock.absent(t)
+        for _ in range(absent):
             self._series.push(self._missing)
+        if absent:
             self._series.forecast()
         outside = self._series.outside(value)
         self._series.push(value)
@@ -123,7 +125,10 @@ class Live:
         """Writes the forecaster with all values seen; `Forecaster.load(path).live()` goes on from there."""
         kept = self._forecaster._clone()
         vars(kept).update(vars(self._forecaster))
-        kept.panel_ = self._series.panel(self._forecaster.panel_)
+        panel, later = self._forecaster.panel_, self._series.pushed()
+        series, steps = later.shape
+        kept.panel_ = panel.extended(np.empty((series, steps, 0)))
+        kept.panel_.values[kept.panel_.offsets[1:, None] + np.arange(-steps, 0)] = later
         kept.save(path)
 
     def _read(self, y: Any) -> Any:
@@ -134,7 +139,7 @@ class Live:
             least, largest = value, value
         else:
             value = self._numbers_of(y)
-            known = value[np.isfinite(value) | np.isinf(value)]
+            known = value[~np.isnan(value)]
             least, largest = known.min(initial=np.inf), known.max(initial=-np.inf)
             if not known.size:
                 return value
@@ -177,7 +182,9 @@ class _Series(Protocol):
     def push(self, value: Any) -> None: ...
     def outside(self, value: Any) -> Any: ...
     def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
-    def panel(self, panel: Panel) -> Panel: ...
+    def pushed(self) -> NDArray[np.float64]:
+        """The values that were pushed [S, steps]."""
+        ...
 
 
 class _Clock:
@@ -258,12 +265,11 @@ class _OneWindow:
         self._x, self._y = np.zeros((1, seen, 2), dtype), np.empty((len(networks), horizon), dtype)
         self._gain = inner.correction.share * inner.correction.unit / len(networks)
         self._away = np.stack([np.zeros(horizon), -half_width, half_width])  # middle, low, high
-        self._end = len(panel.values)
+        self._begin = self._end = len(panel.values)
         self._values = np.concatenate([panel.values, np.full(_ROOM, np.nan)])  # NaN where missing
         with np.errstate(invalid="ignore"):
             self._u = inner.scaling.transform(self._values)  # gaps filled
-        for k in np.flatnonzero(np.isnan(self._u[: self._end])):
-            self._u[k] = self._u[k - 1]
+        self._u[: self._end] = filled(self._u[None, : self._end])[0]
 
     def push(self, value: float) -> None:
         if self._end == len(self._values):
@@ -297,9 +303,8 @@ class _OneWindow:
         self._made = self._support.nearest(self._scaling.invert(middle + size * self._away))
         return self._made[0], self._made[1], self._made[2]
 
-    def panel(self, panel: Panel) -> Panel:
-        values = self._values[: self._end].copy()
-        return replace(panel, values=values, offsets=np.array([0, self._end]))
+    def pushed(self) -> NDArray[np.float64]:
+        return self._values[None, self._begin : self._end]
 
 
 class _Windows:
@@ -310,11 +315,8 @@ class _Windows:
         self._panel = panel
         self._pushed: list[NDArray[np.float64]] = []
         self._length = min(model.length, int(panel.lengths.max()))
-        series = len(panel)
-        at = panel.offsets[1:, None] + np.arange(-self._length, 0)
-        inside = at >= panel.offsets[:-1, None]
-        self._window = np.where(inside, panel.values[np.maximum(at, 0)], np.nan)
-        self._offsets = self._length * np.arange(series + 1)
+        self._window = Cutoffs(panel, last_cutoffs(panel)).inputs(self._length)
+        self._offsets = self._length * np.arange(len(panel) + 1)
 
     def push(self, value: Any) -> None:
         values = np.broadcast_to(np.asarray(value, np.float64), len(self._panel)).copy()
@@ -339,16 +341,5 @@ class _Windows:
         self._made = made if len(panel) > 1 else tuple(one[0] for one in made)
         return self._made
 
-    def panel(self, panel: Panel) -> Panel:
-        if not self._pushed:
-            return panel
-        later = np.stack(self._pushed, axis=1)
-        steps = later.shape[1]
-        offsets = panel.offsets + steps * np.arange(len(panel) + 1)
-        total = int(offsets[-1])
-        numbers = np.arange(total) - np.repeat(offsets[:-1], np.diff(offsets))
-        old = numbers < np.repeat(panel.lengths, np.diff(offsets))
-        values = np.empty(total)
-        values[old], values[~old] = panel.values, later.ravel()
-        covariates = panel.covariates.spread(np.flatnonzero(old), total)
-        return replace(panel, values=values, offsets=offsets, covariates=covariates)
+    def pushed(self) -> NDArray[np.float64]:
+        return np.stack(self._pushed, axis=1) if self._pushed else np.empty((len(self._panel), 0))

@@ -168,7 +168,7 @@ class Panel:
         values[places] = self.values
         covariates = self.covariates.spread(places, total)
         ahead = positions(offsets[:-1] + lengths, np.full(len(self), steps))
-        covariates.future[ahead] = future.reshape(-1, future.shape[2])
+        covariates.future[ahead] = future.reshape(len(self) * steps, future.shape[2])
         return replace(self, values=values, offsets=offsets, covariates=covariates)
 
     def append(self, later: Panel) -> Panel:
