@@ -62,8 +62,7 @@ def draw_gates(seen: Gates, path: str | os.PathLike[str], *, row: int = 0) -> No
     rows = len(seen.inputs)
     if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < rows:
         raise UsageError(f"row must be a whole number from 0 to {rows - 1}, got {row!r}")
-    units = len(seen.time_constants)
-    figure = _figure(9, 2.2 + len(_MAPS) * min(2.2, 0.7 + 0.06 * units))
+    figure = _figure(9, _gates_height(seen))
     _gates_into(figure, seen, int(row))
     _write(figure, path)
 
@@ -84,8 +83,8 @@ def draw_time_constants(seen: Gates | Sequence[Gates], path: str | os.PathLike[s
         Without matplotlib.
     """
     passes = [seen] if isinstance(seen, Gates) else list(seen)
-    figure = _figure(9, 0.8 + 2.2 * len(passes))
-    _constants_into(list(figure.subplots(len(passes), 1, squeeze=False, sharex=True)[:, 0]), passes)
+    figure = _figure(9, _constants_height(passes))
+    _constants_into(figure, passes)
     _write(figure, path)
 
 
@@ -163,13 +162,12 @@ def draw_flow(flow: Flow, path: str | os.PathLike[str]) -> None:
 
 def draw_summary(seen: Sequence[Gates], horizon: Horizon, path: str | os.PathLike[str]) -> None:
     """Write a PNG: the gates of the first pass, all time constants, and the memory horizon, in one."""
-    constants = 0.8 + 2.2 * len(seen)
-    gates = 2.2 + len(_MAPS) * min(2.2, 0.7 + 0.06 * len(seen[0].time_constants))
+    constants, gates = _constants_height(seen), _gates_height(seen[0])
     figure = _figure(9, gates + constants + 3.5)
     parts: Any = figure.subfigures(3, 1, height_ratios=[gates, constants, 3.5])
     top, middle, bottom = parts
     _gates_into(top, seen[0], 0)
-    _constants_into(list(middle.subplots(len(seen), 1, squeeze=False, sharex=True)[:, 0]), seen)
+    _constants_into(middle, seen)
     _horizon_into(bottom.subplots(), horizon)
     _write(figure, path)
 
@@ -232,9 +230,21 @@ def _gates_into(figure: Any, seen: Gates, row: int) -> None:
     _whole_numbers(axes[-1].xaxis)
 
 
-def _constants_into(axes: list[Axes], passes: Sequence[Gates]) -> None:
+def _gates_height(seen: Gates) -> float:
+    """Inches that `_gates_into` needs."""
+    return 2.2 + len(_MAPS) * min(2.2, 0.7 + 0.06 * len(seen.time_constants))
+
+
+def _constants_height(passes: Sequence[Gates]) -> float:
+    """Inches that `_constants_into` needs."""
+    return 0.8 + 2.2 * len(passes)
+
+
+def _constants_into(figure: Any, passes: Sequence[Gates]) -> None:
+    """figure: a Figure or a SubFigure."""
     from matplotlib.ticker import LogFormatter
 
+    axes: list[Axes] = list(figure.subplots(len(passes), 1, squeeze=False, sharex=True)[:, 0])
     constants = {seen.name: seen.time_constants for seen in passes}
     every = np.concatenate(list(constants.values()))
     finite = every[np.isfinite(every) & (every > 0)]
