@@ -8,6 +8,7 @@ import warnings
 
 import pandas as pd
 
+# Silenced before the import, which warns as well.
 warnings.filterwarnings("ignore")
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
 
