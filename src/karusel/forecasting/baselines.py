@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from karusel.forecasting import windows
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.ridge import fit_ridge
 from karusel.forecasting.rows import positions
 from karusel.forecasting.windows import Cutoffs
 
@@ -37,10 +38,8 @@ __all__ = [
     "has_extra",
 ]
 
-_PENALTIES = np.logspace(-6, 2, 17)  # ridge penalties tried, as shares of the mean squared singular value
 _MOST_WINDOWS, _LEAST_WINDOWS = 100_000, 4  # that the linear model is fitted on: in all, and of each series
 _PIECE = 8192  # windows read at once
-_NEGLIGIBLE = 1e-13  # of the largest squared singular value: rounding
 _HISTORY = 500  # values that the automatic methods read
 
 
@@ -168,9 +167,9 @@ class LinearOnLags(Baseline):
     together.
 
     Values enter as differences from the last one, divided by the mean absolute step of the window, so that
-    level and size drop out. The penalty has the least generalised cross-validation error (Golub, Heath and
-    Wahba, 1979). It is fitted on windows without a gap, of many series on the latest; in a window to forecast
-    from, gaps are read as the last known value before. Without any whole window it is the last value.
+    level and size drop out. `karusel.forecasting.ridge` chooses the penalty. It is fitted on windows without
+    a gap, of many series on the latest; in a window to forecast from, gaps are read as the last known value
+    before. Without any whole window it is the last value.
 
     `lags` follow from the season and the lengths of the series: one season and one step where a third of
     the rows holds them, at least 8, or as many as a third of the rows holds; at least 2.
@@ -197,7 +196,7 @@ class LinearOnLags(Baseline):
             products += both.T @ both
         means /= max(rows, 1)
         products -= rows * np.outer(means, means)
-        weights = _ridge(products, lags, rows)
+        weights, _ = fit_ridge(products, lags, rows)
         constant = means[lags:] - means[:lags] @ weights
         return replace(self, lags=lags, weights=np.vstack([weights, constant]))
 
@@ -230,27 +229,6 @@ def _design(
     window = windows.filled(window)
     last = window[:, -1:]
     return (window - last) / size, last, size
-
-
-def _ridge(products: NDArray[np.float64], lags: int, rows: int) -> NDArray[np.float64]:
-    """Weights [lags, horizon] from the centred products of lags and targets, [lags + horizon] squared.
-
-    The eigenvalues of the lags' own products are the squared singular values of the design.
-    """
-    squared, vectors = np.linalg.eigh(products[:lags, :lags])
-    squared = np.maximum(squared, 0.0)
-    there = squared > _NEGLIGIBLE * squared[-1]
-    singular = np.sqrt(np.where(there, squared, 1.0))[:, None]
-    projected = np.where(there[:, None], vectors.T @ products[:lags, lags:] / singular, 0.0)
-    residual = max(float(np.trace(products[lags:, lags:]) - np.sum(projected**2)), 0.0)
-    best, kept = np.inf, np.zeros((lags, 1))
-    for penalty in _PENALTIES * (float(np.mean(squared)) + 1e-300):
-        shrunk = squared / (squared + penalty)
-        error = residual + float(np.sum(((1 - shrunk)[:, None] * projected) ** 2))
-        score = error / max(rows - 1 - float(shrunk.sum()), 1e-3) ** 2
-        if score < best:
-            best, kept = score, singular / (squared + penalty)[:, None]
-    return np.asarray(vectors @ (kept * projected))
 
 
 class _Automatic(Baseline):

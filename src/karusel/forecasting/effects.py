@@ -4,9 +4,8 @@
 
 x_t are the encoded covariates, b [C] one weight for each, shared by all series, and d the size of a series:
 its mean absolute difference. b is fitted to differences of y over one step or one season, whichever x
-explains more of, by ridge regression whose penalty has the least generalised cross-validation error (Golub,
-Heath and Wahba, 1979). Models see the rest alone; the effect of the known future is put back onto what they
-forecast.
+explains more of (`karusel.forecasting.ridge`). Models see the rest alone; the effect of the known future is
+put back onto what they forecast.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.encoding import Encoding
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.ridge import fit_ridge
 from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["Effects", "fit_effects"]
 
-_PENALTIES = np.logspace(-6, 2, 17)  # as shares of the mean squared singular value
 _MOST_ROWS = 500_000  # of many, the latest
 _LEAST_ROWS = 8  # differences for each weight
 _LEAST_SHARE = 0.01  # of the differences' squares that x must explain beyond what chance would
@@ -69,7 +68,7 @@ def fit_effects(panel: Panel, encoding: Encoding, season_length: int) -> Effects
     if x.shape[1] == 0:
         return None
     known = panel.values[np.isfinite(panel.values)]
-    sizes = _sizes_of(panel)
+    sizes = panel.mean_steps()
     forms = [(False, panel.values / np.repeat(sizes, panel.lengths))]
     if np.all(known > 0):
         forms.append((True, np.log(panel.values)))
@@ -82,17 +81,6 @@ def fit_effects(panel: Panel, encoding: Encoding, season_length: int) -> Effects
     if best is None:
         return None
     return Effects(encoding, relative, best, dict(zip(panel.ids, sizes.tolist(), strict=True)))
-
-
-def _sizes_of(panel: Panel) -> NDArray[np.float64]:
-    step = np.abs(np.diff(panel.values, prepend=np.nan))
-    step[panel.offsets[:-1][panel.lengths > 0]] = np.nan
-    numbers = np.repeat(np.arange(len(panel)), panel.lengths)
-    there = np.isfinite(step)
-    sums = np.bincount(numbers[there], step[there], len(panel))
-    sizes = sums / np.maximum(np.bincount(numbers[there], minlength=len(panel)), 1)
-    usual = float(np.median(sizes[sizes > 0])) if np.any(sizes > 0) else 1.0
-    return np.where(sizes > 0, sizes, usual)
 
 
 def _differences(
@@ -124,18 +112,10 @@ def _ridge(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, NDArr
     rows, width = x.shape
     if rows < _LEAST_ROWS * width or not np.any(x):
         return None
-    x, y = x - x.mean(0), y - y.mean()
-    total = float(y @ y)
+    both = np.column_stack([x - x.mean(0), y - y.mean()])
+    products = both.T @ both
+    total = float(products[-1, -1])
     if total == 0:
         return None
-    values, vectors = np.linalg.eigh(x.T @ x)
-    values = np.maximum(values, 0.0)
-    projected = vectors.T @ (x.T @ y)
-    best, kept = np.inf, np.zeros(width)
-    for penalty in _PENALTIES * float(np.mean(values)):
-        inverse = 1 / (values + penalty)
-        fitted = float(np.sum(projected**2 * inverse * (2 - values * inverse)))
-        score = (total - fitted) / rows / (1 - (1 + float(np.sum(values * inverse))) / rows) ** 2
-        if score < best:
-            best, kept = score, vectors @ (inverse * projected)
-    return 1 - best / (total / rows / (1 - 1 / rows) ** 2), kept
+    weights, error = fit_ridge(products, width, rows)
+    return 1 - error / (total / (rows - 1) ** 2), weights[:, 0]

@@ -153,6 +153,19 @@ class Panel:
         keep = positions(self.offsets[:-1], lengths)
         return replace(self, values=self.values[keep], offsets=offsets, covariates=self.covariates.take(keep))
 
+    def mean_steps(self, lag: int = 1, until: int = 0) -> NDArray[np.float64]:
+        """Mean absolute step of each series over `lag` rows [S], without its last `until` rows; the median of
+        the others where that is 0 or unknown.
+        """
+        step = np.abs(self.values[lag:] - self.values[:-lag])
+        sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(step))])
+        counts = np.concatenate([[0], np.cumsum(np.isfinite(step))])
+        firsts = np.minimum(self.offsets[:-1], len(step))
+        lasts = np.clip(self.offsets[1:] - until - lag, firsts, len(step))
+        steps = (sums[lasts] - sums[firsts]) / np.maximum(counts[lasts] - counts[firsts], 1)
+        usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 1.0
+        return np.where(steps > 0, steps, usual)
+
     def future_times(self, horizon: int) -> Times:
         """The times of the next `horizon` steps of every series [S, horizon]."""
         return self.frequency.after(self.ends, horizon)

@@ -145,7 +145,7 @@ def fit_pooled(
     progress("choosing on held-out time")
     encoding = fit_encoding(panel.covariates)
     earlier = _training_windows(panel, horizon, readers[0], until)
-    scales = _scales(panel, readers[0], until)
+    scales = panel.mean_steps(readers[0].fast, until)
     reader = _best_reader(earlier, scales, readers)
     ensemble = fit_ensemble(earlier, scales, reader, encoding, settings)
 
@@ -165,7 +165,7 @@ def fit_pooled(
     widening = _widening(_blended(quantiles, smoothed, share), reader.transform(truth), len(panel))
 
     progress("fitting on all of it")
-    latest, scales = _training_windows(panel, horizon, reader, 0), _scales(panel, reader, 0)
+    latest, scales = _training_windows(panel, horizon, reader, 0), panel.mean_steps(reader.fast)
     final = fit_ensemble(latest, scales, reader, encoding, settings)
     held_out_losses = {"smoothing": losses[0], "networks": losses[-1], "blend": losses[best]}
     return PooledModel(reader, final, share, widening, held_out_losses)
@@ -218,20 +218,6 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
         )
     training = Cutoffs(panel, positions(firsts, counts))
     return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
-
-
-def _scales(panel: Panel, reader: Reader, until: int) -> NDArray[np.float64]:
-    """Mean absolute step of each series over the fast season [S], without its last `until` values."""
-    lag = reader.fast
-    ends = panel.offsets[1:] - until
-    step = np.abs(panel.values[lag:] - panel.values[:-lag])
-    sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(step))])
-    counts = np.concatenate([[0], np.cumsum(np.isfinite(step))])
-    firsts = np.minimum(panel.offsets[:-1], len(step))
-    lasts = np.clip(ends - lag, firsts, len(step))
-    scales = (sums[lasts] - sums[firsts]) / np.maximum(counts[lasts] - counts[firsts], 1)
-    usual = float(np.median(scales[scales > 0])) if np.any(scales > 0) else 1.0
-    return np.where(scales > 0, scales, usual)
 
 
 def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:
