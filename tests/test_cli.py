@@ -206,6 +206,25 @@ def test_levels_columns_and_seed_are_obeyed(short, tmp_path):
     assert again["backtest"] == made["backtest"]
 
 
+def test_quantiles_stand_beside_the_intervals(short):
+    made = json.loads(forecast(short, "-H", 2, "--level", "80", "--quantiles", "0.9,0.1", "--json").out)
+    for row in made["forecast"]:
+        assert list(row)[1:] == ["LSTM", "LSTM-lo-80", "LSTM-hi-80", "LSTM-q-0.1", "LSTM-q-0.9"]
+        assert row["LSTM-q-0.1"] < row["LSTM-q-0.9"]
+
+
+@pytest.mark.parametrize(
+    ("quantiles", "words"), [("0.1,x", "--quantiles '0.1,x' is not a list"), ("10", "10")]
+)
+def test_quantiles_that_are_none_are_refused(short, quantiles, words):
+    assert words in refused(2, "forecast", short, "-H", 2, "--quantiles", quantiles)
+
+
+def test_quantiles_need_a_backtest(tmp_path):
+    tiny = write(tmp_path / "tiny.csv", csv_of(monthly(13)))
+    assert "too short" in refused(2, "forecast", tiny, "-H", 2, "--quantiles", "0.5")
+
+
 def test_too_few_rows_for_a_backtest_are_forecast_without_intervals(tmp_path):
     tiny = write(tmp_path / "tiny.csv", csv_of(monthly(13)))
     done = forecast(tiny, "-H", 2)

@@ -72,8 +72,7 @@ def test_predict_says_what_forecast_says(air, tmp_path):
     run_well("predict", air / "air.karusel", "--out", tmp_path / "p.csv")
     run_well("forecast", air / "first.csv", "-H", 6, "--out", tmp_path / "f.csv")
     made, expected = rows_of(tmp_path / "p.csv"), rows_of(tmp_path / "f.csv")
-    assert [row.pop("Month") for row in expected] == [f"1960-{month:02d}" for month in range(1, 7)]
-    assert [row.pop("Month") for row in made] == [f"1960-{month:02d}-01" for month in range(1, 7)]
+    assert [row["Month"] for row in expected] == [f"1960-{month:02d}" for month in range(1, 7)]
     assert made == expected
 
 
@@ -98,7 +97,7 @@ def test_predict_other_series_with_the_same_model(air, tmp_path):
     header, *rows = AIR_PASSENGERS.read_text().splitlines()
     whole = write(tmp_path / "whole.csv", csv_of(rows, header))
     found = json.loads(run_well("predict", air / "air.karusel", whole, "--json"))
-    assert [row["Month"] for row in found["forecast"]] == [f"1961-0{month}-01" for month in range(1, 7)]
+    assert [row["Month"] for row in found["forecast"]] == [f"1961-0{month}" for month in range(1, 7)]
     assert "--freq is the model's" in refused(2, "predict", air / "air.karusel", whole, "--freq", "D")
 
 
@@ -218,7 +217,7 @@ def test_live_answers_each_value_with_a_line(air, tmp_path):
         assert (row["outside"] == "True") == (not low <= float(row["Passengers"]) <= high)
     # What follows the last value is what predict says after an update with the same rows.
     kept = json.loads(run_well("predict", tmp_path / "seen.karusel", "--json"))["forecast"]
-    assert kept[0]["Month"] == "1961-01-01"
+    assert kept[0]["Month"] == "1961-01"
     assert float(rows[-1]["LSTM"]) == kept[0]["LSTM"]
 
 
@@ -280,3 +279,10 @@ def test_live_with_several_series(tmp_path, monkeypatch):
         ("south", "2002-08-01", "19.0"),
     ]
     assert set(made[0]) == {"unique_id", "ds", "y", "outside", "LSTM", "LSTM-lo-80", "LSTM-hi-80"}
+
+
+def test_a_model_writes_times_as_its_source_did(air: Path):
+    run_well("predict", air / "air.karusel", "--quantiles", "0.25", "--out", air / "made.csv")
+    [first, *_] = rows_of(air / "made.csv")
+    assert first["Month"] == "1960-01"
+    assert float(first["LSTM-lo-80"]) < float(first["LSTM-q-0.25"]) < float(first["LSTM"])

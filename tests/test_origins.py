@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -122,11 +123,36 @@ def test_a_row_is_named(tmp_path):
         read_table(as_parquet(frame, tmp_path / "t.parquet"))
 
 
-def test_compressed_csv_says_what_to_do(tmp_path):
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.json.gz", "t.csv"])
+def test_files_packed_by_gzip_are_read(tmp_path, name, monkeypatch):
+    rows = shops().assign(ds=lambda f: f.ds.astype(str))
+    text = rows.to_json(orient="records") if "json" in name else rows.to_csv(index=False)
+    plain, packed = tmp_path / name.removesuffix(".gz").replace("t.", "plain."), tmp_path / name
+    plain.write_text(text)
+    packed.write_bytes(gzip.compress(text.encode()))
+    one, other = read_table(plain), read_table(packed)
+    assert np.array_equal(one.values, other.values)
+    assert np.array_equal(one.times, other.times)
+    with packed.open("rb") as pipe:
+        monkeypatch.setattr("sys.stdin", types.SimpleNamespace(buffer=pipe))
+        assert np.array_equal(read_table("-").values, one.values)
+
+
+def test_a_wrong_cell_of_a_packed_file_is_named_by_its_line(tmp_path):
     path = tmp_path / "t.csv.gz"
-    path.write_bytes(gzip.compress(b"ds,y\n2020-01-01,5\n"))
-    with pytest.raises(DataError, match="is compressed; unpack it first"):
+    path.write_bytes(gzip.compress(b"ds,y\n2020-01-01,5\n2020-01-02,x\n2020-01-03,6\n"))
+    with pytest.raises(DataError, match=r"t\.csv\.gz, line 3, column \"y\": 'x' is not a number"):
         read_table(path)
+
+
+@pytest.mark.parametrize("end", [-9, 30])
+def test_a_damaged_gzip_file_is_one_line(tmp_path, end):
+    path = tmp_path / "t.csv.gz"
+    whole = gzip.compress(b"ds,y\n2020-01-01,5\n" * 50)
+    path.write_bytes(whole[:end])
+    with pytest.raises(DataError, match=r"t\.csv\.gz is a damaged gzip file") as caught:
+        read_table(path)
+    assert "\n" not in str(caught.value)
 
 
 # ------------------------------------------------------------------------------------ several files

@@ -169,3 +169,25 @@ def test_killed_while_writing_a_table_leaves_the_old_rows(tmp_path: Path):
     connection = sqlite3.connect(tmp_path / "f.db")
     assert connection.execute("select * from made").fetchall() == [(7,)]
     connection.close()
+
+
+def test_what_a_killed_process_left_is_removed_by_a_later_one(tmp_path: Path):
+    path = tmp_path / "f.csv"
+    killed(KILLED, str(path))
+    [part] = tmp_path.glob(".karusel-*.part")
+    write_rows(str(path), rows())
+    assert part.exists(), "another process may still be writing it"
+    os.utime(part, (0, 0))
+    write_rows(str(path), rows())
+    assert os.listdir(tmp_path) == ["f.csv"]
+
+
+def test_a_link_is_followed_and_permissions_are_kept(tmp_path: Path):
+    path, link = tmp_path / "f.csv", tmp_path / "link.csv"
+    path.write_text("old\n")
+    path.chmod(0o640)
+    link.symlink_to(path)
+    write_rows(str(link), rows())
+    assert link.is_symlink()
+    assert path.read_text() != "old\n"
+    assert path.stat().st_mode & 0o777 == 0o640

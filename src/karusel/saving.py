@@ -11,7 +11,6 @@ module refuses all of those, so that a file either loads to the values that were
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import re
@@ -27,6 +26,7 @@ from karusel.errors import (
     TooLargeError,
     UsageError,
 )
+from karusel.whole import written_whole
 
 __all__ = ["FORMAT", "load_file", "save_file"]
 
@@ -164,35 +164,14 @@ def _check_tensor(name: str, tensor: np.ndarray, dtypes: dict[str, str]) -> None
 
 def _write_whole(name: str, data: bytearray) -> None:
     try:
-        target = os.path.realpath(name)
-        folder = os.path.dirname(target)
-        # A short name of its own: the target's may already be as long as the system allows.
-        beside = os.path.join(folder, f".karusel-{os.getpid()}-{os.urandom(4).hex()}.part")
-        try:
-            with open(beside, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            if os.path.exists(target):
-                os.chmod(beside, os.stat(target).st_mode & 0o7777)
-            os.replace(beside, target)
-        except BaseException:  # Ctrl-C too must leave no half-written file
-            with contextlib.suppress(OSError):
-                os.unlink(beside)
-            raise
+        with written_whole(name) as part:
+            part.write_bytes(data)
     except (FileNotFoundError, NotADirectoryError):
         raise FileMissingError(f"model file {name!r} not written: make its folder first") from None
     except (OSError, ValueError) as error:
         raise KaruselError(
             f"model file {name!r} not written: {_reason(error)}; what was there before is unchanged"
         ) from error
-    # The rename, too, has to survive a power cut; a file system that cannot promise it says so here.
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # -------------------------------------------------------------------------------------- reading

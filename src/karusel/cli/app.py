@@ -32,6 +32,9 @@ FutureData = Annotated[
     ),
 ]
 Level = Annotated[str, typer.Option(help="Levels of the intervals in percent.")]
+Quantiles = Annotated[
+    str | None, typer.Option(help="Quantiles to forecast beside the intervals, such as 0.1,0.5,0.9.")
+]
 Model = Annotated[Path, typer.Argument(help="Model file that `karusel fit` wrote.", show_default=False)]
 
 
@@ -55,6 +58,7 @@ def forecast(
     printing: Printing,
     future_data: FutureData = None,
     level: Level = "80,95",
+    quantiles: Quantiles = None,
     out: Out = None,
     plot: Annotated[
         Path | None,
@@ -70,9 +74,19 @@ def forecast(
     Example: karusel forecast air_passengers.csv -H 12 --report report.html
     """
     from karusel.cli.forecast import run_forecast
+    from karusel.cli.work import read_wanted
 
     run_forecast(
-        reading, covariates, fitting, running, future_data or [], level, out, plot, report, printing.json
+        reading,
+        covariates,
+        fitting,
+        running,
+        future_data or [],
+        read_wanted(level, quantiles),
+        out,
+        plot,
+        report,
+        printing.json,
     )
 
 
@@ -122,6 +136,7 @@ def predict(
     printing: Printing,
     future_data: FutureData = None,
     level: Level = "80,95",
+    quantiles: Quantiles = None,
     out: Out = None,
 ) -> None:
     """Forecast with a model file: the series that it was fitted to, or those of FILES.
@@ -129,8 +144,9 @@ def predict(
     Example: karusel predict air.karusel --out forecast.csv
     """
     from karusel.cli.predict import run_predict
+    from karusel.cli.work import read_wanted
 
-    run_predict(model, reading, future_data or [], level, out, printing.json)
+    run_predict(model, reading, future_data or [], read_wanted(level, quantiles), out, printing.json)
 
 
 @app.command()

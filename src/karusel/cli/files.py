@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from karusel.errors import FileMissingError, KaruselError, UsageError
+from karusel.whole import written_whole
 
 __all__ = ["check_output", "write_whole"]
 
@@ -25,19 +26,10 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     """Let `write` fill a new file beside `path`, then put it in its place in one step."""
-    # A device such as /dev/stdout cannot be replaced.
-    in_place = path.exists() and not path.is_file()
-    filled = path if in_place else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        write(filled)
-        if not in_place:
-            with filled.open("rb") as file:
-                os.fsync(file.fileno())  # else the new name could be on the disk before what it stands for
-            os.replace(filled, path)
+        with written_whole(path) as part:
+            write(part)
     except BrokenPipeError:  # whoever read the pipe has seen enough
         raise
     except OSError as error:
         raise KaruselError(f"{path} cannot be written: {error.strerror or error}") from None
-    finally:
-        if not in_place:
-            filled.unlink(missing_ok=True)

@@ -15,7 +15,7 @@ from karusel.cli.options import Covariates, Fitting, Reading, Running
 from karusel.cli.outputs import check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, curve_of, forecast_rows
-from karusel.cli.work import Series, fit_series, future_of, read_levels, read_series, short_name
+from karusel.cli.work import Series, Wanted, fit_series, future_of, read_series, short_name
 from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.plots import draw_png, draw_svg, need_matplotlib
@@ -41,14 +41,13 @@ def run_forecast(
     fitting: Fitting,
     running: Running,
     future_data: list[str],
-    level: str,
+    wanted: Wanted,
     out: str | None,
     plot: Path | None,
     report: Path | None,
     json: bool,
 ) -> None:
     """Run the command; results go to stdout and the files asked for."""
-    levels = read_levels(level)
     if covariates.future and not future_data:
         raise UsageError("--future needs --future-data, a file with these columns for the next steps")
     source = reading.source or []
@@ -58,7 +57,7 @@ def run_forecast(
         series = read_series(reading, covariates, progress)
         model = fit_series(series, fitting, running, progress)
         future = future_of(model, series.panel, future_data, progress)
-        forecast = model.forecast(levels if model.backtest_ is not None else (), X_df=future)
+        forecast = wanted.forecast(model, future, model.panel_)
         labels = Labels.of(series, short_name(source))
         result = _Result(series, model, forecast, labels, time.perf_counter() - started)
         if out is not None:

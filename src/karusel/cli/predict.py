@@ -9,7 +9,7 @@ from karusel.cli.options import Reading
 from karusel.cli.outputs import check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, forecast_rows
-from karusel.cli.work import future_of, naming, read_levels, read_like, short_name
+from karusel.cli.work import Wanted, future_of, naming, read_like, short_name
 from karusel.forecasting.forecaster import Forecaster
 from karusel.sources.origin import find_files
 
@@ -17,10 +17,9 @@ __all__ = ["run_predict"]
 
 
 def run_predict(
-    path: Path, reading: Reading, future_data: list[str], level: str, out: str | None, json: bool
+    path: Path, reading: Reading, future_data: list[str], wanted: Wanted, out: str | None, json: bool
 ) -> None:
     """Run the command; results go to stdout and the file asked for."""
-    levels = read_levels(level)
     source = reading.source or []
     if out is not None:
         check_rows_output(out, (path, *find_files([*source, *future_data])), source)
@@ -35,9 +34,7 @@ def run_predict(
         future = future_of(model, panel, future_data, progress)
         progress("forecast")
         with naming(title):
-            forecast = model.forecast(
-                levels if model.calibration_ is not None else (), X_df=future, panel=panel
-            )
+            forecast = wanted.forecast(model, future, panel)
         labels = Labels.of_model(model, title)
         if out is not None:
             progress(f"writing {out}")

@@ -64,7 +64,7 @@ class Labels:
             "unique_id" if wide else columns.id_col if has_ids(model) else None,
             columns.time_col or "step",
             "value" if wide else str(columns.target_col),
-            "",
+            columns.time_format,
         )
 
 

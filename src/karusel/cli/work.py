@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 
 from karusel.cli.options import Covariates, Fitting, Reading, Running
 from karusel.errors import DataError, UsageError
-from karusel.forecasting.forecaster import Forecaster
-from karusel.forecasting.intervals import check_levels
+from karusel.forecasting.forecaster import Forecast, Forecaster
+from karusel.forecasting.intervals import check_levels, check_quantiles
 from karusel.forecasting.panel import Panel
 from karusel.sources import Table, read_table
 
 __all__ = [
     "Series",
+    "Wanted",
     "fit_series",
     "future_of",
     "has_ids",
     "naming",
-    "read_levels",
     "read_like",
     "read_series",
+    "read_wanted",
     "short_name",
 ]
 
@@ -109,7 +110,7 @@ def fit_series(
         n_jobs=running.threads,
     )
     with naming(table.origin.name):
-        return model.fit(
+        model.fit(
             series.panel,
             id_col=table.id_col or "unique_id",
             time_col=table.time_col,
@@ -119,6 +120,8 @@ def fit_series(
             stat_exog_list=named["static"],
             progress=progress,
         )
+    model.columns = replace(model.columns, time_format=table.time_format)
+    return model
 
 
 def future_of(
@@ -167,10 +170,29 @@ def short_name(source: Sequence[str]) -> str:
     return name if len(source) == 1 else f"{name} and {len(source) - 1} more"
 
 
-def read_levels(text: str) -> tuple[float, ...]:
-    """The levels of `--level 80,95`."""
+@dataclass(frozen=True)
+class Wanted:
+    """What is forecast beside the values: levels of intervals in percent, and quantiles."""
+
+    levels: tuple[float, ...]
+    quantiles: tuple[float, ...]
+
+    def forecast(self, model: Forecaster, future: NDArray[np.float64] | None, panel: Panel) -> Forecast:
+        """A model's forecast of a panel. Without a backtest it has no intervals; quantiles were asked for."""
+        levels = self.levels if model.calibration_ is not None else ()
+        return model.forecast(levels, quantiles=self.quantiles, X_df=future, panel=panel)
+
+
+def read_wanted(level: str, quantiles: str | None) -> Wanted:
+    """`--level 80,95` and `--quantiles 0.1,0.9`."""
+    return Wanted(
+        check_levels(_numbers("--level", level, "percentages", "80,95")),
+        check_quantiles(_numbers("--quantiles", quantiles or "", "numbers between 0 and 1", "0.1,0.9")),
+    )
+
+
+def _numbers(option: str, text: str, what: str, example: str) -> list[float]:
     try:
-        levels = [float(part) for part in text.split(",") if part.strip()]
+        return [float(part) for part in text.split(",") if part.strip()]
     except ValueError:
-        raise UsageError(f"--level {text!r} is not a list of percentages; write one such as 80,95") from None
-    return check_levels(levels)
+        raise UsageError(f"{option} {text!r} is not a list of {what}; write one such as {example}") from None

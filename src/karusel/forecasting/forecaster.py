@@ -250,6 +250,11 @@ class Forecaster:
         self._fitted_panel()
         return self._columns
 
+    @columns.setter
+    def columns(self, columns: Columns) -> None:
+        """For who reads tables for the forecaster, and knows more of them than a panel tells."""
+        self._columns = columns
+
     def future_frame(self) -> Any:
         """The ids and times of the next `h` steps of every series, in the kind of frame that was fitted.
 

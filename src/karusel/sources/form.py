@@ -8,16 +8,20 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
+import gzip
+import io
 import itertools
 import re
+import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from karusel.errors import DataError
 
-__all__ = ["Form", "as_utf8", "find_form", "line_of", "refuse_two_alike"]
+__all__ = ["Form", "as_utf8", "find_form", "is_packed", "line_of", "refuse_two_alike", "unpacked"]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _LOOKED_AT = 64 * 1024  # bytes at the head of the file from which its form is found
@@ -25,7 +29,6 @@ _LONGEST_LINE = 16 << 20
 _NO_TABLES = {
     b"PK\x03\x04": "looks like a spreadsheet or an archive; save the table as CSV",
     b"\xd0\xcf\x11\xe0": "looks like a spreadsheet or an archive; save the table as CSV",
-    b"\x1f\x8b": "is compressed; unpack it first",
     b"SQLite format 3\x00": "is an SQLite database; write sqlite:///FILE#TABLE",
 }
 
@@ -48,9 +51,29 @@ class Form:
         return ", ".join(parts)
 
 
+@contextlib.contextmanager
+def unpacked(path: Path) -> Iterator[BinaryIO]:
+    """A file opened for reading, through gzip where it is packed so."""
+    with path.open("rb") as file:
+        if not is_packed(path):
+            yield file
+            return
+        try:
+            with gzip.open(file) as inside:
+                yield cast(BinaryIO, inside)
+        except (EOFError, gzip.BadGzipFile, zlib.error):
+            raise DataError(f"{path.name} is a damaged gzip file; fetch or pack it again") from None
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is packed by gzip."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
 def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
     """The file itself when it is UTF-8, otherwise a copy in `folder` that is, with the encoding found."""
-    with path.open("rb") as file:
+    with unpacked(path) as file:
         head = file.read(4096)
     if not head:
         raise DataError(f"{name} is empty; a CSV file with a header and rows is needed")
@@ -63,13 +86,16 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
     if utf16:
         encoding = "UTF-16"
     elif _decodes(path, "utf-8"):
-        return path, "UTF-8"
+        encoding = "UTF-8"
+        if not is_packed(path):
+            return path, encoding
     else:
         encoding = _one_byte_encoding(path, name)
     copy = folder / f"{len(list(folder.iterdir()))}.csv"
     try:
         with (
-            path.open(encoding=encoding, newline="") as source,
+            unpacked(path) as packed,
+            io.TextIOWrapper(packed, encoding, newline="") as source,
             copy.open("w", encoding="utf-8", newline="") as out,
         ):
             while chunk := source.read(1 << 20):
@@ -82,7 +108,7 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
 def _decodes(path: Path, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
-        with path.open("rb") as file:
+        with unpacked(path) as file:
             while chunk := file.read(1 << 20):
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
@@ -97,7 +123,7 @@ def _one_byte_encoding(path: Path, name: str) -> str:
 
     In Russian text letters above ASCII stand next to each other; in Western text they are single accents.
     """
-    with path.open("rb") as file:
+    with unpacked(path) as file:
         head = file.read(_LOOKED_AT)
     controls = sum(byte < 32 and byte not in b"\t\n\r\f" for byte in head)
     high = sum(byte >= 0x80 for byte in head)
@@ -171,7 +197,8 @@ def line_of(path: Path, form: Form, row: int) -> int:
 
     In a table of one column a blank line may itself be a row: then the last line is named.
     """
-    with path.open(encoding="utf-8-sig" if form.encoding == "UTF-8" else form.encoding, newline="") as file:
+    encoding = "utf-8-sig" if form.encoding == "UTF-8" else form.encoding
+    with unpacked(path) as packed, io.TextIOWrapper(packed, encoding, newline="") as file:
         for _ in range(form.skip):
             next(file)
         reader = csv.reader(file, delimiter=form.delimiter)

@@ -1,8 +1,9 @@
 """Origins: where a table comes from, opened as a relation `data` of DuckDB with columns c0, c1, ...
 
-A name stands for files (one, several, or a glob such as sales/*.csv; CSV, Parquet or JSON), for standard
-input (`-`), or for a database (`sqlite:///FILE#TABLE`, `postgresql://...#TABLE`). SQL may choose from them:
-from files it names in quotes, from the files given, which it calls `input`, or within the database.
+A name stands for files (one, several, or a glob such as sales/*.csv; CSV, Parquet or JSON, packed by gzip or
+not), for standard input (`-`), or for a database (`sqlite:///FILE#TABLE`, `postgresql://...#TABLE`). SQL may
+choose from them: from files it names in quotes, from the files given, which it calls `input`, or within the
+database.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 from karusel.errors import DataError, FileMissingError, UsageError
 from karusel.sources import databases
 from karusel.sources.databases import Database
-from karusel.sources.form import Form, as_utf8, find_form, line_of, refuse_two_alike
+from karusel.sources.form import Form, as_utf8, find_form, is_packed, line_of, refuse_two_alike, unpacked
 
 if TYPE_CHECKING:
     import duckdb
@@ -139,18 +140,22 @@ def _kind_of(files: Sequence[Path], title: str, *, sniff: bool) -> str:
     kinds = set()
     for file in files:
         try:
-            with file.open("rb") as opened:
+            with unpacked(file) as opened:
                 head = opened.read(1024)
         except OSError as error:
             raise DataError(f"{file} cannot be read: {error.strerror}") from None
         json = sniff and head.lstrip().startswith((b"{", b"["))
-        named = "JSON" if json else _ENDINGS.get(file.suffix.lower(), "CSV")
+        named = "JSON" if json else _ENDINGS.get(_ending(file), "CSV")
         kinds.add("Parquet" if head.startswith(b"PAR1") else named)
         if not head:
             raise DataError(f"{title if sniff else file} is empty; a table with rows is needed")
     if len(kinds) > 1:
         raise DataError(f"{title} holds {' and '.join(sorted(kinds))} files; give files of one kind")
     return kinds.pop()
+
+
+def _ending(file: Path) -> str:
+    return Path(file.name.lower().removesuffix(".gz")).suffix
 
 
 # ------------------------------------------------------------------------------------------- CSV
@@ -261,8 +266,11 @@ def _open_typed(
 def _scan(files: Sequence[Path], kind: str) -> str:
     """SQL for the rows of Parquet or JSON files."""
     listed = f"[{', '.join(_text(str(file)) for file in files)}]"
+    if kind == "Parquet":
+        return f"read_parquet({listed})"
+    packing = "gzip" if all(map(is_packed, files)) else "auto_detect"  # by the ending, which a pipe has not
     # Types are found from all rows: the first ones may hold whole numbers only.
-    return f"read_parquet({listed})" if kind == "Parquet" else f"read_json({listed}, sample_size=-1)"
+    return f"read_json({listed}, sample_size=-1, compression='{packing}')"
 
 
 def _open_sql(
