@@ -118,6 +118,9 @@ def test_the_table_ranks_by_scaled_error():
 # Panels with gaps and series of any lengths
 
 
+VALUES = Units()
+
+
 @dataclass(frozen=True)
 class Stub:
     """A model that needs no training: the mean of its input part moved by what it was fitted on."""
@@ -125,7 +128,7 @@ class Stub:
     horizon: int
     length: int
     level: float
-    log: bool = False
+    units: Units = VALUES
     season_length: int = 1
     epochs: int = 1
     share: float = 1.0
@@ -136,7 +139,8 @@ class Stub:
         middle = np.nanmean(inputs, axis=1, keepdims=True) + 0.1 * self.level
         size = np.nanmax(np.abs(inputs), axis=1, keepdims=True) + 1.0
         middle = np.repeat(middle, self.horizon, axis=1)
-        return Prediction(Units(log=self.log), np.log(100 + middle) if self.log else middle, size, 2 * size)
+        middle = self.units.transform(100 + middle) if self.units.log else middle
+        return Prediction(self.units, middle, size, 2 * size)
 
     def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
         return replace(self.predict(cutoffs), middle=self.predict(cutoffs).middle + 1)
@@ -286,7 +290,11 @@ def test_a_model_of_logarithms_is_not_asked_about_values_without_one():
     values = panel.values + 100
     values[70] = 0.0
     done = run_backtest(
-        with_values(panel, values), 2, 3, lambda one: replace(fit_stub(one), log=True), lambda stage: None
+        with_values(panel, values),
+        2,
+        3,
+        lambda one: replace(fit_stub(one), units=Units(log=True)),
+        lambda stage: None,
     )
     at = 89 - done.behind
     blind = np.isnan(done.forecasts[NETWORK]).all(2)
@@ -419,7 +427,7 @@ def test_blocks_that_compute_in_different_units_are_put_together():
 
     def fit(panel: Panel) -> Stub:
         fits.append(panel)
-        return replace(fit_stub(panel), log=len(fits) > 1)
+        return replace(fit_stub(panel), units=Units(log=len(fits) > 1, shift=len(fits) % 2))
 
     panel = ragged([60, 60])
     done = run_backtest(with_values(panel, panel.values + 100), 2, 1, fit, lambda stage: None)
@@ -427,6 +435,19 @@ def test_blocks_that_compute_in_different_units_are_put_together():
     assert not np.isnan(done.scores()).any()
     np.testing.assert_allclose(done.predicted.at(done.scores()), done.truth)
     np.testing.assert_array_equal(done.predicted.values, done.forecasts[NETWORK])
+
+
+def test_forecasts_in_shifted_logarithms_are_judged_as_such():
+    panel = ragged([60, 60])
+    units = Units(log=True, shift=5.0)
+    done = run_backtest(
+        with_values(panel, np.abs(np.round(panel.values))),
+        *(2, 1, lambda one: replace(fit_stub(one), units=units), lambda stage: None),
+    )
+    # The stub's smoothing lies 1 above it in logarithms.
+    ratio = (done.forecasts["smoothing"] + 5) / (done.forecasts[NETWORK] + 5)
+    np.testing.assert_allclose(ratio, np.e)
+    np.testing.assert_allclose(done.predicted.at(done.scores()), done.truth, atol=1e-9)
 
 
 # Slow methods

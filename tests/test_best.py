@@ -15,6 +15,7 @@ from karusel.forecasting.baselines import Drift, LastValue, Mean
 from karusel.forecasting.best import choose_best
 from karusel.forecasting.intervals import calibrate
 from karusel.forecasting.panel import from_columns
+from karusel.forecasting.prediction import Units
 from karusel.forecasting.windows import Cutoffs, last_cutoffs
 from test_backtest import Stub, fit_stub, ragged, stub_backtest
 from test_verdict import backtest_of
@@ -131,7 +132,7 @@ def test_the_network_alone_keeps_its_own_units_and_calibration():
     assert best.weights == {NETWORK: 1.0}
     np.testing.assert_array_equal(best.calibration.ratios, calibrate(done.scores()).ratios)
     panel = ragged([30])
-    model = Stub(2, 6, 1.0, log=True)
+    model = Stub(2, 6, 1.0, units=Units(log=True))
     cutoffs = Cutoffs(panel, last_cutoffs(panel))
     made, own = best.predict(cutoffs, model), model.predict(cutoffs)
     assert made.units == own.units

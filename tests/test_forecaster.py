@@ -156,7 +156,7 @@ def test_intervals_on_logarithms_stay_positive():
         0.03 * t + 0.3 * np.sin(2 * np.pi * t / 6) + 0.1 * np.random.default_rng(1).normal(size=96)
     )
     model = Forecaster(6, season_length=6, **SMALL).fit(growing)
-    assert model.model_.log
+    assert model.model_.units.log
     assert np.all(model.predict(level=[99])["LSTM-lo-99"] > 0)
 
 

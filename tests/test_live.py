@@ -133,7 +133,7 @@ def test_what_cannot_be_taken_is_refused_and_changes_nothing():
     for y, words in bad:
         with pytest.raises(DataError, match=words):
             live.observe(None, y)
-    if model.model_.log:
+    if model.model_.units.log:
         with pytest.raises(DataError, match="above 0"):
             live.observe(None, -1.0)
     np.testing.assert_array_equal(live.forecast.values, before)

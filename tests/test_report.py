@@ -88,7 +88,9 @@ def made(
     panel = replace(panel, ids=tuple(ids) if count > 1 else panel.ids)
     forecaster = Forecaster(h, backtest=backtest)
     forecaster.panel_, forecaster.season_length_, forecaster.notes_ = panel, 12, panel.notes
-    forecaster.model_ = SimpleNamespace(epochs=30, length=24, share=0.5, log=True, season_length=12)
+    forecaster.model_ = SimpleNamespace(
+        epochs=30, length=24, share=0.5, units=Units(log=True), season_length=12
+    )
     forecaster.backtest_, forecaster.verdict_, forecaster.best_ = None, None, None
     forecaster.coverage_, forecaster.coverage_values_ = {}, 0
     ahead = np.asarray(values[:, -12:][:, :h]) + 0.25

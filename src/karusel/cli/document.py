@@ -77,7 +77,7 @@ def model_settings(model: Forecaster) -> dict[str, Any]:
         "share": model.model_.share,
         "window": model.model_.length,
         "season_length": model.season_length_,
-        "log": model.model_.log,
+        "log": model.model_.units.log,
     }
 
 

@@ -119,7 +119,7 @@ def fitted(model: Forecaster, seconds: float) -> str:
         words = f"season of {season} steps not used: too few rows for it"
     network = model.model_
     return (
-        f"  {words}{', on logarithms' if network.log else ''}; {network.members} LSTM networks, "
+        f"  {words}{', on logarithms' if network.units.log else ''}; {network.members} LSTM networks, "
         f"{network.epochs} epochs, correction used at {100 * network.share:.0f} %; {seconds:.1f} s"
     )
 

@@ -273,8 +273,7 @@ def run_backtest(
                 forecasts[method.name][here] = method.forecast(cutoffs)
             inputs = cutoffs.inputs(model.length)
             readable = ~np.isnan(inputs).all(1)
-            if model.log:  # fitted to positive values, before the first other one came
-                readable &= ~(inputs <= 0).any(1)
+            readable &= model.units.takes(inputs).all(1)  # it was fitted before the first other value came
             seen = np.flatnonzero(readable)
             if seen.size == 0:
                 continue
@@ -366,15 +365,16 @@ def _assemble(
     shape: tuple[int, int, int],
 ) -> Prediction:
     """Predictions of some cutoffs and series each as one of all, NaN for the others."""
-    logs = {one.units.log for _, one in predicted}
-    if len(logs) > 1:  # blocks whose models compute in different units
+    units = {Units(log=one.units.log, shift=one.units.shift) for _, one in predicted}
+    if len(units) > 1:  # blocks whose models compute in different ones
         predicted = [(there, linear(one)) for there, one in predicted]
+        units = {Units()}
     parts = {name: np.full(shape, np.nan) for name in ("middle", "below", "above", "factor", "shift")}
     for there, one in predicted:
         for name, whole in parts.items():
             whole[there] = getattr(one, name)
     support = predicted[-1][1].support
-    return Prediction(Units(log=logs == {True}), **parts, support=support)
+    return Prediction(units.pop(), **parts, support=support)
 
 
 def _scales(

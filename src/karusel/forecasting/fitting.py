@@ -20,7 +20,7 @@ from karusel.forecasting.members import EnsembleSettings
 from karusel.forecasting.model import FittedModel, fit_model
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.pooled import PooledModel, fit_pooled
-from karusel.forecasting.prediction import Prediction, Support
+from karusel.forecasting.prediction import Prediction, Support, Units
 from karusel.forecasting.scaling import rows_needed
 from karusel.forecasting.seasonality import find_season_lengths
 from karusel.forecasting.windows import Cutoffs
@@ -90,9 +90,9 @@ class Fitted:
         return self.model.season_length
 
     @property
-    def log(self) -> bool:
-        """Whether the model forecasts logarithms."""
-        return self.model.log
+    def units(self) -> Units:
+        """What the model computes in."""
+        return self.model.units
 
     @property
     def members(self) -> int:

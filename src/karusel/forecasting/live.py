@@ -93,7 +93,7 @@ class Live:
         fast = len(panel) == 1 and isinstance(inner, Model)
         kind: Any = _OneWindow if fast else _Windows
         self._series: _Series = kind(model, panel, half_width)
-        self._single, self._positive = len(panel) == 1, model.log
+        self._single, self._units = len(panel) == 1, model.units
         self._places = {name: number for number, name in enumerate(panel.ids)}
         self._missing = math.nan if self._single else np.full(len(panel), np.nan)
         self.forecast = self._forecast(False if self._single else np.zeros(len(panel), bool))
@@ -145,9 +145,10 @@ class Live:
                 return value
         if least == -math.inf or largest == math.inf:
             raise DataError("y is infinite; it must be finite, or None where it is missing")
-        if self._positive and least <= 0:
+        if least <= 0 and not self._units.takes(np.asarray(least)):
+            were = "0 or more" if self._units.shift else "above 0"
             raise DataError(
-                f"y is {least:g}, but all values were above 0 when fitted; fit anew with such values"
+                f"y is {least:g}, but all values were {were} when fitted; fit anew with such values"
             )
         return value
 

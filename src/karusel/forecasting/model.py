@@ -17,7 +17,7 @@ from karusel.errors import DataError
 from karusel.forecasting import windows
 from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
 from karusel.forecasting.panel import Panel
-from karusel.forecasting.prediction import Prediction
+from karusel.forecasting.prediction import Prediction, Units
 from karusel.forecasting.rows import SHOWN
 from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
 from karusel.forecasting.windows import Cutoffs
@@ -43,7 +43,7 @@ class FittedModel(Protocol):
     @property
     def season_length(self) -> int: ...
     @property
-    def log(self) -> bool: ...
+    def units(self) -> Units: ...
     @property
     def members(self) -> int: ...
     @property
@@ -73,9 +73,9 @@ class Model:
         return self.scaling.season_length
 
     @property
-    def log(self) -> bool:
-        """Whether it forecasts logarithms."""
-        return self.scaling.log
+    def units(self) -> Units:
+        """What it computes in."""
+        return self.scaling
 
     @property
     def members(self) -> int:

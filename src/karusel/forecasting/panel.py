@@ -137,6 +137,8 @@ class Panel:
         counts = np.diff(np.append(begins, at.size))
         numbers = numbers[begins]
         firsts = self.frequency.at(self.starts[numbers], at[begins] - self.offsets[numbers])
+        if firsts.dtype.kind == "M" and np.all(firsts == firsts.astype("datetime64[D]")):
+            firsts = firsts.astype("datetime64[D]")  # which is printed as a day
         return tuple(
             Gap(self.ids[number], first, int(count))
             for number, first, count in zip(numbers, firsts, counts, strict=True)

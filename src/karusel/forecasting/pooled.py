@@ -80,9 +80,9 @@ class PooledModel:
         return self.reader.seasons[0] if self.reader.seasons else 1
 
     @property
-    def log(self) -> bool:
-        """Whether it forecasts logarithms, so that all values must be above 0."""
-        return self.reader.relative
+    def units(self) -> Units:
+        """What it computes in."""
+        return self.reader
 
     @property
     def members(self) -> int:

@@ -30,6 +30,12 @@ class Units:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.log(values + self.shift) if self.log else values
 
+    def takes(self, values: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which values it holds for; for missing ones, too."""
+        if not self.log:
+            return np.ones(values.shape, bool)
+        return np.asarray(~((values < 0) if self.shift else (values <= 0)))
+
     def invert(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         """Undo `transform`."""
         if not self.log:

@@ -434,12 +434,13 @@ def findings(subject: Subject) -> Html:
     digits = 0 if panel.whole else decimals(max(abs(smallest), abs(largest)))
     kind = "whole numbers" if panel.whole else "numbers"
     facts.append(("Range", f"{kind} from {number(smallest, digits)} to {number(largest, digits)}"))
-    facts.append(
-        (
-            "Worked on",
-            "logarithms, since all values are above 0" if forecaster.model_.log else "the values themselves",
-        )
+    units = forecaster.model_.units
+    logarithms = (
+        f"logarithms of the values and {number(units.shift, 2)} more, since some are 0"
+        if units.shift
+        else "logarithms, since all values are above 0"
     )
+    facts.append(("Worked on", logarithms if units.log else "the values themselves"))
     notes = (*subject.notes, *forecaster.notes_)
     shown = [tag("li", one_note) for one_note in notes[:_NOTED]]
     if len(notes) > _NOTED:
