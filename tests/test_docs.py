@@ -120,7 +120,7 @@ def test_karusel_commands_run(page: Path, tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", python], cwd=tmp_path, check=True, capture_output=True)
     there = set(os.listdir(tmp_path))
     environment = {**os.environ, "PATH": f"{KARUSEL.parent}:{os.environ['PATH']}"}
-    typed = ""
+    typed = printed = ""
     for line in commands(page):
         if not line.startswith("karusel "):
             continue
@@ -130,5 +130,13 @@ def test_karusel_commands_run(page: Path, tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stderr) == (0, ""), line
         assert done.stdout
+        printed += done.stdout
         made = set(os.listdir(tmp_path)) - there
         assert all(file in typed for file in made), f"{made} not asked for by {line}"
+    for number, text in blocks(page, "text"):
+        assert in_words(text) in in_words(printed), f"line {number} of the page is not what is printed"
+
+
+def in_words(text: str) -> str:
+    """Without line breaks and numbers, whose last digits depend on the processor."""
+    return " ".join(re.sub(r"\d+(\.\d+)?", "#", text).split())
