@@ -194,7 +194,8 @@ def _less_or_more(skill: Skill) -> str:
     if not np.isnan(skill.low):
         near, far = sorted((100 * sign * skill.low, 100 * sign * skill.high))
         if round(near) >= 0:
-            text += f" ({near:.0f} to {far:.0f} %)"
+            digits = int(round(near) == round(far))
+            text += f" ({abs(near):.{digits}f} to {far:.{digits}f} %)"
         else:
             text += f" ({-near:.0f} % {'more' if sign > 0 else 'less'} to {far:.0f} % {word})"
     return text + " than"
