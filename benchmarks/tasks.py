@@ -120,12 +120,12 @@ class Task:
 
 TASKS = {
     "sst2": Task(sst2, 0.80, {"dropout": 0.5, "epochs": 8}),
-    "digits": Task(digits, 0.97, {"kind": "images", "patch": 2, "epochs": 30}),
+    "digits": Task(digits, 0.97, {"kind": "images", "patch": 2, "shift": 1, "num_layers": 2, "epochs": 60}),
     "vowels": Task(vowels, 0.97, {"epochs": 60}),
     "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 10}),
     "moving": Task(moving, 0.95, {"kind": "videos", "hidden_size": 32, "epochs": 6}),
     "pixels": Task(mnist, 0.97, {"kind": "images", "sweep": "pixels", "direction": "forward", "epochs": 10}),
-    "camvid": Task(camvid, 0.30, {"kind": "images", "epochs": 40}, Labeller),
+    "camvid": Task(camvid, 0.30, {"kind": "images", "hidden_size": 48, "epochs": 30}, Labeller),
 }
 
 

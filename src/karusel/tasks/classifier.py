@@ -63,6 +63,8 @@ class Classifier(Labelling):
     classes_ : the labels, ascending.
     network_, reader_, temperature_ : what was fitted.
     history_ : losses by epoch.
+    held_out_ : `count` of the examples held out and the `accuracy` there, a little too good: they chose the
+        epoch.
 
     Examples
     --------
@@ -155,7 +157,7 @@ class Classifier(Labelling):
             progress,
             time_limit,
         )
-        self._calibrate(self.network_.predict(tested), targets[held_out])
+        self._calibrate(self.network_.predict(tested), targets[held_out], int(held_out.sum()))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

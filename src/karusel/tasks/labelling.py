@@ -6,6 +6,7 @@ import inspect
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +36,14 @@ def no_progress(epoch: int, logs: dict[str, float]) -> None:
     """Tells nobody."""
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """How many examples were held out, and the share of their labels that are found; they chose the epoch."""
+
+    count: int
+    accuracy: float
+
+
 class Labelling(ABC):
     """A network whose outputs are probabilities of labels.
 
@@ -59,6 +68,7 @@ class Labelling(ABC):
     network_: Sequential
     history_: dict[str, list[float]]
     temperature_: float
+    held_out_: HeldOut
 
     @abstractmethod
     def predict(self, X: Any) -> Any:
@@ -142,8 +152,9 @@ class Labelling(ABC):
         )
         self.network_, self.history_ = network, history.history
 
-    def _calibrate(self, logits: NDArray[Any], targets: NDArray[np.int64]) -> None:
+    def _calibrate(self, logits: NDArray[Any], targets: NDArray[np.int64], examples: int) -> None:
         """Chooses the temperature at which held-out labels [n] are likeliest, given logits [n, classes]."""
+        self.held_out_ = HeldOut(examples, float(np.mean(logits.argmax(axis=1) == targets)))
         step = -(-len(targets) // _CALIBRATION)
         logits, targets = np.asarray(logits[::step], np.float64), targets[::step]
         rows = np.arange(len(targets))
