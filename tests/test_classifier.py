@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from karusel import LSTM, Sequential
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.tasks import Classifier
-from karusel.tasks.sequences import Images, Series, Texts, reader_of
+from karusel.tasks.labelling import sweeps
+from karusel.tasks.sequences import Images, Series, Texts, Videos, reader_of
 
 SMALL = {"hidden_size": 12, "embedding_size": 8, "epochs": 20}
 
@@ -86,9 +88,58 @@ def test_patches_lie_row_by_row():
     reader = Images("patches", 2).fit(image)
     (got,) = reader.read(image)
     assert got.shape == (12, 4)
-    assert reader.columns == 4
+    assert reader.grid == (3, 4)
+    np.testing.assert_array_equal(reader.joined(got[None])[..., 0] + 0.5, image)
     np.testing.assert_array_equal(got[0] + 0.5, [0, 1, 8, 9])
     np.testing.assert_array_equal(got[5] + 0.5, [18, 19, 26, 27])
+
+
+def test_patches_of_a_video_are_a_grid_of_rows_columns_and_frames():
+    video = np.arange(2 * 3 * 4 * 6, dtype=float).reshape(2, 3, 4, 6)
+    reader = Videos("patches", 2).fit(video)
+    got = reader.read(video)
+    assert got.shape == (2, 18, 4)
+    assert reader.grid == (2, 3, 3)
+    for row, column, frame in ((0, 0, 0), (1, 2, 0), (0, 1, 2), (1, 0, 1)):
+        step = (row * 3 + column) * 3 + frame
+        patch = video[1, frame, 2 * row : 2 * row + 2, 2 * column : 2 * column + 2]
+        np.testing.assert_array_equal(got[1, step] + 0.5, patch.ravel())
+
+
+@pytest.mark.parametrize("grid", [(3, 4), (2, 3, 4)])
+def test_sweeps_read_every_line_along_each_axis_by_itself(grid):
+    swept = Sequential(sweeps(grid, 5, 1), random_state=4)
+    x = np.random.default_rng(0).normal(size=(2, int(np.prod(grid)), 3)).astype(np.float32)
+    expected = x.reshape(2, *grid, 3)
+    swept.build(x.shape[1:])
+    found = swept.predict(x)
+    for axis in range(len(grid)):
+        lstm = Sequential([LSTM(5, direction="bidirectional", return_sequences=True)])
+        lines = np.moveaxis(expected, axis + 1, -2)
+        lstm.build(lines.shape[-2:])
+        for name, array in lstm.parameters.items():
+            array[:] = swept.parameters[name.replace("lstm_0", f"lstm_{2 * axis}")]
+        read = lstm.predict(lines.reshape(-1, *lines.shape[-2:]))
+        expected = np.moveaxis(read.reshape(*lines.shape[:-1], 10), -2, axis + 1)
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, atol=1e-6)
+
+
+def test_videos_are_read_as_sequences():
+    random = np.random.default_rng(0)
+
+    def films(n):
+        """A bright spot that moves to the right or to the left."""
+        X, y = random.integers(0, 60, (n, 4, 4, 8)).astype(np.uint8), random.integers(0, 2, n)
+        for video, right in zip(X, y, strict=True):
+            row = random.integers(0, 4)
+            for frame in range(4):
+                video[frame, row, 2 * frame if right else 6 - 2 * frame] = 250
+        return X, y
+
+    model = Classifier(kind="videos", patch=2, **{**SMALL, "epochs": 15}).fit(*films(200))
+    assert model.score(*films(100)) > 0.9
+    with pytest.raises(DataError, match="3 x 4 x 8 pixels, but 4 x 4 x 8 when fitted"):
+        model.predict(np.zeros((1, 3, 4, 8), np.uint8))
 
 
 def test_words_and_characters_that_are_rare_are_unknown():

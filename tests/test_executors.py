@@ -22,6 +22,8 @@ from karusel import (
     Pinball,
     Pool,
     Sequential,
+    SoftmaxCrossEntropy,
+    Transpose,
 )
 
 pytest.importorskip("karusel._engine")
@@ -49,6 +51,7 @@ def lstm_networks(draw: st.DrawFn) -> dict[str, Any]:
             "dropout": draw(st.sampled_from([0.0, 0.4])),
             "initial_state": draw(st.sampled_from(["zeros", "learned", "given"])),
         },
+        "transpose": draw(st.integers(0, 5)),
         "pool": draw(st.booleans()),
         "loss": draw(st.sampled_from(["mse", "huber", "pinball"])),
         "inputs": draw(st.integers(1, 5)),
@@ -65,8 +68,11 @@ def make_layers(case: dict[str, Any]) -> list[Any]:
         "norm": [LayerNorm()],
         "same": [Dense(case["width"])],
     }[case["first"]]
-    pool = [Pool()] if case["pool"] and case["lstm"]["return_sequences"] else []
-    return [*first, LSTM(**case["lstm"]), Dropout(0.2), *pool, Dense(6)]
+    before = [Transpose(case["transpose"])] if case["transpose"] else []
+    after: list[Any] = []
+    if case["lstm"]["return_sequences"]:
+        after = [*before, *([Pool()] if case["pool"] else [])]
+    return [*first, *before, LSTM(**case["lstm"]), Dropout(0.2), *after, Dense(6)]
 
 
 def make_data(case: dict[str, Any]) -> tuple[list[Any], Any, dict[str, Any]]:
@@ -158,6 +164,32 @@ def test_classes_per_step_with_masks() -> None:
     for row, expected in zip(native.predict(ids), reference.predict(ids), strict=True):
         assert np.abs(row - expected).max() < 1e-6
         assert row.sum(axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_several_labels_a_step_with_a_weight_for_each() -> None:
+    random = np.random.default_rng(1)
+    X = [random.normal(size=(t, 3)) for t in random.integers(1, 9, 20)]
+    labels = [random.integers(0, 5, (len(x), 2)) for x in X]
+    mask = [random.random(one.shape) > 0.3 for one in labels]
+    # A label that does not count may be any number.
+    labels = [np.where(counts, one, -7) for one, counts in zip(labels, mask, strict=True)]
+    native, reference = both(
+        lambda: [LSTM(7, return_sequences=True), Dense(10)], SoftmaxCrossEntropy(classes=5)
+    )
+    (loss, got), (expected_loss, expected) = (
+        net.gradients(X, labels, mask=mask) for net in (native, reference)
+    )
+    assert loss == pytest.approx(expected_loss, rel=1e-5)
+    assert_close(got, expected)
+    # Each label by itself is the same sum.
+    logits = reference.predict(X)
+    total = count = 0.0
+    for y, one, counts in zip(logits, labels, mask, strict=True):
+        for t, k in zip(*np.nonzero(counts), strict=True):
+            part = y[t, 5 * k : 5 * k + 5]
+            total += np.log(np.exp(part).sum()) - part[one[t, k]]
+            count += 1
+    assert expected_loss == pytest.approx(total / count, rel=1e-9)
 
 
 def test_masked_targets_are_never_read() -> None:

@@ -17,7 +17,7 @@ DTYPES = {"native": np.float32, "reference": np.float64}
 
 
 def test_the_golden_files_are_all_there() -> None:
-    assert len(GRADIENT_CASES) == 58
+    assert len(GRADIENT_CASES) == 62
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -77,6 +77,7 @@ KINDS = {
     "Dense": [["Dense", {"units": 4, "activation": "tanh"}], ["LSTM", {"hidden_size": 2}]],
     "LayerNorm": [["LSTM", {"hidden_size": 3}], ["LayerNorm", {}]],
     "Pool": [["LSTM", {"hidden_size": 3, **SEQUENCE}], ["Pool", {"functions": ["mean", "max"]}]],
+    "Transpose": [["LSTM", {"hidden_size": 3, **SEQUENCE}], ["Transpose", {"columns": 2}]],
     "Embedding": [["Embedding", {"input_dim": 6, "output_dim": 3}], ["LSTM", {"hidden_size": 2}]],
     "tanh": [["LSTM", {"hidden_size": 2}], ["Dense", {"units": 4}], ["Activation", {"function": "tanh"}]],
     "sigmoid": [
@@ -92,6 +93,7 @@ LOSSES = {
     "huber": (["Huber", {"delta": 0.8}], 2, 2),
     "pinball": (["Pinball", {"quantiles": [0.2, 0.7]}], 4, 2),
     "softmax cross-entropy": (["SoftmaxCrossEntropy", {}], 3, 0),
+    "softmax cross-entropy of several": (["SoftmaxCrossEntropy", {"classes": 3}], 6, 2),
     "binary cross-entropy": (["BinaryCrossEntropy", {}], 2, 2),
 }
 STEP = 2.0**-8
@@ -130,7 +132,8 @@ def check_finite_differences(
     X: Any = random.integers(0, 6, (rows, steps)) if ids else random.standard_normal((rows, steps, width))
     y: Any
     if loss[0] == "SoftmaxCrossEntropy":
-        y = random.integers(0, outputs, lead)
+        classes = loss[1].get("classes", outputs)
+        y = random.integers(0, classes, (*lead, targets) if targets else lead)
     elif loss[0] == "BinaryCrossEntropy":
         y = random.integers(0, 2, (*lead, targets))
     else:

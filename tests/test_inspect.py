@@ -25,6 +25,7 @@ from karusel import (
     LayerNorm,
     Pool,
     Sequential,
+    Transpose,
     Windows,
     inspect,
 )
@@ -350,7 +351,7 @@ def test_a_softmax_is_left_out_and_indices_begin_behind_the_embedding(executor: 
 
 @pytest.mark.parametrize("end", [LSTM(3), Pool()], ids=["LSTM", "Pool"])
 def test_other_layers_pass_the_gradient_on(end: Any) -> None:
-    begin = [Dropout(0.3), LayerNorm(), LSTM(4, return_sequences=True), Activation("relu")]
+    begin = [Dropout(0.3), LayerNorm(), Transpose(2), LSTM(4, return_sequences=True), Activation("relu")]
     net = scrambled(Sequential([*begin, end, Dense(2)], executor="reference"), (None, 3), 5)
     X = [np.random.default_rng(t).normal(size=(t, 3)) for t in (6, 2, 9)]
     got, expected = inspect.input_gradients(net, X, output=1), finite_differences(net, X, 1, {})

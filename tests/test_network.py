@@ -22,7 +22,9 @@ from karusel import (
     Pinball,
     Pool,
     Sequential,
+    SoftmaxCrossEntropy,
     TooLargeError,
+    Transpose,
     UsageError,
 )
 
@@ -120,6 +122,8 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: LayerNorm(0.0), "LayerNorm: epsilon must be above 0"),
         (lambda: Pool("median"), "Pool: functions must be mean, max or both, got 'median'"),
         (lambda: Pool(["max", "max"]), "Pool: functions"),
+        (lambda: Transpose(0), "Transpose: columns must be a whole number from 1 up, got 0"),
+        (lambda: SoftmaxCrossEntropy(classes=1), "classes must be None or a whole number from 2 up, got 1"),
         (lambda: Huber(0), "Huber: delta"),
         (lambda: Pinball([0.5, 0.1]), "Pinball: quantiles must ascend"),
         (lambda: Pinball([]), "Pinball: quantiles must ascend"),
@@ -267,6 +271,7 @@ def test_config_makes_the_same_network() -> None:
             dropout=0.1,
             return_sequences=True,
         ),
+        Transpose(2),
         Pool(["max"]),
         LayerNorm(),
         Dropout(0.3),

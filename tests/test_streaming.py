@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import karusel
 from compare import assert_close, assert_same_bits
-from karusel import LSTM, Dense, Embedding, LayerNorm, Pool, Sequential, streaming
+from karusel import LSTM, Dense, Embedding, LayerNorm, Pool, Sequential, Transpose, streaming
 from networks import EXECUTORS
 
 pytestmark = pytest.mark.parametrize("executor", EXECUTORS)
@@ -194,6 +194,13 @@ def test_a_stream_does_not_pool(executor: str) -> None:
     net = Sequential([LSTM(4, return_sequences=True), Pool("mean")], executor=executor)
     net.build(input_shape=(None, 3))
     with pytest.raises(karusel.errors.UsageError, match="cannot pool"):
+        net.stream()
+
+
+def test_a_stream_does_not_transpose(executor: str) -> None:
+    net = Sequential([LSTM(4, return_sequences=True), Transpose(3)], executor=executor)
+    net.build(input_shape=(None, 3))
+    with pytest.raises(karusel.errors.UsageError, match="cannot transpose"):
         net.stream()
 
 

@@ -40,6 +40,8 @@ const std::map<std::string, Signature>& signatures() {
       {"mean_backward", {Kernel::mean_backward, 2, 1}},
       {"max_forward", {Kernel::max_forward, 3, 0}},
       {"max_backward", {Kernel::max_backward, 3, 1}},
+      {"transpose_forward", {Kernel::transpose_forward, 2, 1}},
+      {"transpose_backward", {Kernel::transpose_backward, 2, 2}},
       {"squared_loss", {Kernel::squared_loss, 4, 0}},
       {"absolute_loss", {Kernel::absolute_loss, 4, 0}},
       {"huber_loss", {Kernel::huber_loss, 4, 1}},
@@ -110,7 +112,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     if (is_loss(call.kernel)) {
       has_loss_ = true;
       const Buffer& y = buffers_[static_cast<size_t>(a[0].index)];
-      const int64_t terms = call.kernel == Kernel::softmax_cross_entropy ? 1 : a[0].cols;
+      const int64_t terms = call.kernel == Kernel::softmax_cross_entropy ? a[1].cols : a[0].cols;
       const bool weighted = a[2].space != Space::none;
       const int64_t weights = weighted ? a[2].cols : 1;
       if (weights != 1 && weights != a[1].cols) throw std::invalid_argument("a loss has one weight per line or target");
@@ -237,6 +239,8 @@ double Program::run(const Frame& frame, const Call& call) const {
     case Kernel::mean_backward: k.mean_backward(packing, {m(0), m(1), flag(0)}); return 0;
     case Kernel::max_forward: k.max_forward(packing, {m(0), m(1), m(2)}); return 0;
     case Kernel::max_backward: k.max_backward(packing, {m(0), m(1), m(2), flag(0)}); return 0;
+    case Kernel::transpose_forward: k.transpose_forward(packing, {m(0), m(1), number(0)}); return 0;
+    case Kernel::transpose_backward: k.transpose_backward(packing, {m(0), m(1), number(0), flag(1)}); return 0;
     case Kernel::squared_loss: return loss(LossKind::squared);
     case Kernel::absolute_loss: return loss(LossKind::absolute);
     case Kernel::huber_loss: return loss(LossKind::huber);

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from karusel.layers import Embedding as Embedding
     from karusel.layers import LayerNorm as LayerNorm
     from karusel.layers import Pool as Pool
+    from karusel.layers import Transpose as Transpose
     from karusel.losses import AbsoluteError as AbsoluteError
     from karusel.losses import BinaryCrossEntropy as BinaryCrossEntropy
     from karusel.losses import Huber as Huber
@@ -60,7 +61,16 @@ _MODULES = {
         "UsageError",
     ),
     "karusel.forecasting.forecaster": ("Forecaster",),
-    "karusel.layers": ("LSTM", "Activation", "Dense", "Dropout", "Embedding", "LayerNorm", "Pool"),
+    "karusel.layers": (
+        "LSTM",
+        "Activation",
+        "Dense",
+        "Dropout",
+        "Embedding",
+        "LayerNorm",
+        "Pool",
+        "Transpose",
+    ),
     "karusel.losses": (
         "AbsoluteError",
         "BinaryCrossEntropy",

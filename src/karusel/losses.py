@@ -17,6 +17,8 @@ from abc import ABC
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 
@@ -38,9 +40,12 @@ class Loss(ABC):
     kind: ClassVar[str]
     kernel: ClassVar[str]
     integer_target: ClassVar[bool] = False
-    highest_target: ClassVar[int | None] = None  # targets lie from 0 to here; None: anywhere
     # An activation that, as the network's last, is part of this loss: the loss reads what comes before it.
-    activation: ClassVar[str | None] = None
+    activation: str | None = None
+
+    def highest_target(self, output_width: int) -> int | None:
+        """Targets lie from 0 to here; None: anywhere."""
+        return None
 
     def target_width(self, output_width: int) -> int:
         """Numbers per target for a network's outputs; raises UsageError if they do not fit."""
@@ -153,14 +158,44 @@ class SoftmaxCrossEntropy(Loss):
     """l = -log p[target], p = softmax(y); targets are class numbers 0 .. O-1, one per row or step.
 
     With a softmax as the network's last activation the loss reads what comes before it.
+
+    Parameters
+    ----------
+    classes
+        O, where each row or step has several targets: the network's outputs are O for the first of them, O
+        for the second and so on. None: one target, and O is the width of the outputs.
     """
 
     kind = "softmax_cross_entropy"
     kernel = "softmax_cross_entropy"
     integer_target = True
-    activation = "softmax"
+
+    def __init__(self, classes: int | None = None) -> None:
+        if classes is not None and (
+            isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2
+        ):
+            raise UsageError(
+                f"SoftmaxCrossEntropy: classes must be None or a whole number from 2 up, got {classes!r}"
+            )
+        self.classes = None if classes is None else int(classes)
+        # A softmax over all outputs is not one over each target's.
+        self.activation = "softmax" if classes is None else None
+
+    def settings(self) -> dict[str, Any]:
+        return {} if self.classes is None else {"classes": self.classes}
+
+    def highest_target(self, output_width: int) -> int:
+        return (self.classes or output_width) - 1
 
     def target_width(self, output_width: int) -> int:
+        if self.classes is not None:
+            width, rest = divmod(output_width, self.classes)
+            if rest:
+                raise UsageError(
+                    f"SoftmaxCrossEntropy: {self.classes} classes need a multiple of as many outputs, "
+                    f"the network has {output_width}"
+                )
+            return width
         if output_width < 2:
             raise UsageError(
                 f"SoftmaxCrossEntropy: needs at least 2 outputs, the network has {output_width}; "
@@ -178,8 +213,10 @@ class BinaryCrossEntropy(Loss):
 
     kind = "binary_cross_entropy"
     kernel = "binary_cross_entropy"
-    highest_target = 1
     activation = "sigmoid"
+
+    def highest_target(self, output_width: int) -> int:
+        return 1
 
 
 # The names that Keras users write, beside our own.

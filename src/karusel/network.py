@@ -24,7 +24,7 @@ from karusel.batches import (
     read_sequences,
 )
 from karusel.errors import DataError, ModelFileError, UsageError
-from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Pool
+from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Pool, Transpose
 from karusel.layers.base import Shape
 from karusel.losses import Loss, SoftmaxCrossEntropy, get_loss
 from karusel.optimizers import Adam, get_optimizer
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 __all__ = ["Sequential", "load"]
 
 LAYERS: dict[str, Callable[..., Layer]] = {
-    layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm, Pool)
+    layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm, Pool, Transpose)
 }
 
 
@@ -342,12 +342,10 @@ class Sequential:
         else:
             rows = read_rows(y, what="y", dtype=dtype, width=width, n=len(x))
         weight = line_weights(sample_weight, mask, rows, self._output.per_step, self._dtype)
-        if loss.integer_target:
-            check_range(rows, "y", self._output.width - 1, weight)
-        else:
+        if not loss.integer_target:
             check_finite(rows, "y", weight)
-            if loss.highest_target is not None:
-                check_range(rows, "y", loss.highest_target, weight)
+        if (highest := loss.highest_target(self._output.width)) is not None:
+            check_range(rows, "y", highest, weight)
         return rows, weight
 
     def _read_state(self, initial_state: Any, n: int) -> dict[str, Stream]:

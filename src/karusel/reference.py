@@ -388,6 +388,24 @@ def max_backward(packing: Packing, *, dy: Array, at: Array, dx: Array, accumulat
         _write(dx[packing.lines(t, 0, int(n))], np.where(at[:n] == t, dy[:n], 0.0), accumulate)
 
 
+def _by_column(packing: Packing, row: int, columns: float) -> Index:
+    """The lines of a row's steps in the order 0, C, 2C, ..., 1, C + 1, ..."""
+    steps = np.arange(packing.length[row])
+    return packing.offset[np.argsort(steps % int(columns), kind="stable")] + row
+
+
+def transpose_forward(packing: Packing, *, x: Array, y: Array, columns: float) -> None:
+    """A grid of C columns, written row by row, read column by column."""
+    for row, length in enumerate(packing.length):
+        y[packing.offset[:length] + row] = x[_by_column(packing, row, columns)]
+
+
+def transpose_backward(packing: Packing, *, dy: Array, dx: Array, columns: float, accumulate: float) -> None:
+    for row, length in enumerate(packing.length):
+        lines = _by_column(packing, row, columns)
+        dx[lines] = (dx[lines] if accumulate else 0) + dy[packing.offset[:length] + row]
+
+
 # Losses return sum_r w_r sum_o l(y, target), not divided, and write dy = scale w dl/dy. Lines of weight
 # zero are left out, whatever their target.
 
@@ -490,16 +508,19 @@ def softmax_cross_entropy(
     dy: Array | None,
     scale: float,
 ) -> float:
-    """-log p[target], p = softmax(y)."""
-    rows = np.arange(len(y))
-    own = target[:, 0] if weight is None else np.where(weight[:, 0] == 0, 0, target[:, 0])
-    shifted = y - y.max(axis=1, keepdims=True)
-    p = np.exp(shifted)
-    p /= p.sum(axis=1, keepdims=True)
-    value = -np.log(np.maximum(p[rows, own], np.finfo(np.float64).tiny))[:, None]
+    """-log p[target], p = softmax(y); the K targets of a line have as many equal parts of y."""
+    own = (target if weight is None else np.where(weight == 0, 0, target))[..., None]
+    parts = y.reshape(*target.shape, -1)
+    p = np.exp(parts - parts.max(axis=2, keepdims=True))
+    p /= p.sum(axis=2, keepdims=True)
+    found = np.take_along_axis(p, own, axis=2)
+    value = -np.log(np.maximum(found, np.finfo(np.float64).tiny))[..., 0]
     slope = p.copy()
-    slope[rows, own] -= 1
-    return _loss(y, weight, dy, scale, value, slope)
+    np.put_along_axis(slope, own, found - 1, axis=2)
+    w = np.ones((len(y), 1)) if weight is None else weight
+    if dy is not None:
+        dy[:] = (scale * np.where(w == 0, 0, 1)[..., None] * w[..., None] * slope).reshape(y.shape)
+    return float((w * value).sum(where=w != 0))
 
 
 KERNEL_FUNCTIONS = {
@@ -527,6 +548,8 @@ KERNEL_FUNCTIONS = {
         mean_backward,
         max_forward,
         max_backward,
+        transpose_forward,
+        transpose_backward,
         squared_loss,
         absolute_loss,
         huber_loss,

@@ -170,6 +170,36 @@ GRADIENT_CASES: dict[str, Case] = {
         (4, 6, 3),
         {"ragged"},
     ),
+    "sweeps": (  # a grid of 3 x 4: both ways along one axis, then along the other
+        [
+            lstm(3, direction="bidirectional", dilation=4, **ALL),
+            ("Transpose", {"columns": 4}),
+            lstm(2, direction="bidirectional", dilation=3, **ALL),
+            ("Transpose", {"columns": 3}),
+            dense(4),
+        ],
+        SQUARED,
+        (2, 12, 5),
+        set(),
+    ),
+    "transpose_ragged": (
+        [dense(5), ("Transpose", {"columns": 3}), lstm(4, **ALL), dense(2)],
+        SQUARED,
+        (6, 8, 3),
+        {"ragged"},
+    ),
+    "several_labels": (
+        [lstm(4, **ALL), dense(6)],
+        ("SoftmaxCrossEntropy", {"classes": 3}),
+        (5, 7, 4),
+        {"ragged", "weighted", "masked"},
+    ),
+    "several_labels_of_rows": (
+        [lstm(4), dense(8)],
+        ("SoftmaxCrossEntropy", {"classes": 2}),
+        (6, 5, 3),
+        {"weighted"},
+    ),
     "dense_stack": (
         [
             dense(6, activation="tanh"),

@@ -200,11 +200,25 @@ def forward(
             x = F.layer_norm(x, (x.shape[-1],), gain, bias, options.get("epsilon", 1e-5))
         elif kind == "Activation":
             x = ACTIVATIONS[options["function"]](x)
+        elif kind == "Transpose":
+            x = transpose(options["columns"], x, lengths)
         elif kind == "Pool":
             x = pool(options["functions"], x, lengths)
         else:
             raise ValueError(f"no layer {kind!r}")
     return x
+
+
+def transpose(columns: int, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+    """A grid [R,C] of steps becomes [C,R]; of a row that fills no grid, step by step."""
+    rows, steps, width = x.shape
+    if lengths is None:
+        return x.reshape(rows, steps // columns, columns, width).transpose(1, 2).reshape(rows, steps, width)
+    found = torch.zeros_like(x)
+    for row, length in enumerate(lengths.tolist()):
+        order = [t for first in range(columns) for t in range(first, length, columns)]
+        found = found.index_put((torch.tensor([row]), torch.arange(length)), x[row, order])
+    return found
 
 
 def pool(functions: list[str], x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -226,6 +240,9 @@ def loss_terms(spec: dict[str, Any], output: torch.Tensor, y: torch.Tensor) -> t
     last_options = spec["layers"][-1][1]
     activated = last_options.get("function", last_options.get("activation"))
     if kind == "SoftmaxCrossEntropy":
+        if "classes" in options:
+            parts = output.reshape(*y.shape, options["classes"]).movedim(-1, 1)
+            return F.cross_entropy(parts, y.long(), reduction="none")
         logits = output.log() if activated == "softmax" else output
         flat = F.cross_entropy(logits.flatten(0, -2), y.long().flatten(), reduction="none")
         return flat.reshape(y.shape)[..., None]
@@ -344,7 +361,9 @@ def draw_inputs(
         outputs *= 2
     kind, options = spec["loss"]
     lead = (rows, steps) if sequence else (rows,)
-    if kind == "SoftmaxCrossEntropy":
+    if kind == "SoftmaxCrossEntropy" and "classes" in options:
+        inputs["y"] = random.integers(0, options["classes"], (*lead, outputs // options["classes"]))
+    elif kind == "SoftmaxCrossEntropy":
         inputs["y"] = random.integers(0, outputs, lead)
     elif kind == "BinaryCrossEntropy":
         chance = random.uniform(-0.5, 1.5, (*lead, outputs))

@@ -208,6 +208,20 @@ struct MaxBackward {
   bool accumulate = false;
 };
 
+// A row's steps as a grid of C columns, written row by row, read column by column: 0, C, 2C, ..., 1, C + 1, ...
+struct TransposeForward {
+  Matrix x;  // [N, W]
+  Matrix y;  // out [N, W]
+  int64_t columns = 1;
+};
+
+struct TransposeBackward {
+  Matrix dy;  // [N, W]
+  Matrix dx;  // out [N, W]
+  int64_t columns = 1;
+  bool accumulate = false;
+};
+
 // Losses. All return sum_ro w_ro l(y_ro, target_ro), not yet divided, and write
 // dy = scale · w_ro · dl/dy when dy is wanted. w_ro = w_r when there is one weight per line. What has
 // weight 0 is skipped: its target is never read, its gradient is zero.
@@ -227,11 +241,11 @@ struct Loss {
   int64_t n_settings = 0;
 };
 
-// Cross-entropy of softmax(y) with a class index per line.
+// Cross-entropy of softmax(y) with K class indices per line, each with O columns of y to itself.
 struct SoftmaxLoss {
-  Matrix y;            // [lines, O]
-  IndexMatrix target;  // [lines, 1], in 0..O-1
-  Matrix weight;       // optional [lines, 1]
+  Matrix y;            // [lines, K·O]
+  IndexMatrix target;  // [lines, K], in 0..O-1
+  Matrix weight;       // optional [lines, 1] or [lines, K]
   Matrix dy;           // optional out, may be y
   float scale = 1;
 };
@@ -277,6 +291,8 @@ struct Kernels {
   void (*mean_backward)(const Packing&, const MeanBackward&);
   void (*max_forward)(const Packing&, const MaxForward&);
   void (*max_backward)(const Packing&, const MaxBackward&);
+  void (*transpose_forward)(const Packing&, const TransposeForward&);
+  void (*transpose_backward)(const Packing&, const TransposeBackward&);
   double (*loss)(const Loss&);
   double (*softmax_loss)(const SoftmaxLoss&);
 

@@ -57,6 +57,8 @@ enum class Kernel : int {
   mean_backward,
   max_forward,
   max_backward,
+  transpose_forward,
+  transpose_backward,
   squared_loss,
   absolute_loss,
   huber_loss,

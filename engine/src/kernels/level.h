@@ -27,6 +27,8 @@ void mean_forward(const Packing&, const MeanForward&);
 void mean_backward(const Packing&, const MeanBackward&);
 void max_forward(const Packing&, const MaxForward&);
 void max_backward(const Packing&, const MaxBackward&);
+void transpose_forward(const Packing&, const TransposeForward&);
+void transpose_backward(const Packing&, const TransposeBackward&);
 double loss(const Loss&);
 double softmax_loss(const SoftmaxLoss&);
 void pack(const Weight&, float*);

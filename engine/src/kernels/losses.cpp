@@ -78,16 +78,17 @@ double loss(const Loss& call) {
 }
 
 double softmax_loss(const SoftmaxLoss& call) {
-  const int64_t O = call.y.cols;
+  const int64_t K = call.target.cols, O = call.y.cols / K;
   double total = 0;
-  for (int64_t r = 0; r < call.y.rows; ++r) {
-    const float w = call.weight ? call.weight.row(r)[0] : 1.0f;
+  for (int64_t at = 0; at < call.y.rows * K; ++at) {
+    const int64_t r = at / K, k = at % K;
+    const float w = call.weight ? call.weight.row(r)[call.weight.cols == 1 ? 0 : k] : 1.0f;
     if (w == 0.0f) {
-      if (call.dy) std::memset(call.dy.row(r), 0, sizeof(float) * static_cast<size_t>(O));
+      if (call.dy) std::memset(call.dy.row(r) + k * O, 0, sizeof(float) * static_cast<size_t>(O));
       continue;
     }
-    const float* y = call.y.row(r);
-    const int64_t target = call.target.row(r)[0];
+    const float* y = call.y.row(r) + k * O;
+    const int64_t target = call.target.row(r)[k];
     float top = y[0];
     for (int64_t j = 1; j < O; ++j) top = y[j] > top ? y[j] : top;
     Vec partial = {};
@@ -100,7 +101,7 @@ double softmax_loss(const SoftmaxLoss& call) {
     if (call.dy) {
       const float scale = call.scale * w;
       const float own = y[target];
-      float* dy = call.dy.row(r);
+      float* dy = call.dy.row(r) + k * O;
       for_vectors(O, [&](int64_t i, auto get, auto put) { put(dy + i, exp(get(y + i) - log_mass) * scale); });
       dy[target] = scale * (std::exp(own - log_mass) - 1.0f);
     }

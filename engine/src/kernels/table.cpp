@@ -38,6 +38,8 @@ const Kernels table = {
     mean_backward,
     max_forward,
     max_backward,
+    transpose_forward,
+    transpose_backward,
     loss,
     softmax_loss,
     pack,

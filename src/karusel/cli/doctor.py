@@ -14,7 +14,12 @@ from karusel.program.executor import default_threads
 __all__ = ["run_doctor"]
 
 _NEEDED = ("numpy", "duckdb", "narwhals", "typer", "rich", "safetensors")
-_EXTRAS = {"plot": ("matplotlib", "plots as PNG"), "postgres": ("psycopg", "PostgreSQL databases")}
+_EXTRAS = {
+    "plot": ("matplotlib", "plots as PNG"),
+    "postgres": ("psycopg", "PostgreSQL databases"),
+    "text": ("tokenizers", "byte pairs"),
+    "images": ("pillow", "folders of images"),
+}
 _FRAMES = ("pandas", "polars", "pyarrow")
 
 

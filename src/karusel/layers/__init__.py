@@ -8,5 +8,6 @@ from karusel.layers.embedding import Embedding
 from karusel.layers.layer_norm import LayerNorm
 from karusel.layers.lstm import LSTM
 from karusel.layers.pool import Pool
+from karusel.layers.transpose import Transpose
 
-__all__ = ["LSTM", "Activation", "Dense", "Dropout", "Embedding", "Layer", "LayerNorm", "Pool"]
+__all__ = ["LSTM", "Activation", "Dense", "Dropout", "Embedding", "Layer", "LayerNorm", "Pool", "Transpose"]

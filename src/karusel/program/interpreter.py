@@ -131,11 +131,13 @@ class ReferenceExecutor:
         loss = self.program.loss
         if loss is None:
             return 0.0
-        y, weight = memory.find(loss.arguments["y"]), memory.find(loss.arguments["weight"])
-        assert y is not None
-        terms = 1 if loss.kernel == "softmax_cross_entropy" else y.shape[1]
+        # Of the classes that one label chooses from only one counts.
+        of = "target" if loss.kernel == "softmax_cross_entropy" else "y"
+        lines, weight = memory.find(loss.arguments[of]), memory.find(loss.arguments["weight"])
+        assert lines is not None
+        terms = lines.shape[1]
         if weight is None:
-            return float(len(y) * terms)
+            return float(len(lines) * terms)
         return float(weight.sum() * (terms // weight.shape[1]))
 
     def evaluate(self, weights: Array, examples: Examples, order: NDArray[np.int64], batch: int) -> Total:

@@ -93,6 +93,8 @@ KERNELS: Mapping[str, Kernel] = {
     "mean_backward": Kernel(("dy",), ("dx",), ("accumulate",), flops=lambda w: w["dx"]),
     "max_forward": Kernel(("x",), ("y", "at"), flops=lambda w: w["x"]),
     "max_backward": Kernel(("dy", "at"), ("dx",), ("accumulate",), flops=lambda w: w["dx"]),
+    "transpose_forward": Kernel(("x",), ("y",), ("columns",)),
+    "transpose_backward": Kernel(("dy",), ("dx",), ("columns", "accumulate")),
     "squared_loss": _LOSS,
     "absolute_loss": _LOSS,
     "huber_loss": Kernel(_LOSS.reads, _LOSS.writes, ("delta",), _LOSS.flops),

@@ -140,7 +140,7 @@ class Cells:
                 read = _number_sql(self._filled(column), column.kind, column.decimal_comma)
                 self._refuse_bad_cell(column, read, "a number")
             groups.setdefault((column.kind, column.decimal_comma), []).append(place)
-        rows = int(self._one("select count(*) from data")[0])
+        rows = self.rows()
         side_by_side = np.empty((rows, len(columns)))
         for (kind, comma), places in groups.items():
             below = _below([columns[place].number for place in places])
@@ -149,6 +149,15 @@ class Cells:
             cells = self._fetch(read, f"(select place, {filled} as x from ({below}))", "place")
             side_by_side[:, places] = np.ma.filled(cells, np.nan).reshape(rows, len(places))
         return side_by_side
+
+    def rows(self) -> int:
+        """How many rows there are."""
+        return int(self._one("select count(*) from data")[0])
+
+    def texts(self, column: Column) -> list[str]:
+        """A column as texts [N], empty for a missing one."""
+        found = self._fetch(f"coalesce(c{column.number}::varchar, '')")
+        return [str(text) for text in np.ma.getdata(found)]
 
     def times(self, column: Column, time_format: str | None) -> NDArray[Any]:
         """A column as times [N], none missing: datetime64[us], or int64 where there is no format."""
@@ -185,8 +194,7 @@ class Cells:
         ).fetchall()
         names = tuple(str(row[0]) for row in listed)
         if not names:
-            rows = int(self._one("select count(*) from data")[0])
-            return Categories(np.full(rows, -1, np.int64), ())
+            return Categories(np.full(self.rows(), -1, np.int64), ())
         # The numbers, not the texts, are what N rows are taken out as.
         kind = f"names_{column.number}"
         self._connection.execute(

@@ -22,7 +22,7 @@ from karusel.sources.table import Table
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["read_table"]
+__all__ = ["open_duckdb", "read_table", "refuse_unknown"]
 
 _ID_NAME = "unique_id"
 _TARGET_NAME = "y"
@@ -73,14 +73,14 @@ def read_table(
     }
     if known:
         named = {kind: [one.name for one in known if one.kind == kind] for kind in named}
-    with _duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
+    with open_duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
         cells = Cells(connection, open_origin(connection, given, sql, folder))
         targets = None if target_cols is None else tuple(target_cols)
         return _choose(cells, id_col, time_col, targets, named, known)
 
 
 @contextmanager
-def _duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+def open_duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
     """A connection of its own and a folder for what does not fit memory, both gone afterwards."""
     import duckdb
 
@@ -139,7 +139,7 @@ def _choose(
         *((name, "target") for name in target_cols or ()),
         *((name, f"{kind} covariate") for kind, names in named.items() for name in names),
     ]
-    _refuse_unknown(roles, origin.name, origin.columns)
+    refuse_unknown(roles, origin.name, origin.columns)
     taken = {name for name, _ in roles}
     free = cells.look([number for name, number in numbers.items() if name not in taken])
 
@@ -180,7 +180,7 @@ def _choose(
     )
 
 
-def _refuse_unknown(roles: Sequence[tuple[str, str]], source: str, columns: Sequence[str]) -> None:
+def refuse_unknown(roles: Sequence[tuple[str, str]], source: str, columns: Sequence[str]) -> None:
     """Refuse columns that are not there, or have two roles."""
     first: dict[str, str] = {}
     for name, role in roles:

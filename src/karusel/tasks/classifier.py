@@ -3,55 +3,58 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.callbacks import Callback, EarlyStopping
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.callbacks import Callback
+from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer, Pool
 from karusel.losses import SoftmaxCrossEntropy
-from karusel.network import Sequential, fill
-from karusel.optimizers import Adam, Cosine
-from karusel.tasks.sequences import READERS, Images, Reader, Series, Texts, reader_of
+from karusel.tasks.labelling import (
+    ClassWeight,
+    Labelling,
+    Progress,
+    no_progress,
+    number_labels,
+    softmax,
+    sweeps,
+    taken,
+)
+from karusel.tasks.sequences import Images, Reader, Series, Texts, Videos
 
 __all__ = ["Classifier"]
 
-_SETTINGS = (
-    *("kind", "unit", "sweep", "patch", "hidden_size", "num_layers", "embedding_size", "dropout", "epochs"),
-    *("batch_size", "learning_rate", "validation_share", "class_weight", "random_state", "n_jobs"),
-)
-_TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(8), 61))
-_STEPS = 50  # of an epoch, wanted
-_BATCHES = (8, 64)
-_AVERAGED = 0.05  # of all steps, over which weights are averaged
 
-
-class Classifier:
-    """Labels whole sequences: series of numbers, texts, or images read as sequences.
+class Classifier(Labelling):
+    """Labels whole sequences: series of numbers, texts, images and videos read as sequences.
 
     An LSTM in both directions reads the sequence; the mean and the largest of its outputs over all steps go
     to a softmax over the labels. Of images in patches one LSTM sweeps down and up, the next to the right and
-    left (after ReNet; Visin et al., 2015). A part of the training data is held out: the epoch with the least
-    loss there is kept, and the probabilities are calibrated there by a temperature (Guo et al., 2017).
+    left (ReNet; Visin et al., 2015), of videos a third one forth and back in time. A part of the training
+    data is held out: the epoch with the least loss there is kept, and the probabilities are calibrated there
+    by a temperature (Guo et al., 2017).
 
     Parameters
     ----------
-    kind : "series", "texts" or "images"; texts are known by their type.
-    unit : of texts, "words" (default) or "characters".
+    kind : "series", "texts", "images" or "videos"; texts are known by their type, other data are series by
+        default.
+    unit : of texts, "words" (default), "characters" or "byte_pairs" (needs the extra `text`).
     sweep : of images, "patches" (default), "rows" or "pixels"; `patch` pixels on each side, 4 by default.
+    shift : pixels by which training images and videos are moved, anew for each epoch and at random between
+        none and so many in each direction; 0 by default.
+    direction : "bidirectional" (default) or "forward", of all but images in patches and videos.
     hidden_size : hidden units of each direction; 64 by default.
-    num_layers : LSTM layers; 1 by default.
-    embedding_size : numbers for each word or character; 64 by default.
+    num_layers : LSTM layers, or rounds of sweeps; 1 by default.
+    embedding_size : numbers for each word, character or byte pair; 64 by default.
     dropout : share of numbers left out in training before and after the LSTM; 0.3 by default.
     epochs : most epochs; 20 by default.
     batch_size : examples per optimiser step; from 8 for few examples to 64 for many by default.
     learning_rate : of Adam with a cosine schedule; 0.003 by default.
     validation_share : share of the examples held out; 0.1 by default.
-    class_weight : None, or "balanced" to let every label count alike whatever its number of examples.
+    class_weight : None, "balanced" to let every label count alike whatever its number of examples, or the
+        weight of each label, 1 for those not named.
     random_state : seed; the same seed gives the same bits on any number of threads.
     n_jobs : threads; all that this process may use by default.
 
@@ -60,6 +63,8 @@ class Classifier:
     classes_ : the labels, ascending.
     network_, reader_, temperature_ : what was fitted.
     history_ : losses by epoch.
+    held_out_ : `count` of the examples held out and the `accuracy` there, a little too good: they chose the
+        epoch.
 
     Examples
     --------
@@ -73,6 +78,8 @@ class Classifier:
     array(['fast'], dtype='<U4')
     """
 
+    task = "classifier"
+
     def __init__(
         self,
         *,
@@ -80,6 +87,8 @@ class Classifier:
         unit: str = "words",
         sweep: str = "patches",
         patch: int = 4,
+        shift: int = 0,
+        direction: str = "bidirectional",
         hidden_size: int = 64,
         num_layers: int = 1,
         embedding_size: int = 64,
@@ -88,7 +97,7 @@ class Classifier:
         batch_size: int | None = None,
         learning_rate: float = 0.003,
         validation_share: float = 0.1,
-        class_weight: str | None = None,
+        class_weight: ClassWeight = None,
         random_state: int = 0,
         n_jobs: int | None = None,
     ) -> None:
@@ -96,6 +105,8 @@ class Classifier:
         self.unit = unit
         self.sweep = sweep
         self.patch = patch
+        self.shift = shift
+        self.direction = direction
         self.hidden_size = hidden_size
         self.num_layers = num_layers
         self.embedding_size = embedding_size
@@ -109,69 +120,51 @@ class Classifier:
         self.n_jobs = n_jobs
 
     def fit(
-        self,
-        X: Any,
-        y: Any,
-        *,
-        time_limit: float | None = None,
-        progress: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None,
+        self, X: Any, y: Any, *, time_limit: float | None = None, progress: Progress = no_progress
     ) -> Classifier:
         """Fit to examples X and their labels y; returns self.
 
-        X is a list or array of series [T, I] or [T], a list of texts, or an array of images [n, R, C] or
-        [n, R, C, F]. y holds one label for each: text or whole numbers. `time_limit` is in seconds;
-        `progress` is told each epoch and its losses.
+        X is a list or array of series [T, I] or [T]; a list of texts; an array of images [n, R, C] or
+        [n, R, C, F], or of videos [n, frames, R, C] or [n, frames, R, C, F]. y holds one label for each: text
+        or whole numbers. `time_limit` is in seconds; `progress` is told each epoch and its losses.
         """
         self._check()
-        classes, targets = _labels(y)
-        reader = self._reader(X).fit(X)
-        sequences = reader.read(X)
-        if len(sequences) != len(targets):
+        labels = np.asarray(y)
+        if labels.ndim != 1 or labels.size == 0:
+            raise DataError(f"labels must be one for each example, got shape {list(labels.shape)}")
+        if len(X) != len(labels):
             raise DataError(
-                f"there are {len(sequences):,} examples and {len(targets):,} labels; they must be equal"
+                f"there are {len(X):,} examples and {len(labels):,} labels; they must be equally many"
             )
-        if len(classes) < 2:
-            raise DataError(f"all labels are {classes[0].item()!r}; at least two different ones are needed")
-
+        self.classes_, targets = number_labels(labels)
+        self.reader_ = reader = self._reader(X).fit(X)
+        sequences = reader.read(X)
         held_out = _held_out(targets, self.validation_share, self.random_state)
         rest = ~held_out
-        weights = np.ones(len(classes))
-        if self.class_weight == "balanced":
-            weights = rest.sum() / (
-                len(classes) * np.maximum(np.bincount(targets[rest], minlength=len(classes)), 1)
-            )
-        train, tested = (
-            [one for one, ours in zip(sequences, part, strict=True) if ours] for part in (rest, held_out)
+        weights = self._label_weights(targets[rest])[targets]
+        train, tested = taken(sequences, rest), taken(sequences, held_out)
+        network = self._network(self._layers(reader))
+        moved: list[Callback] = []
+        if self.shift and isinstance(reader, Images):
+            train = train.astype(network._dtype)
+            moved = [_Moved(reader, reader.numbers(X)[rest], train, self.shift, self.random_state)]
+        self._train(
+            network,
+            SoftmaxCrossEntropy(),
+            (train, targets[rest], weights[rest]),
+            (tested, targets[held_out], weights[held_out]),
+            moved,
+            progress,
+            time_limit,
         )
-        network = Sequential(
-            self._layers(reader, len(classes)), random_state=self.random_state, n_jobs=self.n_jobs
-        )
-        usual = int(np.clip(2 ** round(np.log2(len(train) / _STEPS)), *_BATCHES))
-        batch = usual if self.batch_size is None else self.batch_size
-        steps = self.epochs * -(-len(train) // batch)
-        decay = 1 - 1 / max(1.0, _AVERAGED * steps)
-        rate = Cosine(self.learning_rate, steps, warmup_steps=min(100, steps // 10))
-        network.compile(SoftmaxCrossEntropy(), Adam(rate, clip_norm=1.0, ema_decay=decay))
-        history = network.fit(
-            train,
-            targets[rest],
-            epochs=self.epochs,
-            batch_size=batch,
-            sample_weight=weights[targets[rest]].astype(np.float32),
-            validation_data=(tested, targets[held_out]),
-            callbacks=[EarlyStopping(patience=self.epochs), _Told(progress)],
-            time_limit=time_limit,
-        )
-        self.classes_, self.reader_, self.network_ = classes, reader, network
-        self.history_ = history.history
-        self.temperature_ = _temperature(network.predict(tested), targets[held_out])
+        self._calibrate(self.network_.predict(tested), targets[held_out], int(held_out.sum()))
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
         """The calibrated probability of each label [n, classes], in the order of `classes_`."""
         self._fitted()
         logits = np.asarray(self.network_.predict(self.reader_.read(X)), np.float64)
-        return _softmax(logits / self.temperature_)
+        return softmax(logits / self.temperature_)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The likeliest label of each example [n]."""
@@ -183,28 +176,8 @@ class Classifier:
         found, wanted = self.predict(X), np.asarray(y)
         if wanted.shape != found.shape:
             raise DataError(f"there are {len(found):,} examples and labels of shape {list(wanted.shape)}")
-        unseen = ~np.isin(wanted, self.classes_)
-        if unseen.any():
-            raise DataError(
-                f"label {wanted[unseen][0].item()!r} was not there in training, which had "
-                f"{', '.join(map(repr, self.classes_[:10].tolist()))}; leave those examples out"
-            )
+        self._numbers_of(wanted)
         return float(np.mean(found == wanted))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that labelling needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
-
-        self._fitted()
-        header = {
-            "settings": {name: getattr(self, name) for name in _SETTINGS},
-            "reader": self.reader_.config(),
-            "classes": self.classes_.tolist(),
-            "temperature": self.temperature_,
-            "network": self.network_.get_config(),
-        }
-        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
-        save_file(path, "classifier", header, tensors)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Classifier:
@@ -213,84 +186,77 @@ class Classifier:
         Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
         another version or of another kind.
         """
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, "classifier")
-        try:
-            made = cls(**header["settings"])
-            made.classes_ = np.array(header["classes"])
-            made.reader_, made.temperature_ = reader_of(header["reader"]), float(header["temperature"])
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"model file {os.fspath(path)!r} describes no classifier: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
+        made = cls._load(path)
+        assert isinstance(made, Classifier)
         return made
 
     def _reader(self, X: Any) -> Reader:
-        kind = self.kind
-        if kind is None:
-            first = X[0] if len(X) else None
-            kind = "texts" if isinstance(first, (str, bytes)) else "series"
-        if kind == "texts":
+        kind = self._kind_of(X)
+        if kind == Texts.kind:
             return Texts(self.unit)
-        return Images(self.sweep, self.patch) if kind == "images" else Series()
+        if kind == Images.kind:
+            return Images(self.sweep, self.patch)
+        return Videos(self.sweep, self.patch) if kind == Videos.kind else Series()
 
-    def _layers(self, reader: Reader, classes: int) -> list[Layer]:
+    def _layers(self, reader: Reader) -> list[Layer]:
         layers: list[Layer] = []
         if isinstance(reader, Texts):
             layers += [Embedding(reader.symbols, self.embedding_size), Dropout(self.dropout)]
-        lstm = partial(LSTM, self.hidden_size, direction="bidirectional", return_sequences=True)
         if isinstance(reader, Images) and reader.sweep == "patches":
-            for _ in range(self.num_layers):
-                layers += [lstm(dilation=reader.columns), lstm()]
+            layers += sweeps(reader.grid, self.hidden_size, self.num_layers)
         else:
-            layers.append(lstm(num_layers=self.num_layers, dropout=self.dropout))
-        return [*layers, Pool(), Dropout(self.dropout), Dense(classes)]
+            layers.append(
+                LSTM(
+                    self.hidden_size,
+                    num_layers=self.num_layers,
+                    direction=self.direction,
+                    dropout=self.dropout,
+                    return_sequences=True,
+                )
+            )
+        return [*layers, Pool(), Dropout(self.dropout), Dense(len(self.classes_))]
 
     def _check(self) -> None:
-        if self.kind not in (None, *READERS):
-            raise UsageError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
-        if self.class_weight not in (None, "balanced"):
-            raise UsageError(f"class_weight is {self.class_weight!r}; it must be None or 'balanced'")
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
-        for name in ("patch", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if value is None and name == "batch_size":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError("the classifier is not fitted; call fit(X, y) first")
+        super()._check()
+        if self.direction not in ("bidirectional", "forward"):
+            raise UsageError(f"direction is {self.direction!r}; it must be bidirectional or forward")
+        if isinstance(self.shift, bool) or not isinstance(self.shift, (int, np.integer)) or self.shift < 0:
+            raise UsageError(f"shift is {self.shift!r}; it must be a whole number of pixels from 0 up")
 
 
-class _Told(Callback):
-    """Tells of each epoch."""
+class _Moved(Callback):
+    """Moves each training image by a few pixels, anew for each epoch; what leaves the frame is lost.
 
-    def __init__(self, progress: Callable[[int, dict[str, float]], None]) -> None:
-        self._progress = progress
+    A fit reads an array of the executor's type where it lies: what is written there is what the next epoch
+    trains on.
+    """
+
+    def __init__(
+        self, reader: Images, pixels: NDArray[np.float32], steps: NDArray[Any], most: int, seed: int
+    ) -> None:
+        self._reader, self._steps, self._most = reader, steps, most
+        edge = [
+            (most, most) if axis in (pixels.ndim - 3, pixels.ndim - 2) else (0, 0)
+            for axis in range(pixels.ndim)
+        ]
+        self._wide = np.pad(pixels, edge, mode="edge")
+        self._random = np.random.default_rng(seed)
+
+    def on_begin(self, training: Any) -> None:
+        self._move()
 
     def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        self._progress(epoch, logs)
+        self._move()
 
-
-def _labels(y: Any) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The labels that there are, ascending, and the number of each example's."""
-    labels = np.asarray(y)
-    if labels.ndim != 1 or labels.size == 0:
-        raise DataError(f"labels must be one for each example, got shape {list(labels.shape)}")
-    if labels.dtype.kind == "O":
-        odd = next((one for one in labels if not isinstance(one, str)), None)
-        if odd is not None:
-            raise DataError(f"a label is {odd!r}; labels must be all text or all whole numbers")
-        labels = labels.astype(str)
-    if labels.dtype.kind not in "biuU":
-        raise DataError(f"labels are {labels.dtype}; they must be text or whole numbers: convert them")
-    classes, targets = np.unique(labels, return_inverse=True)
-    return classes, targets.astype(np.int64)
+    def _move(self) -> None:
+        places = 2 * self._most + 1
+        place = self._random.integers(0, places * places, len(self._steps))
+        rows, columns = (size - places + 1 for size in self._wide.shape[-3:-1])
+        for at in range(places * places):
+            ours = place == at
+            down, right = divmod(at, places)
+            part = self._wide[ours, ..., down : down + rows, right : right + columns, :]
+            self._steps[ours] = self._reader.cut(part)
 
 
 def _held_out(targets: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:
@@ -303,18 +269,3 @@ def _held_out(targets: NDArray[np.int64], share: float, seed: int) -> NDArray[np
     if not held_out.any():
         raise DataError("every label has a single example; at least one label needs two, to hold one out")
     return held_out
-
-
-def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(e / e.sum(axis=1, keepdims=True))
-
-
-def _temperature(logits: NDArray[Any], targets: NDArray[np.int64]) -> float:
-    """The temperature at which held-out labels are likeliest."""
-    rows = np.arange(len(targets))
-    losses = [
-        -np.mean(np.log(_softmax(np.asarray(logits, np.float64) / t)[rows, targets] + 1e-300))
-        for t in _TEMPERATURES
-    ]
-    return float(_TEMPERATURES[int(np.argmin(losses))])

@@ -1,7 +1,8 @@
-"""Sequences: texts, images and series of numbers as what networks read.
+"""Sequences: series of numbers, texts, images and videos as what networks read.
 
 A reader learns what it must from the training data (words, means) and turns data of its kind into a list of
-sequences, [T] indices or [T, I] numbers. What it learned is plain data, kept in the model file.
+sequences, [T] indices or [T, I] numbers; images and videos, all of one size, become an array [n, T, I]. What
+it learned is plain data, kept in the model file.
 """
 
 from __future__ import annotations
@@ -9,19 +10,24 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, UsageError
+from karusel.errors import DataError, MissingDependencyError, UsageError
 
-__all__ = ["READERS", "Images", "Reader", "Series", "Texts", "reader_of"]
+__all__ = ["READERS", "Grid", "Images", "Reader", "Series", "Texts", "Videos", "reader_of"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
+_UNITS = ("words", "characters", "byte_pairs")
+_PAIRS = 8_000
 _UNKNOWN = 0  # the index of what was not in the training data
+
+
+Grid = tuple[int, ...]  # how many steps along each axis
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Reader(ABC):
         """What it must know from training data; returns a fitted reader."""
 
     @abstractmethod
-    def read(self, data: Any) -> list[NDArray[Any]]:
+    def read(self, data: Any) -> list[NDArray[Any]] | NDArray[Any]:
         """Sequences, one for each example."""
 
     def config(self) -> dict[str, Any]:
@@ -92,10 +98,11 @@ class Series(Reader):
 
 @dataclass(frozen=True)
 class Texts(Reader):
-    """Texts by words or characters. Words are in lower case; punctuation marks are words.
+    """Texts by words, characters or byte pairs. Words are in lower case; punctuation marks are words.
 
-    Known are the words or characters that stand twice or more in the training texts, at most `most` of them;
-    all others are one unknown.
+    A text may also be a list of words. Known are the parts that stand twice or more in the training texts, at
+    most `most` of them; all others are one unknown. Byte pairs (Sennrich et al., 2016) are found by the
+    package tokenizers, of which `pairs` keeps what it found.
     """
 
     kind: ClassVar[str] = "texts"
@@ -103,22 +110,27 @@ class Texts(Reader):
     most: int = 20_000
     least: int = 2
     known: tuple[str, ...] = ()
+    pairs: str = ""
 
     def fit(self, data: Any) -> Texts:
-        if self.unit not in ("words", "characters"):
-            raise UsageError(f"unit must be words or characters, got {self.unit!r}")
-        counts = Counter(part for text in self._texts(data) for part in self._parts(text))
+        if self.unit not in _UNITS:
+            raise UsageError(f"unit must be one of {', '.join(_UNITS)}, got {self.unit!r}")
+        texts = self._texts(data)
+        made = self
+        if self.unit == "byte_pairs":
+            made = replace(self, pairs=_byte_pairs([text for text in texts if isinstance(text, str)]))
+        counts = Counter(part for parts in made._cut(texts) for part in parts)
         known = [part for part, count in counts.most_common(self.most) if count >= self.least]
-        return Texts(self.unit, self.most, self.least, tuple(known))
+        return replace(made, known=tuple(known))
 
     def read(self, data: Any) -> list[NDArray[Any]]:
         index = {part: number for number, part in enumerate(self.known, start=_UNKNOWN + 1)}
+        texts = self._texts(data)
         read = []
-        for number, text in enumerate(self._texts(data)):
-            parts = [index.get(part, _UNKNOWN) for part in self._parts(text)]
+        for number, parts in enumerate(self._cut(texts)):
             if not parts:
-                raise DataError(f"text {number} is empty: {text!r}; leave it out")
-            read.append(np.array(parts, np.int32))
+                raise DataError(f"text {number} is empty: {texts[number]!r}; leave it out")
+            read.append(np.array([index.get(part, _UNKNOWN) for part in parts], np.int32))
         return read
 
     @property
@@ -126,78 +138,172 @@ class Texts(Reader):
         """How many indices there are."""
         return len(self.known) + 1
 
-    def _texts(self, data: Any) -> Sequence[str]:
-        texts = list(data)
-        for number, text in enumerate(texts):
-            if not isinstance(text, str):
+    def _texts(self, data: Any) -> list[str | list[str]]:
+        texts: list[str | list[str]] = []
+        for number, text in enumerate(data):
+            if isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text):
+                text = list(text)
+            elif not isinstance(text, str):
                 raise DataError(f"text {number} is {type(text).__name__}, not text; decode or convert it")
+            texts.append(text)
         if not texts:
             raise DataError("there are no texts; give at least one")
         return texts
 
-    def _parts(self, text: str) -> list[str]:
-        return list(text) if self.unit == "characters" else _WORD.findall(text.lower())
+    def _cut(self, texts: list[str | list[str]]) -> Iterator[list[str]]:
+        """The parts of each text."""
+        if self.unit == "byte_pairs":
+            cutter = _tokenizers().Tokenizer.from_str(self.pairs)
+        for text in texts:
+            if isinstance(text, list):
+                yield [word.lower() for word in text] if self.unit == "words" else text
+            elif self.unit == "words":
+                yield _WORD.findall(text.lower())
+            elif self.unit == "characters":
+                yield list(text)
+            else:
+                yield cutter.encode(text).tokens
+
+
+def _tokenizers() -> Any:
+    try:
+        import tokenizers
+    except ImportError:
+        raise MissingDependencyError(
+            "byte pairs need the package tokenizers; run: pip install 'karusel[text]', or choose words"
+        ) from None
+    return tokenizers
+
+
+def _byte_pairs(texts: list[str]) -> str:
+    """Byte pairs that are frequent in texts, as the package tokenizers keeps them."""
+    found = _tokenizers()
+    made = found.Tokenizer(found.models.BPE())
+    made.pre_tokenizer = found.pre_tokenizers.ByteLevel(add_prefix_space=True)
+    trainer = found.trainers.BpeTrainer(
+        vocab_size=_PAIRS,
+        show_progress=False,
+        initial_alphabet=found.pre_tokenizers.ByteLevel.alphabet(),
+    )
+    made.train_from_iterator(texts, trainer)
+    return str(made.to_str())
 
 
 @dataclass(frozen=True)
 class Images(Reader):
-    """Images [n, R, C] or [n, R, C, F] as sequences: `sweep` by "rows", "pixels", or "patches".
+    """Images [n, R, C] or [n, R, C, F] as sequences: `sweep` by "patches", "rows", or "pixels".
 
-    Patches of `patch` x `patch` pixels come row by row; sweeps down and up are then an LSTM whose dilation is
-    the number of patches in a row (`columns`). Whole numbers are taken as 0 to 255.
+    Patches of `patch` x `patch` pixels come row by row, a grid of steps. Whole numbers are taken as 0 to 255.
     """
 
     kind: ClassVar[str] = "images"
+    axes: ClassVar[tuple[str, ...]] = ("rows", "columns")
     sweep: str = "patches"
     patch: int = 4
     shape: tuple[int, ...] = ()
     bytes: bool = field(default=False)
 
     def fit(self, data: Any) -> Images:
-        if self.sweep not in ("rows", "pixels", "patches"):
-            raise UsageError(f"sweep must be rows, pixels or patches, got {self.sweep!r}")
-        images = self._images(data)
-        if self.sweep == "patches" and (images.shape[1] % self.patch or images.shape[2] % self.patch):
+        if self.sweep not in ("patches", "rows", "pixels"):
+            raise UsageError(f"sweep must be patches, rows or pixels, got {self.sweep!r}")
+        pixels = self._pixels(data)
+        rows, columns = pixels.shape[-3:-1]
+        if self.sweep == "patches" and (rows % self.patch or columns % self.patch):
             raise UsageError(
-                f"images of {images.shape[1]} x {images.shape[2]} pixels cannot be cut into patches of "
-                f"{self.patch} x {self.patch}; choose a patch that divides both, or cut the images"
+                f"{self.kind} of {rows} x {columns} pixels cannot be cut into patches of "
+                f"{self.patch} x {self.patch}; choose a patch that divides both, or cut the {self.kind}"
             )
-        return Images(self.sweep, self.patch, images.shape[1:], np.asarray(data).dtype.kind in "ui")
+        return replace(self, shape=pixels.shape[1:], bytes=np.asarray(data).dtype.kind in "ui")
 
-    def read(self, data: Any) -> list[NDArray[Any]]:
-        images = self._images(data)
-        if images.shape[1:] != self.shape:
-            size, own = (" x ".join(map(str, one)) for one in (images.shape[1:3], self.shape[:2]))
-            raise DataError(f"the images have {size} pixels, but {own} when fitted; resize them")
-        x = (images / 255.0 if self.bytes else images).astype(np.float32) - 0.5
-        n, rows, columns, colours = x.shape
+    def read(self, data: Any) -> NDArray[np.float32]:
+        return self.cut(self.numbers(data))
+
+    def numbers(self, data: Any) -> NDArray[np.float32]:
+        """Pixels around 0, [n, ..., R, C, F]."""
+        pixels = self._pixels(data)
+        if pixels.shape[1:] != self.shape:
+            size, own = (" x ".join(map(str, one)) for one in (pixels.shape[1:-1], self.shape[:-1]))
+            raise DataError(
+                f"the {self.kind} have {size} pixels, but {own} when fitted"
+                if size != own
+                else f"the {self.kind} have {pixels.shape[-1]} colours, but {self.shape[-1]} when fitted"
+            )
+        return np.asarray((pixels / 255.0 if self.bytes else pixels).astype(np.float32) - np.float32(0.5))
+
+    def cut(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Pixels [n, R, C, F] as steps [n, T, numbers]."""
+        n, rows, columns, colours = pixels.shape
         if self.sweep == "pixels":
-            return list(x.reshape(n, rows * columns, colours))
+            return pixels.reshape(n, rows * columns, colours)
         if self.sweep == "rows":
-            return list(x.reshape(n, rows, columns * colours))
+            return pixels.reshape(n, rows, columns * colours)
+        return _patches(pixels, self.patch)
+
+    def joined(self, steps: NDArray[Any]) -> NDArray[Any]:
+        """Patches [n, T, P * P * F] as pixels [n, R, C, F]: `cut` undone."""
         p = self.patch
-        x = x.reshape(n, rows // p, p, columns // p, p, colours).swapaxes(2, 3)
-        return list(np.ascontiguousarray(x).reshape(n, -1, p * p * colours))
+        rows, columns = self.grid
+        x = steps.reshape(len(steps), rows, columns, p, p, -1).swapaxes(2, 3)
+        return np.asarray(x.reshape(len(steps), rows * p, columns * p, -1))
 
     @property
-    def columns(self) -> int:
-        """Patches in a row."""
-        return self.shape[1] // self.patch
+    def grid(self) -> Grid:
+        """How the steps lie: patches in a column, patches in a row."""
+        rows, columns = self.shape[-3:-1]
+        return rows // self.patch, columns // self.patch
 
-    def _images(self, data: Any) -> NDArray[Any]:
-        images = np.asarray(data)
-        images = images[..., None] if images.ndim == 3 else images
-        if images.ndim != 4 or images.size == 0 or images.dtype.kind not in "uif":
+    def _pixels(self, data: Any) -> NDArray[Any]:
+        pixels = np.asarray(data)
+        pixels = pixels[..., None] if pixels.ndim == len(self.axes) + 1 else pixels
+        if pixels.ndim != len(self.axes) + 2 or pixels.size == 0 or pixels.dtype.kind not in "uif":
+            axes = ", ".join(self.axes)
             raise DataError(
-                f"images must be numbers [n, rows, columns] or [n, rows, columns, colours], got "
-                f"{images.dtype} {list(images.shape)}"
+                f"{self.kind} must be numbers [n, {axes}] or [n, {axes}, colours], got {pixels.dtype} "
+                f"{list(pixels.shape)}"
             )
-        if images.dtype.kind == "f" and not np.isfinite(images).all():
-            raise DataError("an image holds NaN or an infinite value; correct it")
-        return images
+        if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+            at = int(np.argmin(np.isfinite(pixels.reshape(len(pixels), -1)).all(axis=1)))
+            raise DataError(f"{self.kind}: number {at} holds NaN or an infinite value; correct it")
+        return pixels
 
 
-READERS: dict[str, type[Any]] = {reader.kind: reader for reader in (Series, Texts, Images)}
+@dataclass(frozen=True)
+class Videos(Images):
+    """Videos [n, frames, R, C] or [n, frames, R, C, F], all of one size, by patches of every frame.
+
+    The steps are a grid of patches in a column, patches in a row, and frames.
+    """
+
+    kind: ClassVar[str] = "videos"
+    axes: ClassVar[tuple[str, ...]] = ("frames", "rows", "columns")
+
+    def fit(self, data: Any) -> Videos:
+        if self.sweep != "patches":
+            raise UsageError(f"videos are read by patches, got sweep {self.sweep!r}")
+        fitted = super().fit(data)
+        assert isinstance(fitted, Videos)
+        return fitted
+
+    def cut(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        n, frames = pixels.shape[:2]
+        x = _patches(pixels.reshape(-1, *pixels.shape[2:]), self.patch)
+        return np.ascontiguousarray(x.reshape(n, frames, *x.shape[1:]).swapaxes(1, 2)).reshape(
+            n, -1, x.shape[-1]
+        )
+
+    @property
+    def grid(self) -> Grid:
+        return *super().grid, self.shape[0]
+
+
+def _patches(pixels: NDArray[Any], p: int) -> NDArray[Any]:
+    """Pixels [n, R, C, F] as patches [n, T, P * P * F], row by row."""
+    n, rows, columns, colours = pixels.shape
+    x = pixels.reshape(n, rows // p, p, columns // p, p, colours).swapaxes(2, 3)
+    return np.ascontiguousarray(x).reshape(n, -1, p * p * colours)
+
+
+READERS: dict[str, type[Any]] = {reader.kind: reader for reader in (Series, Texts, Images, Videos)}
 
 
 def reader_of(config: dict[str, Any]) -> Reader:

@@ -1,0 +1,202 @@
+"""`karusel classify train|run|score`: labels of whole texts, series and images."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from karusel.cli.document import print_document, versions
+from karusel.cli.files import check_output
+from karusel.cli.labels import Learning, Source
+from karusel.cli.options import Running
+from karusel.cli.outputs import Rows, check_rows_output, write_rows
+from karusel.cli.progress import Progress
+from karusel.cli.tasks import (
+    Examples,
+    by_label,
+    epochs_told,
+    image_folder,
+    images_in,
+    like_classes,
+    read_examples,
+    read_images,
+    settings_of,
+    shares,
+    told_by_label,
+)
+from karusel.cli.work import naming, short_name
+from karusel.errors import DataError
+from karusel.sources.origin import find_files
+from karusel.tasks.classifier import Classifier
+
+__all__ = ["run_run", "run_score", "run_train"]
+
+_SHOWN = 20  # examples that are printed
+_WIDTH = 60  # of what is shown of a text
+
+
+def run_train(
+    source: Source, learning: Learning, running: Running, out: Path, sweep: str, shift: int, json: bool
+) -> None:
+    """Fit a classifier and write it to `out`."""
+    check_output(out, () if image_folder(source) else find_files(source.source or []))
+    with Progress() as progress:
+        examples = _read(source, progress, labels=True)
+        start = time.perf_counter()
+        model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
+        with naming(short_name(source.source or [])):
+            model.fit(
+                examples.X,
+                examples.y,
+                time_limit=learning.time_limit,
+                progress=epochs_told(progress, learning.epochs),
+            )
+        seconds = time.perf_counter() - start
+        progress(f"writing {out}")
+        model.save(out)
+    held_out = model.held_out_
+    if json:
+        print_document(
+            {
+                "found": examples.found,
+                "kind": examples.kind,
+                "examples": len(examples),
+                "classes": model.classes_.tolist(),
+                "held_out": {"examples": held_out.count, "accuracy": held_out.accuracy},
+                "epochs": len(model.history_["loss"]),
+                "out": str(out),
+                "seconds": round(seconds, 3),
+                "versions": versions(),
+            }
+        )
+        return
+    print(examples.found)
+    print(f"  {shares(examples.y)}")
+    print(
+        f"Trained {len(model.history_['loss'])} epochs in {seconds:.1f} s; of {held_out.count:,} examples "
+        f"held out {100 * held_out.accuracy:.1f} % get their label"
+    )
+    print(f"{out} holds the model; karusel classify run {out} FILES labels others")
+
+
+def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
+    """Label examples with a model."""
+    if out is not None:
+        check_rows_output(out, [path], source.source or [])
+    with Progress() as progress:
+        progress(f"reading {path.name}")
+        model = Classifier.load(path)
+        examples = _read(source, progress, labels=False)
+        progress("labelling")
+        with naming(short_name(source.source or [])):
+            _check_kind(model, examples)
+            probability = model.predict_proba(examples.X)
+        labels = model.classes_[probability.argmax(axis=1)]
+        rows = Rows(
+            {
+                "example": np.array(examples.names),
+                "label": labels,
+                "probability": probability.max(axis=1),
+                **{f"p_{one}": probability[:, k] for k, one in enumerate(model.classes_.tolist())},
+            },
+            "",
+        )
+        if out is not None:
+            progress(f"writing {out}")
+            write_rows(out, rows)
+    if json:
+        print_document(
+            {
+                "model": str(path),
+                "found": examples.found,
+                "labels": list(rows.records()),
+                "out": out,
+                "versions": versions(),
+            }
+        )
+        return
+    print(examples.found)
+    print("\n".join(_listed(examples, labels, probability.max(axis=1))))
+
+
+def _listed(examples: Examples, labels: Any, probability: Any) -> Iterator[str]:
+    shown = examples.X if examples.kind == "texts" else examples.names
+    width = max(len(str(label)) for label in labels[:_SHOWN])
+    for number in range(min(len(examples), _SHOWN)):
+        words = " ".join(str(shown[number]).split())
+        words = words if len(words) <= _WIDTH else words[: _WIDTH - 3] + "..."
+        yield f"{labels[number]!s:<{width}}  {100 * probability[number]:5.1f} %  {words}"
+    if len(examples) > _SHOWN:
+        yield f"... and {len(examples) - _SHOWN:,} more; --out FILE writes all"
+
+
+def run_score(path: Path, source: Source, json: bool) -> None:
+    """Compare the labels of a model with the right ones."""
+    with Progress() as progress:
+        progress(f"reading {path.name}")
+        model = Classifier.load(path)
+        examples = _read(source, progress, labels=True)
+        progress("labelling")
+        with naming(short_name(source.source or [])):
+            _check_kind(model, examples)
+            truth = like_classes(examples.y, model.classes_)
+            accuracy = model.score(examples.X, truth)
+            found = model.predict(examples.X)
+    rows = by_label(truth, found)
+    majority = max(row["count"] for row in rows) / len(examples)
+    if json:
+        print_document(
+            {
+                "model": str(path),
+                "found": examples.found,
+                "examples": len(examples),
+                "accuracy": accuracy,
+                "majority": majority,
+                "labels": rows,
+                "versions": versions(),
+            }
+        )
+        return
+    print(examples.found)
+    print(
+        f"{100 * accuracy:.2f} % get their label; the most frequent label alone would be right in "
+        f"{100 * majority:.2f} %"
+    )
+    print("\n".join(told_by_label(rows)))
+
+
+def _read(source: Source, progress: Callable[[str], None], *, labels: bool) -> Examples:
+    folder = image_folder(source)
+    if folder is None:
+        return read_examples(source, progress, labels=labels, per_step=False)
+    progress(f"reading {folder}")
+    parts = sorted(path for path in folder.iterdir() if path.is_dir())
+    if not parts:
+        if labels:
+            raise DataError(
+                f"{folder} has no folders; put the images of each label into a folder of its name"
+            )
+        paths = images_in(folder)
+        return Examples(
+            "images",
+            read_images(paths),
+            None,
+            [one.name for one in paths],
+            f"{folder}: {len(paths):,} images",
+        )
+    listed = [(part.name, path) for part in parts for path in images_in(part)]
+    names = [f"{part}/{path.name}" for part, path in listed]
+    images = read_images([path for _, path in listed])
+    size = " x ".join(map(str, images.shape[1:3]))
+    found = f"{folder}: {len(listed):,} images of {size} pixels in {len(parts)} folders"
+    return Examples("images", images, np.array([part for part, _ in listed]), names, found)
+
+
+def _check_kind(model: Classifier, examples: Examples) -> None:
+    kind = model.reader_.kind
+    if kind != examples.kind:
+        raise DataError(f"it holds {examples.kind}, but the model labels {kind}")

@@ -1,0 +1,244 @@
+"""`karusel label train|run|score`: labels of every word, step or pixel."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.cli.document import print_document, versions
+from karusel.cli.files import check_output
+from karusel.cli.labels import Learning, Source
+from karusel.cli.options import Running
+from karusel.cli.outputs import Rows, check_rows_output, write_rows
+from karusel.cli.progress import Progress
+from karusel.cli.tasks import (
+    Examples,
+    by_label,
+    epochs_told,
+    image_folder,
+    images_in,
+    like_classes,
+    read_examples,
+    read_images,
+    settings_of,
+    shares,
+    told_by_label,
+    write_masks,
+)
+from karusel.cli.work import naming, short_name
+from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.sources.origin import find_files
+from karusel.tasks.labeller import Labeller
+
+__all__ = ["run_run", "run_score", "run_train"]
+
+_SHOWN = 5  # examples that are printed
+_SPELLS = 12  # labels in a row, alike ones together, that are printed of each
+
+
+def run_train(
+    source: Source,
+    learning: Learning,
+    running: Running,
+    out: Path,
+    masks: Path | None,
+    direction: str,
+    json: bool,
+) -> None:
+    """Fit a labeller and write it to `out`."""
+    check_output(out, () if image_folder(source) else find_files(source.source or []))
+    with Progress() as progress:
+        examples = _read(source, masks, progress, labels=True)
+        start = time.perf_counter()
+        model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
+        with naming(short_name(source.source or [])):
+            model.fit(
+                examples.X,
+                examples.y,
+                time_limit=learning.time_limit,
+                progress=epochs_told(progress, learning.epochs),
+            )
+        seconds = time.perf_counter() - start
+        progress(f"writing {out}")
+        model.save(out)
+    held_out = model.held_out_
+    if json:
+        print_document(
+            {
+                "found": examples.found,
+                "kind": examples.kind,
+                "examples": len(examples),
+                "classes": model.classes_.tolist(),
+                "held_out": {"examples": held_out.count, "accuracy": held_out.accuracy},
+                "epochs": len(model.history_["loss"]),
+                "out": str(out),
+                "seconds": round(seconds, 3),
+                "versions": versions(),
+            }
+        )
+        return
+    print(examples.found)
+    print(f"  {shares(_flat(examples.y))}")
+    print(
+        f"Trained {len(model.history_['loss'])} epochs in {seconds:.1f} s; in {held_out.count:,} examples "
+        f"held out {100 * held_out.accuracy:.1f} % of the {_steps(examples)} get their label"
+    )
+    print(f"{out} holds the model; karusel label run {out} FILES labels others")
+
+
+def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
+    """Label the steps of examples with a model."""
+    folder = image_folder(source)
+    if folder is not None and out is not None:
+        if Path(out).resolve() == folder.resolve():
+            raise UsageError(f"{out} is the folder that is read; give another one for the labels")
+        if not Path(out).is_dir():
+            raise FileMissingError(f"the folder {out} does not exist; make it first")
+    elif out is not None:
+        check_rows_output(out, [path], source.source or [])
+    with Progress() as progress:
+        progress(f"reading {path.name}")
+        model = Labeller.load(path)
+        examples = _read(source, None, progress, labels=False)
+        progress("labelling")
+        with naming(short_name(source.source or [])):
+            _check_kind(model, examples)
+            probabilities = model.predict_proba(examples.X)
+        labels = [model.classes_[one.argmax(axis=-1)] for one in probabilities]
+        if out is not None:
+            progress(f"writing {out}")
+            if examples.kind == "images":
+                write_masks(Path(out), examples.names, labels)
+            else:
+                write_rows(out, _rows(examples, labels, probabilities))
+    if json:
+        listed: Any
+        if examples.kind == "images":
+            pairs = zip(examples.names, labels, strict=True)
+            listed = [{"example": name, "shares": _shares_of(one)} for name, one in pairs]
+        else:
+            listed = list(_rows(examples, labels, probabilities).records())
+        print_document(
+            {
+                "model": str(path),
+                "found": examples.found,
+                "labels": listed,
+                "out": out,
+                "versions": versions(),
+            }
+        )
+        return
+    print(examples.found)
+    print("\n".join(_listed(examples, labels)))
+
+
+def _rows(examples: Examples, labels: list[NDArray[Any]], probabilities: Any) -> Rows:
+    lengths = [len(one) for one in labels]
+    return Rows(
+        {
+            "example": np.repeat(np.array(examples.names), lengths),
+            "step": np.concatenate([np.arange(length) for length in lengths]),
+            "label": np.concatenate(labels),
+            "probability": np.concatenate([one.max(axis=1) for one in probabilities]),
+        },
+        "",
+    )
+
+
+def _shares_of(labels: NDArray[Any]) -> dict[str, float]:
+    different, counts = np.unique(labels, return_counts=True)
+    return {str(one): count / labels.size for one, count in zip(different.tolist(), counts, strict=True)}
+
+
+def _listed(examples: Examples, labels: list[NDArray[Any]]) -> Iterator[str]:
+    for number in range(min(len(examples), _SHOWN)):
+        one = labels[number]
+        if examples.kind == "images":
+            words = shares(one)
+        elif examples.kind == "texts":
+            pairs = zip(examples.X[number], one, strict=True)
+            words = " ".join(f"{word}/{label}" for word, label in pairs)
+        else:
+            starts = np.flatnonzero(np.append(True, one[1:] != one[:-1]))
+            spells = [f"{one[start]} from {start}" for start in starts[:_SPELLS]]
+            words = ", ".join(spells) + (", ..." if len(starts) > _SPELLS else "")
+        yield f"{examples.names[number]}: {words}"
+    if len(examples) > _SHOWN:
+        yield f"... and {len(examples) - _SHOWN:,} more; --out writes all"
+
+
+def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> None:
+    """Compare the labels of a model with the right ones."""
+    with Progress() as progress:
+        progress(f"reading {path.name}")
+        model = Labeller.load(path)
+        examples = _read(source, masks, progress, labels=True)
+        progress("labelling")
+        with naming(short_name(source.source or [])):
+            _check_kind(model, examples)
+            truth = [like_classes(one, model.classes_) for one in examples.y]
+            accuracy = model.score(examples.X, truth)
+            found = model.predict(examples.X)
+    rows = by_label(_flat(truth), _flat(found))
+    mean_iou = float(np.mean([row["iou"] for row in rows]))
+    if json:
+        print_document(
+            {
+                "model": str(path),
+                "found": examples.found,
+                "examples": len(examples),
+                "accuracy": accuracy,
+                "mean_iou": mean_iou,
+                "labels": rows,
+                "versions": versions(),
+            }
+        )
+        return
+    print(examples.found)
+    print(f"{100 * accuracy:.2f} % of the {_steps(examples)} get their label; mean IoU {mean_iou:.3f}")
+    print("\n".join(told_by_label(rows)))
+
+
+def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *, labels: bool) -> Examples:
+    folder = image_folder(source)
+    if folder is None:
+        if masks is not None:
+            raise UsageError("--masks belongs to a folder of images; tables have a column of labels")
+        return read_examples(source, progress, labels=labels, per_step=True)
+    if labels and masks is None:
+        raise UsageError(f"{folder} is a folder of images; --masks FOLDER says where their labels are")
+    progress(f"reading {folder}")
+    paths = images_in(folder)
+    images, y = read_images(paths), None
+    if masks is not None:
+        if not masks.is_dir():
+            raise FileMissingError(f"the folder {masks} does not exist; check the name")
+        by_name = {path.stem: path for path in images_in(masks)}
+        lost = next((path for path in paths if path.stem not in by_name), None)
+        if lost is not None:
+            raise DataError(
+                f"{masks} has no image called {lost.stem}, as {lost} is; every image needs its labels"
+            )
+        y = read_images([by_name[path.stem] for path in paths], masks=True)
+    size = " x ".join(map(str, images.shape[1:3]))
+    found = f"{folder}: {len(paths):,} images of {size} pixels" + (f", labels in {masks}" if masks else "")
+    return Examples("images", images, y, [path.stem for path in paths], found)
+
+
+def _flat(labels: Any) -> NDArray[Any]:
+    return np.concatenate([np.asarray(one).ravel() for one in labels])
+
+
+def _steps(examples: Examples) -> str:
+    return {"images": "pixels", "series": "steps", "texts": "words"}[examples.kind]
+
+
+def _check_kind(model: Labeller, examples: Examples) -> None:
+    kind = model.reader_.kind
+    if kind != examples.kind:
+        raise DataError(f"it holds {examples.kind}, but the model labels {kind}")

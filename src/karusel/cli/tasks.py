@@ -1,0 +1,250 @@
+"""What `classify` and `label` do alike: reading labelled examples, telling of epochs, scores by label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.cli.files import write_whole
+from karusel.cli.labels import Learning, Source
+from karusel.cli.options import Running
+from karusel.cli.progress import Progress
+from karusel.cli.work import short_name
+from karusel.errors import DataError, FileMissingError, MissingDependencyError, UsageError
+from karusel.sources.labelled import Labelled, read_labelled
+
+__all__ = [
+    "Examples",
+    "by_label",
+    "epochs_told",
+    "image_folder",
+    "images_in",
+    "like_classes",
+    "read_examples",
+    "read_images",
+    "settings_of",
+    "shares",
+    "told_by_label",
+    "write_masks",
+]
+
+_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_GREY = ("1", "L", "LA", "I", "I;16", "F")
+_SHOWN = 12  # labels that are listed
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Examples of one source, with their labels where it has any.
+
+    `names` are what results call them; `table` is what they were read from, None for images. `found` says in
+    words what was found.
+    """
+
+    kind: str
+    X: Any
+    y: Any
+    names: list[str]
+    found: str
+    table: Labelled | None = None
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def read_examples(
+    source: Source, progress: Callable[[str], None], *, labels: bool, per_step: bool
+) -> Examples:
+    """The examples of a table: texts by row, or series and texts in words by id.
+
+    per_step: whether each step has a label of its own, or each example one.
+    """
+    given = source.source or []
+    name = short_name(given)
+    progress(f"reading {name}")
+    table = read_labelled(
+        given,
+        sql=source.sql,
+        text_col=source.text_col,
+        value_cols=source.value_col or (),
+        id_col=source.id_col,
+        label_col=source.label_col,
+        labels=labels,
+    )
+    if table.texts is not None and not per_step:
+        X: Any = table.texts
+        y: Any = table.labels
+        names = table.names if len(table.names) == len(X) else [str(row + 1) for row in range(len(X))]
+        found = f'{len(X):,} texts in "{table.text_col}"'
+        return Examples("texts", X, y, names, f"{name}: {found}{_of_labels(table)}", table)
+    if table.id_col is None:
+        raise UsageError(f"{name}: no column tells which words make one text; name it with --id-col")
+    if table.texts is not None:
+        kind, X = "texts", table.grouped(table.texts)
+        found = f'{len(X):,} texts, {len(table.ids):,} words in "{table.text_col}"'
+    else:
+        assert table.values is not None
+        kind, X = "series", table.grouped(table.values)
+        columns = ", ".join(f'"{one}"' for one in table.value_cols[:4])
+        more = len(table.value_cols) - 4
+        columns += f" and {more} more" if more > 0 else ""
+        found = f"{len(X):,} series, {len(table.ids):,} steps of {columns}"
+    y = None if table.labels is None else table.grouped(table.labels)
+    if y is not None and not per_step:
+        y = np.array([_one_label(table, number, labels) for number, labels in enumerate(y)])
+    return Examples(kind, X, y, table.names, f"{name}: {found}{_of_labels(table)}", table)
+
+
+def _of_labels(table: Labelled) -> str:
+    return "" if table.labels is None else f', labels in "{table.label_col}"'
+
+
+def _one_label(table: Labelled, number: int, labels: NDArray[np.str_]) -> str:
+    different = np.unique(labels)
+    if len(different) > 1:
+        raise DataError(
+            f'{table.origin.name}: series "{table.names[number]}" has the labels {str(different[0])!r} and '
+            f"{str(different[1])!r}; each series needs one, or label its steps with karusel label"
+        )
+    return str(different[0])
+
+
+def image_folder(source: Source) -> Path | None:
+    """The folder of images that a command names, None where it names something else."""
+    given = source.source or []
+    if len(given) != 1 or given[0] == "-" or not Path(given[0]).is_dir():
+        return None
+    for option in ("sql", "text_col", "value_col", "id_col", "label_col"):
+        if getattr(source, option):
+            raise UsageError(f"--{option.replace('_', '-')} belongs to tables, and {given[0]} is a folder")
+    return Path(given[0])
+
+
+def images_in(folder: Path) -> list[Path]:
+    """The images of a folder, in the order of their names."""
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
+    if not found:
+        raise DataError(f"{folder} has no images ({', '.join(_IMAGES)})")
+    return found
+
+
+def read_images(paths: Sequence[Path], *, masks: bool = False) -> NDArray[Any]:
+    """Images of one size, [n, R, C] in grey or [n, R, C, 3]; masks are whole numbers [n, R, C]."""
+    images = [_pixels(path, masks) for path in paths]
+    for path, image in zip(paths, images, strict=True):
+        if image.shape != images[0].shape:
+            size, first = (" x ".join(map(str, one)) for one in (image.shape, images[0].shape))
+            raise DataError(
+                f"{path} has {size} numbers, {paths[0]} has {first}; bring all images to one size and kind"
+            )
+    return np.stack(images)
+
+
+def _pixels(path: Path, mask: bool) -> NDArray[Any]:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError:
+        raise MissingDependencyError("images need Pillow; run: pip install 'karusel[images]'") from None
+    try:
+        with Image.open(path) as image:
+            if mask:
+                pixels = np.asarray(image)
+            else:
+                pixels = np.asarray(
+                    image.convert("L" if image.mode in ("1", "L", "I", "I;16", "F") else "RGB")
+                )
+    except FileNotFoundError:
+        raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
+    except (UnidentifiedImageError, OSError) as error:
+        raise DataError(f"{path} is no image that can be read: {error}") from None
+    if mask and (pixels.ndim != 2 or pixels.dtype.kind not in "bui"):
+        raise DataError(f"{path} has colours; an image of labels has one whole number for each pixel")
+    return pixels
+
+
+def write_masks(folder: Path, names: Sequence[str], labels: Sequence[NDArray[Any]]) -> None:
+    """Writes labels [R, C] of images, whole numbers up to 65535, as PNG files of these names."""
+    from PIL import Image
+
+    for name, one in zip(names, labels, strict=True):
+        if one.dtype.kind not in "bui" or one.min() < 0 or one.max() > 65535:
+            raise DataError("labels that are no whole numbers from 0 to 65535 cannot be written as images")
+        whole = one.astype(np.uint8 if one.max() < 256 else np.uint16)
+        write_whole(folder / f"{name}.png", partial(Image.fromarray(whole).save, format="PNG"))
+
+
+def settings_of(learning: Learning, running: Running) -> dict[str, Any]:
+    """What a classifier and a labeller are made with."""
+    names = ("unit", "patch", "hidden_size", "num_layers", "dropout", "epochs", "batch_size")
+    return {
+        **{name: getattr(learning, name) for name in (*names, "learning_rate", "class_weight")},
+        "random_state": running.seed,
+        "n_jobs": running.threads,
+    }
+
+
+def epochs_told(progress: Progress, epochs: int) -> Callable[[int, dict[str, float]], None]:
+    """Tells of each epoch of a fit."""
+    progress(f"epoch 1/{epochs}")
+
+    def tell(epoch: int, logs: dict[str, float]) -> None:
+        if epoch + 1 < epochs:
+            progress(f"epoch {epoch + 2}/{epochs}, held-out loss {logs['val_loss']:.3f}")
+
+    return tell
+
+
+def like_classes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
+    """Labels of a table, which are texts, as a model knows them: whole numbers where its are."""
+    if classes.dtype.kind == "U":
+        return labels.astype(str)
+    try:
+        return labels.astype(np.float64).astype(np.int64)
+    except ValueError:
+        raise DataError(
+            f"the labels are texts such as {str(labels[0])!r}, but whole numbers when fitted"
+        ) from None
+
+
+def shares(labels: NDArray[Any]) -> str:
+    """How often each label is there, in words."""
+    different, counts = np.unique(labels, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    words = [f"{different[k]} {100 * counts[k] / labels.size:.1f} %" for k in order[:_SHOWN]]
+    more = f", and {len(order) - _SHOWN} more" if len(order) > _SHOWN else ""
+    return f"{len(different)} labels: {', '.join(words)}{more}"
+
+
+def by_label(truth: NDArray[Any], found: NDArray[Any]) -> list[dict[str, Any]]:
+    """For each label: how many have it, how many of them are found, how many of those found have it; IoU."""
+    rows = []
+    for label in np.unique(np.concatenate([truth, found])):
+        there, said = truth == label, found == label
+        both = int((there & said).sum())
+        rows.append(
+            {
+                "label": label.item(),
+                "count": int(there.sum()),
+                "recall": both / there.sum() if there.any() else None,
+                "precision": both / said.sum() if said.any() else None,
+                "iou": both / (there | said).sum(),
+            }
+        )
+    return rows
+
+
+def told_by_label(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """`by_label` as a table."""
+    width = max(len("label"), *(len(str(row["label"])) for row in rows))
+    yield f"{'label':<{width}} {'count':>10} {'found':>8} {'right':>8} {'IoU':>6}"
+    for row in rows:
+        recall, precision = (
+            "-" if row[name] is None else f"{100 * row[name]:.1f} %" for name in ("recall", "precision")
+        )
+        yield f"{row['label']!s:<{width}} {row['count']:>10,} {recall:>8} {precision:>8} {row['iou']:>6.3f}"

@@ -1,0 +1,65 @@
+"""The steps of a row in another order."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from karusel.errors import UsageError
+from karusel.layers.base import Layer, Shape, positive_integer
+from karusel.program.lowering import Lowering, Signal
+from karusel.program.program import Extent
+
+__all__ = ["Transpose"]
+
+
+class Transpose(Layer):
+    """The steps of each row as a grid of C columns, written row by row, read column by column.
+
+    y = x_0, x_C, x_2C, ..., x_1, x_C+1, ...: a grid of R rows and C columns becomes one of C rows and R
+    columns. `LSTM(dilation=C)` reads down (and up) all columns of a grid at once. So sweeps in four
+    directions over an image are `LSTM(H, direction="bidirectional", dilation=C, return_sequences=True)`,
+    `Transpose(C)`, the same LSTM with `dilation=R`, and `Transpose(R)`, after which the steps are in their
+    old order (ReNet; Visin et al., 2015). A grid of more axes takes one such pair for each axis, with the
+    product of the others.
+
+    Parameters
+    ----------
+    columns
+        C, a whole number from 1 up.
+    """
+
+    kind = "transpose"
+
+    def __init__(self, columns: int, *, input_shape: tuple[int | None, ...] | None = None) -> None:
+        super().__init__(input_shape)
+        self.columns = positive_integer("Transpose", "columns", columns)
+
+    def settings(self) -> dict[str, Any]:
+        return {"columns": self.columns}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if shape.integer:
+            raise UsageError("Transpose: the input is whole numbers; put an Embedding before it")
+        if not shape.per_step:
+            raise UsageError(
+                "Transpose: the input has no time steps; give the LSTM before it return_sequences=True"
+            )
+        return shape
+
+    def lower(self, lowering: Lowering, x: Signal) -> Signal:
+        if lowering.stateful:
+            raise UsageError("a stream cannot transpose: it would need steps that have not come yet")
+        y = Signal(lowering.buffer("y", Extent.STEPS, x.width), x.learns)
+        lowering.emit("transpose_forward", {"x": x.view, "y": y.view}, {"columns": self.columns})
+
+        def backward() -> None:
+            dx, accumulate = lowering.write_gradient(x)
+            if dx is not None:
+                lowering.emit_backward(
+                    "transpose_backward",
+                    {"dy": lowering.read_gradient(y), "dx": dx},
+                    {"columns": self.columns, "accumulate": accumulate},
+                )
+
+        lowering.on_backward(backward)
+        return y

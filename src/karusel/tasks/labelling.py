@@ -1,0 +1,268 @@
+"""What tasks that give labels have in common: training with a part held out, calibration, and their file."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.callbacks import Callback, EarlyStopping
+from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.layers import LSTM, Layer, Transpose
+from karusel.losses import SoftmaxCrossEntropy
+from karusel.network import Sequential, fill
+from karusel.optimizers import Adam, Cosine
+from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, reader_of
+
+__all__ = ["Labelling", "Progress", "no_progress", "number_labels", "softmax", "sweeps", "taken"]
+
+Progress = Callable[[int, dict[str, float]], None]
+ClassWeight = str | Mapping[Any, float] | None
+
+_TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(8), 61))
+_CALIBRATION = 20_000  # labels that are enough to choose a temperature by
+_STEPS = 50  # of an epoch, wanted
+_BATCHES = (8, 64)
+_AVERAGED = 0.05  # of all steps, over which weights are averaged
+
+
+def no_progress(epoch: int, logs: dict[str, float]) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """How many examples were held out, and the share of their labels that are found; they chose the epoch."""
+
+    count: int
+    accuracy: float
+
+
+class Labelling(ABC):
+    """A network whose outputs are probabilities of labels.
+
+    Subclasses are final, take their settings by name and only store them.
+    """
+
+    task: ClassVar[str]  # as model files and errors call it
+
+    kind: str | None
+    unit: str
+    patch: int
+    epochs: int
+    batch_size: int | None
+    learning_rate: float
+    validation_share: float
+    class_weight: ClassWeight
+    random_state: int
+    n_jobs: int | None
+
+    classes_: NDArray[Any]
+    reader_: Reader
+    network_: Sequential
+    history_: dict[str, list[float]]
+    temperature_: float
+    held_out_: HeldOut
+
+    @abstractmethod
+    def predict(self, X: Any) -> Any:
+        """The likeliest labels."""
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def _check(self) -> None:
+        if self.kind not in (None, *READERS):
+            raise UsageError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
+        weight = self.class_weight
+        if not (weight in (None, "balanced") or isinstance(weight, Mapping)):
+            raise UsageError(
+                f"class_weight is {weight!r}; it must be None, 'balanced' or a weight for each label"
+            )
+        if not 0 < self.validation_share < 1:
+            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
+        for name in ("patch", "epochs", "batch_size"):
+            value = getattr(self, name)
+            if value is None and name == "batch_size":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+
+    def _kind_of(self, X: Any) -> str:
+        if self.kind is not None:
+            return self.kind
+        first = X[0] if len(X) else None
+        while isinstance(first, (list, tuple)) and len(first):
+            first = first[0]
+        return Texts.kind if isinstance(first, (str, bytes)) else Series.kind
+
+    def _label_weights(self, targets: NDArray[np.int64]) -> NDArray[np.float32]:
+        """The weight of each label; `targets` are all that is trained on."""
+        classes = self.classes_
+        if self.class_weight is None:
+            return np.ones(len(classes), np.float32)
+        if isinstance(self.class_weight, Mapping):
+            weights = {str(label): float(weight) for label, weight in self.class_weight.items()}
+            odd = set(weights) - set(map(str, classes.tolist()))
+            if odd or any(not weight >= 0 for weight in weights.values()):
+                raise UsageError(
+                    f"class_weight is {dict(self.class_weight)!r}; it must hold numbers from 0 up for "
+                    f"some of the labels {named(classes)}"
+                )
+            return np.array([weights.get(str(label), 1.0) for label in classes.tolist()], np.float32)
+        counts = np.bincount(targets.ravel(), minlength=len(classes))
+        return (targets.size / (len(classes) * np.maximum(counts, 1))).astype(np.float32)
+
+    def _network(self, layers: list[Layer]) -> Sequential:
+        return Sequential(layers, random_state=self.random_state, n_jobs=self.n_jobs)
+
+    def _train(
+        self,
+        network: Sequential,
+        loss: SoftmaxCrossEntropy,
+        train: tuple[Any, Any, Any],
+        tested: tuple[Any, Any, Any],
+        callbacks: list[Callback],
+        progress: Progress,
+        time_limit: float | None,
+    ) -> None:
+        """Trains on (sequences, targets, weights), and keeps the epoch that is best on such a part."""
+        rows = len(train[0])
+        usual = int(np.clip(2 ** round(np.log2(rows / _STEPS)), *_BATCHES))
+        batch = usual if self.batch_size is None else self.batch_size
+        steps = self.epochs * -(-rows // batch)
+        decay = 1 - 1 / max(1.0, _AVERAGED * steps)
+        rate = Cosine(self.learning_rate, steps, warmup_steps=min(100, steps // 10))
+        network.compile(loss, Adam(rate, clip_norm=1.0, ema_decay=decay))
+        history = network.fit(
+            train[0],
+            train[1],
+            epochs=self.epochs,
+            batch_size=batch,
+            sample_weight=train[2],
+            validation_data=tested,
+            callbacks=[EarlyStopping(patience=self.epochs), *callbacks, _Told(progress)],
+            time_limit=time_limit,
+        )
+        self.network_, self.history_ = network, history.history
+
+    def _calibrate(self, logits: NDArray[Any], targets: NDArray[np.int64], examples: int) -> None:
+        """Chooses the temperature at which held-out labels [n] are likeliest, given logits [n, classes]."""
+        self.held_out_ = HeldOut(examples, float(np.mean(logits.argmax(axis=1) == targets)))
+        step = -(-len(targets) // _CALIBRATION)
+        logits, targets = np.asarray(logits[::step], np.float64), targets[::step]
+        rows = np.arange(len(targets))
+        losses = [-np.mean(np.log(softmax(logits / t)[rows, targets] + 1e-300)) for t in _TEMPERATURES]
+        self.temperature_ = float(_TEMPERATURES[int(np.argmin(losses))])
+
+    def _numbers_of(self, y: NDArray[Any]) -> NDArray[np.int64]:
+        """The numbers of labels that must all have been there in training."""
+        unseen = ~np.isin(y, self.classes_)
+        if unseen.any():
+            raise DataError(
+                f"label {y[unseen].flat[0].item()!r} was not there in training, which had "
+                f"{named(self.classes_)}; leave those examples out"
+            )
+        return np.searchsorted(self.classes_, y).astype(np.int64)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all that labelling needs to one data-only file, whole or not at all."""
+        from karusel.saving import save_file
+
+        self._fitted()
+        settings = self._settings()
+        if isinstance(self.class_weight, Mapping):
+            settings["class_weight"] = list(self.class_weight.items())
+        header = {
+            "settings": settings,
+            "reader": self.reader_.config(),
+            "classes": self.classes_.tolist(),
+            "temperature": self.temperature_,
+            "network": self.network_.get_config(),
+        }
+        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
+        save_file(path, self.task, header, tensors)
+
+    @classmethod
+    def _load(cls, path: str | os.PathLike[str]) -> Any:
+        from karusel.saving import load_file
+
+        header, tensors = load_file(path, cls.task)
+        try:
+            settings = dict(header["settings"])
+            if isinstance(settings["class_weight"], list):
+                settings["class_weight"] = dict(settings["class_weight"])
+            made = cls(**settings)
+            made.classes_ = np.array(header["classes"])
+            made.reader_, made.temperature_ = reader_of(header["reader"]), float(header["temperature"])
+            made.network_ = Sequential.from_config(header["network"])
+            fill(made.network_, tensors)
+        except (KeyError, TypeError, ValueError) as fault:
+            raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
+        made.network_.n_jobs = made.n_jobs
+        return made
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise UsageError(f"the {self.task} is not fitted; call fit(X, y) first")
+
+
+def number_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The different labels, ascending, and the number of each in `labels`, of any shape."""
+    if labels.dtype.kind == "O":
+        odd = next((one for one in labels.ravel() if not isinstance(one, str)), None)
+        if odd is not None:
+            raise DataError(f"a label is {odd!r}; labels must be all text or all whole numbers")
+        labels = labels.astype(str)
+    if labels.dtype.kind not in "biuU":
+        raise DataError(f"labels are {labels.dtype}; they must be text or whole numbers: convert them")
+    classes, numbers = np.unique(labels, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"all labels are {classes[0].item()!r}; at least two different ones are needed")
+    return classes, numbers.reshape(labels.shape).astype(np.int64)
+
+
+def named(classes: NDArray[Any]) -> str:
+    """Labels as errors list them."""
+    most = 10
+    return ", ".join(map(repr, classes[:most].tolist())) + (", ..." if len(classes) > most else "")
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities along the last axis."""
+    e = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+
+
+def taken(sequences: Any, rows: NDArray[np.bool_]) -> Any:
+    """Some of the rows of an array or a list."""
+    if isinstance(sequences, np.ndarray):
+        return sequences[rows]
+    return [one for one, ours in zip(sequences, rows, strict=True) if ours]
+
+
+def sweeps(grid: Grid, hidden_size: int, rounds: int) -> list[Layer]:
+    """LSTMs that read a grid in both directions of each of its axes in turn, `rounds` times over."""
+    layers: list[Layer] = []
+    for _ in range(rounds):
+        for length in grid:
+            others = int(np.prod(grid)) // length
+            lstm = LSTM(hidden_size, direction="bidirectional", dilation=others, return_sequences=True)
+            layers += [lstm, Transpose(others)]
+    return layers
+
+
+class _Told(Callback):
+    """Tells of each epoch."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+        self._progress(epoch, logs)

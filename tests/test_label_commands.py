@@ -1,0 +1,278 @@
+"""classify and label on the command line: from a file or a folder to a model, its labels and its score."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from command import KARUSEL, karusel_run, refused, write
+from karusel.cli.tasks import by_label, read_images
+from karusel.errors import DataError
+from karusel.tasks import Classifier, Labeller
+from test_classifier import bars, sentences, waves
+from test_labeller import blocks, spells
+from test_labeller import sentences as tagged
+from test_model_commands import rows_of, run_well
+
+QUICK = ("--hidden-size", 12, "--epochs", 15)
+
+
+def text_rows(n: int, seed: int) -> str:
+    texts, labels = sentences(n, seed)
+    return "".join(f'"{text}",{("bad", "good")[label]}\n' for text, label in zip(texts, labels, strict=True))
+
+
+def series_rows(n: int, seed: int) -> str:
+    X, y = waves(n, seed)
+    return "".join(
+        f"s{number},{label},{step[0]:.4f},{step[1]:.4f}\n"
+        for number, (series, label) in enumerate(zip(X, y, strict=True))
+        for step in series
+    )
+
+
+def image_of(pixels: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts, series and images to classify, and a model of each."""
+    pytest.importorskip("PIL")
+    made = tmp_path_factory.mktemp("classify")
+    write(made / "texts.csv", "text,label\n" + text_rows(240, 0))
+    write(made / "texts_test.csv", "text,label\n" + text_rows(60, 1))
+    write(made / "series.csv", "unique_id,label,a,b\n" + series_rows(150, 0))
+    write(made / "series_test.csv", "unique_id,label,a,b\n" + series_rows(30, 1))
+    for name, n, seed in (("images", 120, 0), ("images_test", 30, 1)):
+        for number, (pixels, upright) in enumerate(zip(*bars(n, seed), strict=True)):
+            image_of(pixels, made / name / ("lying", "upright")[upright] / f"{number}.png")
+    for name in ("texts", "series", "images"):
+        source = made / (name if name == "images" else f"{name}.csv")
+        text = run_well("classify", "train", source, "--out", made / f"{name}.karusel", *QUICK)
+        assert text.startswith(source.name if name != "images" else str(source))
+        assert text.endswith(f"karusel classify run {made / name}.karusel FILES labels others\n")
+    return made
+
+
+@pytest.mark.parametrize("name", ["texts", "series", "images"])
+def test_a_model_classifies_in_a_fresh_process_as_in_python(folder, name, tmp_path):
+    source = folder / (f"{name}_test" if name == "images" else f"{name}_test.csv")
+    line = [*KARUSEL, "classify", "run", folder / f"{name}.karusel", source, "--out", tmp_path / "found.csv"]
+    done = subprocess.run([str(part) for part in line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    rows = rows_of(tmp_path / "found.csv")
+    model = Classifier.load(folder / f"{name}.karusel")
+    if name == "texts":
+        X, y = sentences(60, 1)
+        truth = np.array(["bad", "good"])[y]
+    elif name == "series":
+        X, truth = waves(30, 1)
+        X = [np.round(one, 4) for one in X]
+    else:
+        images, upright = bars(30, 1)
+        order = sorted(range(30), key=lambda k: (upright[k], f"{k}.png"))
+        X, truth = images[order], np.array(["lying", "upright"])[upright[order]]
+    assert [row["label"] for row in rows] == model.predict(X).tolist()
+    probability = model.predict_proba(X)
+    for k, label in enumerate(model.classes_):
+        np.testing.assert_array_equal([float(row[f"p_{label}"]) for row in rows], probability[:, k])
+    document = json.loads(run_well("classify", "score", folder / f"{name}.karusel", source, "--json"))
+    assert document["accuracy"] == pytest.approx(np.mean(model.predict(X) == np.array(truth)))
+    assert document["accuracy"] > 0.85
+    assert sum(row["count"] for row in document["labels"]) == len(rows)
+
+
+def test_what_classify_prints(folder):
+    lines = run_well("classify", "run", folder / "texts.karusel", folder / "texts_test.csv").splitlines()
+    assert lines[0] == 'texts_test.csv: 60 texts in "text", labels in "label"'
+    assert len(lines) == 22
+    assert lines[-1] == "... and 40 more; --out FILE writes all"
+    lines = run_well("classify", "score", folder / "series.karusel", folder / "series_test.csv").splitlines()
+    assert lines[0].startswith("series_test.csv: 30 series, ")
+    assert "the most frequent label alone would be right in 33.33 %" in lines[1]
+    assert [line.split()[0] for line in lines[3:]] == ["fast", "slow", "still"]
+
+
+def test_scores_by_hand():
+    found = by_label(np.array(list("aaab")), np.array(list("aabb")))
+    assert found[0] == {"label": "a", "count": 3, "recall": 2 / 3, "precision": 1.0, "iou": 2 / 3}
+    assert found[1] == {"label": "b", "count": 1, "recall": 1.0, "precision": 0.5, "iou": 0.5}
+
+
+def test_a_text_model_takes_json_and_no_labels(folder, tmp_path):
+    write(tmp_path / "new.jsonl", '{"text": "a lovely film"}\n{"text": "the plot was awful"}\n')
+    document = json.loads(
+        run_well("classify", "run", folder / "texts.karusel", tmp_path / "new.jsonl", "--json")
+    )
+    assert [row["label"] for row in document["labels"]] == ["good", "bad"]
+    write(tmp_path / "new.csv", "text\na lovely film\nthe plot was awful\n")
+    run_well(
+        "classify", "run", folder / "texts.karusel", tmp_path / "new.csv", "--out", tmp_path / "o.parquet"
+    )
+    assert (tmp_path / "o.parquet").exists()
+
+
+def test_byte_pairs_and_weights(folder, tmp_path):
+    pytest.importorskip("tokenizers")
+    options = ("--unit", "byte_pairs", "--class-weight", "balanced", *QUICK)
+    run_well("classify", "train", folder / "texts.csv", "--out", tmp_path / "m.karusel", *options)
+    document = json.loads(
+        run_well("classify", "score", tmp_path / "m.karusel", folder / "texts_test.csv", "--json")
+    )
+    assert document["accuracy"] > 0.85
+
+
+# ------------------------------------------------------------------------------------------- label
+
+
+def step_rows(X: list, y: list) -> str:
+    return "".join(
+        f"m{number},{label},"
+        + ",".join(f"{value:.4f}" if not isinstance(value, str) else value for value in step)
+        + "\n"
+        for number, (steps, labels) in enumerate(zip(X, y, strict=True))
+        for step, label in zip(([s] if isinstance(s, str) else s for s in steps), labels, strict=True)
+    )
+
+
+@pytest.fixture(scope="module")
+def steps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("PIL")
+    made = tmp_path_factory.mktemp("label")
+    write(made / "series.csv", "machine,label,a,b\n" + step_rows(*spells(150, 0)))
+    write(made / "series_test.csv", "machine,label,a,b\n" + step_rows(*spells(10, 1)))
+    write(made / "words.csv", "machine,tag,word\n" + step_rows(*tagged(120, 0)))
+    write(made / "words_test.csv", "machine,tag,word\n" + step_rows(*tagged(20, 1)))
+    for name, n, seed in (("images", 150, 0), ("images_test", 10, 1)):
+        for number, (pixels, labels) in enumerate(zip(*blocks(n, seed), strict=True)):
+            wide = np.concatenate([pixels, pixels[..., :1]], axis=2)
+            image_of(wide, made / name / f"{number:03d}.png")
+            image_of(labels.astype(np.uint8), made / f"{name}_labels" / f"{number:03d}.png")
+    for name in ("series", "words", "images"):
+        source = made / (name if name == "images" else f"{name}.csv")
+        more = (
+            ("--masks", made / "images_labels", "--patch", 2) if name == "images" else ("--id-col", "machine")
+        )
+        text = run_well("label", "train", source, "--out", made / f"{name}.karusel", *QUICK, *more)
+        assert " get their label\n" in text
+    return made
+
+
+@pytest.mark.parametrize("name", ["series", "words"])
+def test_steps_of_tables_are_labelled(steps, name, tmp_path):
+    source = (steps / f"{name}_test.csv", "--id-col", "machine")
+    run_well("label", "run", steps / f"{name}.karusel", *source, "--out", tmp_path / "found.csv")
+    rows = rows_of(tmp_path / "found.csv")
+    X, y = spells(10, 1) if name == "series" else tagged(20, 1)
+    X = [np.round(one, 4) for one in X] if name == "series" else X
+    model = Labeller.load(steps / f"{name}.karusel")
+    assert [row["label"] for row in rows] == np.concatenate(model.predict(X)).tolist()
+    assert [int(row["step"]) for row in rows] == [step for one in y for step in range(len(one))]
+    document = json.loads(run_well("label", "score", steps / f"{name}.karusel", *source, "--json"))
+    assert document["accuracy"] == pytest.approx(model.score(X, y))
+    assert document["mean_iou"] == pytest.approx(model.score(X, y, "mean_iou"))
+    assert document["accuracy"] > 0.9
+    assert run_well("label", "run", steps / f"{name}.karusel", *source).count("\n") == 7
+
+
+def test_images_are_labelled_as_images(steps, tmp_path):
+    from PIL import Image
+
+    line = ("label", "run", steps / "images.karusel", steps / "images_test")
+    refused(4, *line, "--out", tmp_path / "none")
+    run_well(*line, "--out", tmp_path)
+    X, y = blocks(10, 1)
+    X = np.concatenate([X, X[..., :1]], axis=3)
+    expected = Labeller.load(steps / "images.karusel").predict(X)
+    for number, labels in enumerate(expected):
+        with Image.open(tmp_path / f"{number:03d}.png") as image:
+            np.testing.assert_array_equal(np.asarray(image), labels)
+    score = ("label", "score", steps / "images.karusel", steps / "images_test")
+    document = json.loads(run_well(*score, "--masks", steps / "images_test_labels", "--json"))
+    assert document["accuracy"] == pytest.approx(np.mean(expected == y))
+    assert document["accuracy"] > 0.9
+
+
+# ------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("text,label\ngood,a\n ,b\n", 'bad.csv, line 3, column "text" is empty'),
+        ("text,label\ngood,a\nbad,\n", 'bad.csv, line 3, column "label": the label is missing'),
+        ("text,label\ngood,a\nbad,a\n", "all labels are 'a'; at least two different ones"),
+        ("unique_id,label,v\na,x,1\na,y,2\nb,y,1\n", "series \"a\" has the labels 'x' and 'y'"),
+        ("unique_id,label,v\na,x,1\na,x,\nb,y,1\n", 'line 3, column "v" holds no finite number'),
+        (b"text,label\n\x00\x01\x02,a\n", "is a binary file, not text"),
+        ("text,label\ngood,a\nbad,b\n", "every label has a single example"),
+    ],
+)
+def test_bad_rows_are_refused_in_one_line(text, words, tmp_path):
+    source = write(tmp_path / "bad.csv", text)
+    error = refused(5, "classify", "train", source, "--out", tmp_path / "m.karusel")
+    assert words in error
+    assert not (tmp_path / "m.karusel").exists()
+
+
+def test_what_does_not_fit_is_refused_in_one_line(folder, steps, tmp_path):
+    texts, out = folder / "texts.csv", ("--out", tmp_path / "m.karusel")
+    assert "the folder" in refused(4, "classify", "train", texts, "--out", tmp_path / "no" / "m.karusel")
+    assert "does not exist" in refused(4, "classify", "train", tmp_path / "none.csv", *out)
+    assert 'has no column "words"' in refused(2, "classify", "train", texts, *out, "--text-col", "words")
+    assert "name it with --id-col" in refused(2, "label", "train", texts, *out)
+    numbers = write(tmp_path / "n.csv", "a,label\n1,x\n2,y\n")
+    assert "name it with --id-col" in refused(2, "classify", "train", numbers, *out)
+    assert "class_weight is 'fair'" in refused(2, "classify", "train", texts, *out, "--class-weight", "fair")
+    assert "unit must be one of" in refused(2, "classify", "train", texts, *out, "--unit", "letters")
+    model = folder / "texts.karusel"
+    unseen = write(tmp_path / "unseen.csv", "text,label\nfine,great\nbad,bad\n")
+    assert "label 'great' was not there in training" in refused(5, "classify", "score", model, unseen)
+    assert "holds series, but the model labels texts" in refused(
+        5, "classify", "run", model, folder / "series_test.csv"
+    )
+    assert "holds a labeller, not a classifier" in refused(
+        5, "classify", "run", steps / "series.karusel", folder / "texts_test.csv"
+    ).replace("'", "")
+
+
+def test_images_that_do_not_fit_are_refused_in_one_line(folder, steps, tmp_path):
+    from PIL import Image
+
+    out = ("--out", tmp_path / "m.karusel")
+    image_of(np.zeros((8, 8), np.uint8), tmp_path / "odd" / "a.png")
+    error = refused(5, "classify", "run", folder / "images.karusel", tmp_path / "odd")
+    assert "8 x 8 pixels, but 8 x 12 when fitted" in error
+    assert "has no folders" in refused(5, "classify", "train", tmp_path / "odd", *out)
+    write(tmp_path / "odd" / "b.png", b"no picture")
+    assert "b.png is no image" in refused(5, "classify", "run", folder / "images.karusel", tmp_path / "odd")
+    image_of(np.zeros((4, 8), np.uint8), tmp_path / "odd" / "b.png")
+    assert "bring all images to one size" in refused(
+        5, "classify", "run", folder / "images.karusel", tmp_path / "odd"
+    )
+    images = steps / "images"
+    assert "--masks FOLDER says where" in refused(2, "label", "train", images, *out)
+    assert "does not exist" in refused(4, "label", "train", images, *out, "--masks", tmp_path / "none")
+    assert "has no image called 000" in refused(
+        5, "label", "train", images, *out, "--masks", tmp_path / "odd"
+    )
+    Image.new("RGB", (12, 8)).save(tmp_path / "c.png")
+    with pytest.raises(DataError, match="has colours"):
+        read_images([tmp_path / "c.png"], masks=True)
+    assert "--text-col belongs to tables" in refused(
+        2, "classify", "train", folder / "images", *out, "--text-col", "a"
+    )
+
+
+def test_help_names_the_commands():
+    done = karusel_run("classify", "--help")
+    assert done.code == 0
+    assert all(word in done.out for word in ("train", "run", "score"))
