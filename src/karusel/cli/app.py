@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 import karusel
+from karusel.cli import generate
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running, flat
 
 __all__ = ["app"]
@@ -15,6 +16,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="LSTM networks as ready to use as gradient-boosted trees.", pretty_exceptions_enable=False
 )
+app.add_typer(generate.app, name="generate")
 
 Out = Annotated[
     str | None,
