@@ -1,8 +1,8 @@
-"""Language models of text and music for `tasks.py`: how likely they find the test part, and how fast they are.
+"""Language models of text and music for `tasks.py`: how likely they find the test part, and their speed.
 
-Settings were chosen on the validation parts. The parts of music are those of Boulanger-Lewandowski et al. (2012);
-Penn Treebank's those of Mikolov et al. (2010), a line's end being a word; War and Peace is cut 80/10/10 %, as
-Karpathy et al. (2015) did.
+Settings were chosen on the validation parts. The parts of music are those of Boulanger-Lewandowski et al.
+(2012); Penn Treebank's those of Mikolov et al. (2010), a line's end being a word; War and Peace is cut
+80/10/10 %, as Karpathy et al. (2015) did.
 """
 
 from __future__ import annotations
@@ -65,7 +65,14 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
     ),
     "ptb": (
         ptb,
-        {"unit": "words", "hidden_size": 200, "embedding_size": 200, "tied": True, "steps": 35, "dropout": 0.3},
+        {
+            "unit": "words",
+            "hidden_size": 200,
+            "embedding_size": 200,
+            "tied": True,
+            "steps": 35,
+            "dropout": 0.3,
+        },
         "perplexity",
         105,
     ),
@@ -102,7 +109,7 @@ def run(task: str, data: pathlib.Path, threads: int, seed: int, rivals: pathlib.
 def compare(model: Generator, train: Any, threads: int, rivals: pathlib.Path | None) -> None:
     """A training step's and a written token's time, beside PyTorch's if its Python is there."""
     notes = getattr(model.reader_, "notes", 0)
-    rows, steps = (model.batch_size, 64) if notes else (model.batch_size, model.steps)
+    rows, steps = model.batch_size or 64, 64 if notes else model.steps
     hidden = [model.hidden_size] * model.num_layers
     if model.tied:
         hidden[-1] = model.embedding_size

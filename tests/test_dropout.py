@@ -41,7 +41,8 @@ def test_all_steps_share_a_mask(executor: str) -> None:
     kept = gradients["dense_1.W"][:, 0] * 35 * 0.6
     sums = X.sum(axis=1)
     found = [
-        any(np.isclose(kept[j], sums[list(rows), j].sum(), rtol=1e-5) for rows in subsets(5)) for j in range(3)
+        any(np.isclose(kept[j], sums[list(rows), j].sum(), rtol=1e-5) for rows in subsets(5))
+        for j in range(3)
     ]
     assert all(found)
     _, other = gradient(net, X, y, seed=10)

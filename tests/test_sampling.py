@@ -120,5 +120,5 @@ def test_what_writes_no_input_of_its_own_is_refused() -> None:
         notes.stream().generate([0, 0, 0, 1], 3, Sampling())
     with pytest.raises(UsageError, match="one row"):
         symbols.stream(2).generate(0, 3, Sampling())
-    with pytest.raises(DataError, match="outside 0 .. 3"):
+    with pytest.raises(DataError, match=r"outside 0 \.\. 3"):
         symbols.stream().generate(4, 3, Sampling())

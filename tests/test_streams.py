@@ -24,7 +24,8 @@ def in_pieces(long: np.ndarray, steps: int) -> np.ndarray:
 
 def small(executor: str, **options: object) -> Sequential:
     net = Sequential(
-        [LSTM(5, return_sequences=True, **options), LSTM(4, return_sequences=True), Dense(2)], executor=executor
+        [LSTM(5, return_sequences=True, **options), LSTM(4, return_sequences=True), Dense(2)],
+        executor=executor,
     )
     net.compile("mean_squared_error")
     return net
@@ -81,6 +82,7 @@ def test_threads_change_no_bit() -> None:
 
 def test_a_checkpoint_goes_on_with_the_same_bits(tmp_path) -> None:
     x, y = (in_pieces(one, 5) for one in sequences(2, 15))
+
     class Breaking(karusel.Callback):
         broken = False
 

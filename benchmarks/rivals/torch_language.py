@@ -9,6 +9,7 @@ per written token: embedding, nn.LSTM, linear, softmax and a draw, one token at 
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import sys
@@ -24,10 +25,12 @@ class Network(torch.nn.Module):
     def __init__(self, told: dict[str, Any]) -> None:
         super().__init__()
         width = told["notes"] or told["embedding"]
-        self.embedding = torch.nn.Embedding(told["symbols"], width) if told["symbols"] else torch.nn.Identity()
+        self.embedding = (
+            torch.nn.Embedding(told["symbols"], width) if told["symbols"] else torch.nn.Identity()
+        )
         sizes = [width, *told["hidden"]]
         self.lstms = torch.nn.ModuleList(
-            torch.nn.LSTM(a, b, batch_first=True) for a, b in zip(sizes, sizes[1:], strict=False)
+            torch.nn.LSTM(a, b, batch_first=True) for a, b in itertools.pairwise(sizes)
         )
         self.dense = torch.nn.Linear(sizes[-1], told["symbols"] or told["notes"])
         if told["tied"]:

@@ -61,8 +61,8 @@ class Examples:
     """Examples by number: their lengths, their inputs by role, and outputs to fill by role.
 
     weight_width: numbers of weight per line of the target; 0: none.
-    streams: if not 0, example e goes on from the state that example e - streams left: what one example's outputs
-        write, another one's inputs read. Batches then hold `streams` examples, in order.
+    streams: if not 0, example e goes on from the state that example e - streams left: what the outputs of one
+        write, the inputs of another read. Batches then hold `streams` examples, in order.
     """
 
     lengths: Index

@@ -242,8 +242,8 @@ class Sequential:
         and states at all steps), "sensitivity" (predict, and back from a gradient by the outputs to the
         inputs: without a last softmax, and to an Embedding's outputs where the inputs are indices), or
         "stream" (predict, with a state that outlives each run). weight_width: weights per line of the target:
-        0 (none), 1, or one for each of its numbers. carried: LSTMs begin with states that are inputs and leave
-        others as outputs, for truncated backpropagation.
+        0 (none), 1, or one for each of its numbers. carried: LSTMs begin with states that are inputs and
+        leave others as outputs, for truncated backpropagation.
         """
         self._require_built()
         assert self.input_shape is not None
@@ -418,8 +418,8 @@ class Sequential:
                 continue
             if layer.direction != "forward" or layer.initial_state != "zeros":
                 raise UsageError(
-                    f"streams= carries states forward, from zeros on: it needs LSTMs with direction='forward' and "
-                    f"initial_state='zeros', got {layer!r}"
+                    f"streams= carries states forward, from zeros on: it needs LSTMs with "
+                    f"direction='forward' and initial_state='zeros', got {layer!r}"
                 )
             for name, dilation in zip(layer.state_names(), layer.dilation, strict=True):
                 width = layer.hidden_size * dilation
@@ -502,10 +502,10 @@ class Sequential:
         initial_state
             For LSTMs with initial_state="given": a list of (h, c) pairs, each [n, H].
         streams
-            X holds so many long sequences cut into pieces: row r goes on where row r - streams ended, from the
-            state that it left, and the first `streams` rows begin at zero. No gradient passes from piece to piece
-            (truncated backpropagation through time; Williams & Peng 1990). Batches are `streams` rows, in
-            order; validation_data, too, is so many sequences.
+            X holds so many long sequences cut into pieces: row r goes on where row r - streams ended, from
+            the state that it left, and the first `streams` rows begin at zero. No gradient passes from piece
+            to piece (truncated backpropagation through time; Williams & Peng 1990). Batches are `streams`
+            rows, in order; validation_data, too, is so many sequences.
         verbose
             0: nothing. 1: one changing line on a terminal's stderr. 2: lines per epoch on stdout.
         callbacks
@@ -533,8 +533,8 @@ class Sequential:
         if streams is not None:
             if validation_split or steps_per_epoch is not None:
                 raise UsageError(
-                    "streams= takes whole passes over all rows: give validation_data instead of validation_split, "
-                    "and leave steps_per_epoch out"
+                    "streams= takes whole passes over all rows: give validation_data instead of "
+                    "validation_split, and leave steps_per_epoch out"
                 )
             batch_size, shuffle = streams, False
         held_out = None

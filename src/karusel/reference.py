@@ -341,7 +341,7 @@ def dropout_backward(
 
 
 def weight_drop_forward(packing: Packing, *, W: Array, rate: float, salt: float, seed: int) -> None:
-    """A batch's weights without some of them: DropConnect (Wan et al. 2013). One mask serves all rows and steps."""
+    """A weight without some of its numbers, the same for a whole batch: DropConnect (Wan et al. 2013)."""
     drawn = uniform(call_key(seed, int(salt)), np.arange(W.size)).reshape(W.shape)
     W *= (drawn >= np.float32(rate)) / (1.0 - rate)
 

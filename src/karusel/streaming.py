@@ -188,7 +188,7 @@ class Stream:
         return y
 
     def generate(self, x: Any, steps: int, sampling: Sampling, *, first: int = 0) -> NDArray[Any]:
-        """Steps of the only row that the network feeds itself: each one's input is drawn from the last one's y.
+        """Steps of the only row that the network feeds itself: an input is drawn from the outputs before it.
 
         y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs.
 
@@ -212,10 +212,14 @@ class Stream:
         notes = self._symbols is None
         if self.rows != 1 or not self._per_step:
             raise UsageError("generate needs a stream of one row, of a network with an output per step")
-        if sampling.notes != notes or len(begin) != self._inputs or self._inputs != (self._outputs if notes else 1):
+        if (
+            sampling.notes != notes
+            or len(begin) != self._inputs
+            or self._inputs != (self._outputs if notes else 1)
+        ):
             raise UsageError(
-                "generate needs a network that puts out what it reads: an Embedding of one symbol a step, drawn "
-                "with notes=False, or as many outputs as inputs, drawn with notes=True"
+                "generate needs a network that puts out what it reads: an Embedding of one symbol a step, "
+                "drawn with notes=False, or as many outputs as inputs, drawn with notes=True"
             )
         drawn = np.empty((steps, self._inputs), dtype=begin.dtype)
         self._stepper.generate(begin, sampling, first, drawn)

@@ -141,7 +141,12 @@ GRADIENT_CASES: dict[str, Case] = {
         {"ragged", "weighted"},
     ),
     "tied": (
-        [("Embedding", {"input_dim": 11, "output_dim": 5}), lstm(7, **ALL), lstm(5, **ALL), dense(11, tied=True)],
+        [
+            ("Embedding", {"input_dim": 11, "output_dim": 5}),
+            lstm(7, **ALL),
+            lstm(5, **ALL),
+            dense(11, tied=True),
+        ],
         ("SoftmaxCrossEntropy", {}),
         (4, 8, 0),
         {"ragged", "weighted"},

@@ -18,13 +18,15 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILES",
-        help="Plain text, - for standard input, or piano-rolls: .npy, .npz or .mat arrays of frames of 0 and 1. "
+        help="Plain text, - for standard input, or piano-rolls: .npy, .npz or .mat arrays of 0 and 1. "
         "Several files are several texts, each with an end.",
         show_default=False,
     ),
 ]
 Lines = Annotated[bool, typer.Option("--lines", help="Take each line as a text by itself, such as a name.")]
-Model = Annotated[Path, typer.Argument(help="Model file that `karusel generate train` wrote.", show_default=False)]
+Model = Annotated[
+    Path, typer.Argument(help="Model file that `karusel generate train` wrote.", show_default=False)
+]
 
 
 @dataclass(frozen=True)
@@ -33,18 +35,26 @@ class Fitting:
 
     unit: Annotated[
         str | None,
-        typer.Option(help="characters, bytes, words or notes; notes for piano-rolls, else characters by default."),
+        typer.Option(
+            help="characters, bytes, words, pairs or notes; notes for piano-rolls and characters by default."
+        ),
     ] = None
-    vocabulary_size: Annotated[int, typer.Option(help="Most words that are known.", min=1)] = 10_000
+    vocabulary_size: Annotated[int, typer.Option(help="Most words or byte pairs that are known.", min=1)] = (
+        10_000
+    )
     hidden_size: Annotated[int, typer.Option(help="Hidden units of each LSTM.", min=1)] = 128
     num_layers: Annotated[int, typer.Option(help="LSTMs, one after the other.", min=1)] = 1
     embedding_size: Annotated[int, typer.Option(help="Numbers for each token.", min=1)] = 64
-    tied: Annotated[bool, typer.Option("--tied", help="Share the embedding's weights with the softmax.")] = False
+    tied: Annotated[bool, typer.Option("--tied", help="Share the embedding's weights with the softmax.")] = (
+        False
+    )
     dropout: Annotated[float, typer.Option(help="Share of numbers left out, the same at all steps.")] = 0.1
     weight_drop: Annotated[float, typer.Option(help="Share of recurrent weights left out.")] = 0.0
     steps: Annotated[int, typer.Option(help="Tokens through which gradients go back.", min=1)] = 100
     epochs: Annotated[int, typer.Option(help="Most passes over the text.", min=1)] = 20
-    batch_size: Annotated[int, typer.Option(help="Streams, or pieces, side by side.", min=1)] = 32
+    batch_size: Annotated[
+        int | None, typer.Option(help="Streams, or pieces, side by side; as fits the data by default.", min=1)
+    ] = None
     learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.003
     validation_share: Annotated[float, typer.Option(help="Share held out at the end.")] = 0.1
 
@@ -88,7 +98,9 @@ def run(
     running: Running,
     printing: Printing,
     prompt: Annotated[str | None, typer.Option(help="Text to go on from.")] = None,
-    prompt_file: Annotated[str | None, typer.Option(help="File of the text or piano-roll to go on from.")] = None,
+    prompt_file: Annotated[
+        str | None, typer.Option(help="File of the text or piano-roll to go on from.")
+    ] = None,
     length: Annotated[int, typer.Option(help="Tokens, or frames of music, to write at most.", min=1)] = 500,
     out: Annotated[
         Path | None, typer.Option(help="Write to this file; a .npy piano-roll of music, which needs it.")

@@ -74,7 +74,10 @@ def run_train(
         return
     each = "frame" if model.reader_.unit == "notes" else "token"
     print(f"{short_name(source)}: {model.reader_.unit}, {model.network_.count_params():,} weights")
-    print(f"best of {len(losses)} epochs: {losses[best]:.3f} nats per {each} on what is held out; {seconds:.0f} s")
+    print(
+        f"best of {len(losses)} epochs: {losses[best]:.3f} nats per {each} on what is held out; "
+        f"{seconds:.0f} s"
+    )
     print(f"{out} holds the model; karusel generate run {out} writes")
 
 
@@ -196,7 +199,9 @@ def _read(source: list[str], lines: bool, unit: str | None, part: str) -> Any:
     if any((Path(name).suffix.lower() in _MUSIC) != music for name in source):
         raise UsageError("text and piano-rolls are given together; give files of one kind")
     if (unit == "notes") != music and unit is not None:
-        raise UsageError(f"{short_name(source)} is {'music' if music else 'text'}, which unit {unit} does not read")
+        raise UsageError(
+            f"{short_name(source)} is {'music' if music else 'text'}, which unit {unit} does not read"
+        )
     if lines:
         if music:
             raise UsageError("--lines is for text")
@@ -225,8 +230,8 @@ def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
         return [data.decode()]
     except UnicodeDecodeError as error:
         raise DataError(
-            f"{name}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; convert it, or read it "
-            "as it is with --unit bytes"
+            f"{name}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; convert it, "
+            "or read it as it is with --unit bytes"
         ) from None
 
 
@@ -234,9 +239,15 @@ def _read_music(path: Path, ending: str, part: str) -> list[Any]:
     if ending == ".mat":
         held = _read_mat(path)
         wanted = _PARTS[0] if part == "train" else _PARTS[2]
-        cells = {key: value for key, value in held.items() if isinstance(value, np.ndarray) and value.dtype == object}
+        cells = {
+            key: value
+            for key, value in held.items()
+            if isinstance(value, np.ndarray) and value.dtype == object
+        }
         if wanted not in cells and len(cells) != 1:
-            raise DataError(f"{path} holds no cells {wanted!r} of piano-rolls, but {', '.join(cells) or 'none'}")
+            raise DataError(
+                f"{path} holds no cells {wanted!r} of piano-rolls, but {', '.join(cells) or 'none'}"
+            )
         return list(cells.get(wanted, next(iter(cells.values()))).reshape(-1))
     try:
         read: Any = np.load(path, allow_pickle=False)
@@ -251,7 +262,7 @@ def _read_music(path: Path, ending: str, part: str) -> list[Any]:
 
 def _read_mat(path: Path) -> dict[str, Any]:
     try:
-        from scipy.io import loadmat
+        from scipy.io import loadmat  # type: ignore[import-untyped, unused-ignore]
     except ImportError:
         raise MissingDependencyError(f"{path}: .mat files need SciPy: pip install 'karusel[music]'") from None
     try:

@@ -30,8 +30,8 @@ class Dense(Layer):
     use_bias
         Whether there is a b.
     tied
-        Shares the weights of the Embedding before it: I numbers per symbol, O symbols (Inan et al. 2017; Press &
-        Wolf 2017).
+        Shares the weights of the Embedding before it: I numbers per symbol, O symbols (Inan et al. 2017;
+        Press & Wolf 2017).
     """
 
     kind = "dense"
@@ -73,7 +73,9 @@ class Dense(Layer):
         W = self._embedding(lowering, x) if self.tied else lowering.parameter("W")
         b = lowering.parameter("b") if self.use_bias else None
         y = Signal(lowering.buffer("y", x.view.extent, self.units), True)
-        lowering.emit("dense_forward", {"x": x.view, "W": W, "b": b, "y": y.view}, {"transposed": int(self.tied)})
+        lowering.emit(
+            "dense_forward", {"x": x.view, "W": W, "b": b, "y": y.view}, {"transposed": int(self.tied)}
+        )
 
         def backward() -> None:
             dx, accumulate = lowering.write_gradient(x)
@@ -97,7 +99,9 @@ class Dense(Layer):
         """E [O, I] of the network's Embedding."""
         E = lowering.embedding
         if E is None:
-            raise UsageError("Dense: tied=True shares an Embedding's weights, but the network begins with none")
+            raise UsageError(
+                "Dense: tied=True shares an Embedding's weights, but the network begins with none"
+            )
         if E.shape != (self.units, x.width):
             raise UsageError(
                 f"Dense: tied=True needs as many units as the Embedding has symbols and as many inputs as it "

@@ -389,10 +389,10 @@ class LSTM(Layer):
 
         role = f"{lowering.scope}.{name}"
         if lowering.carried:
-            h0, c0 = (lowering.input(f"{role}.{s}", Extent.ROWS, H * dilation) for s in ("h0", "c0"))
-            hn, cn = (lowering.buffer(f"{name}.{s}", Extent.ROWS, H * dilation) for s in ("hn", "cn"))
-            lowering.program.outputs |= {f"{role}.hn": hn, f"{role}.cn": cn}
-            return h0, c0, hn, cn
+            h, c = (lowering.input(f"{role}.{s}", Extent.ROWS, H * dilation) for s in ("h0", "c0"))
+            h_left, c_left = (lowering.buffer(f"{name}.{s}", Extent.ROWS, H * dilation) for s in ("hn", "cn"))
+            lowering.program.outputs |= {f"{role}.hn": h_left, f"{role}.cn": c_left}
+            return h, c, h_left, c_left
 
         h0 = c0 = None
         if self.initial_state == "learned":

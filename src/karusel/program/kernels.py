@@ -64,9 +64,7 @@ KERNELS: Mapping[str, Kernel] = {
         ("reverse", "dilation", "accumulate"),
         _lstm_backward_flops,
     ),
-    "dense_forward": Kernel(
-        ("x", "W", "b"), ("y",), ("transposed",), flops=lambda w: 2 * w["x"] * w["y"]
-    ),
+    "dense_forward": Kernel(("x", "W", "b"), ("y",), ("transposed",), flops=lambda w: 2 * w["x"] * w["y"]),
     "dense_backward": Kernel(
         ("x", "W", "dy"), ("dx", "dW", "db"), ("accumulate", "transposed"), _dense_backward_flops
     ),

@@ -18,16 +18,27 @@ from karusel.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
 from karusel.network import Sequential, fill
 from karusel.optimizers import Adam, Cosine
 from karusel.sampling import Sampling
-from karusel.tasks.tokens import END, UNITS, Notes, Tokens, Words, tokens_of
+from karusel.tasks.tokens import END, UNITS, Notes, Tokens, tokens_of
 from karusel.windows import Windows
 
 __all__ = ["Generator", "Likelihood"]
 
 _SETTINGS = (
-    *("unit", "vocabulary_size", "hidden_size", "num_layers", "embedding_size", "tied", "dropout", "weight_drop"),
+    *(
+        "unit",
+        "vocabulary_size",
+        "hidden_size",
+        "num_layers",
+        "embedding_size",
+        "tied",
+        "dropout",
+        "weight_drop",
+    ),
     *("steps", "epochs", "batch_size", "learning_rate", "validation_share", "random_state", "n_jobs"),
 )
 _AVERAGED = 0.05  # of all steps, over which weights are averaged
+_STEPS = 50  # of an epoch, wanted
+_BATCHES = (4, 64)
 _DRAWN = 32  # tokens drawn in one call: some hundred microseconds
 _MEASURED = 256  # tokens measured in one call
 
@@ -36,7 +47,8 @@ _MEASURED = 256  # tokens measured in one call
 class Likelihood:
     """How likely a model finds a text or pieces of music.
 
-    nats: mean of -log p over all tokens, each given those before it; of music, over all frames but each piece's
+    nats: mean of -log p over all tokens, each given those before it; of music, over all frames but each
+    piece's
         first, -log p summed over the notes of a frame.
     tokens: of how many.
     characters: of text, how many characters these are (bytes, for unit "bytes").
@@ -62,24 +74,29 @@ class Likelihood:
 class Generator:
     """Learns to go on with text, or with music of several notes at once.
 
-    One LSTM after the other reads the tokens so far; a softmax over all tokens, or a sigmoid for each note, says
-    what comes next. Text is read as long streams side by side whose state is carried along while gradients end
-    after `steps` tokens. The last part of the data is held out: the epoch with the least loss there is kept.
+    One LSTM after the other reads the tokens so far; a softmax over all tokens, or a sigmoid for each note,
+    says what comes next. Text is read as long streams side by side whose state is carried along while
+    gradients end after `steps` tokens. The last part of the data is held out: the epoch with the least loss
+    there is kept.
 
     Parameters
     ----------
-    unit : "characters", "bytes", "words" or "notes"; by default notes for arrays, bytes for bytes, else characters.
-    vocabulary_size : most words that are known; all others are one, "<unk>".
+    unit : "characters", "bytes", "words", "pairs" or "notes"; by default notes for arrays, bytes for bytes,
+        else characters. Pairs are pairs of bytes that often stand together, joined again and again; they need
+        the package tokenizers.
+    vocabulary_size : most words or pairs that are known; other words are one, "<unk>".
     hidden_size : hidden units of each LSTM; 128 by default.
     num_layers : LSTMs; 1 by default.
     embedding_size : numbers for each token; 64 by default.
-    tied : whether the softmax shares the weights of the embedding; the last LSTM then has `embedding_size` units.
-    dropout : share of numbers left out in training before, between and after the LSTMs, the same at all steps of a
-        sequence (Gal & Ghahramani 2016); 0.1 by default.
-    weight_drop : share of recurrent weights left out in each training step (Merity et al. 2018); 0 by default.
+    tied : whether the softmax shares the weights of the embedding; the last LSTM then has as many units as
+        the embedding has numbers.
+    dropout : share of numbers left out in training before, between and after the LSTMs, the same at all steps
+        of a sequence (Gal & Ghahramani 2016); 0.1 by default.
+    weight_drop : share of recurrent weights left out in each step of training (Merity et al. 2018); 0 by
+        default.
     steps : tokens through which gradients go back; 100 by default. Of music they go through whole pieces.
     epochs : most epochs; 20 by default.
-    batch_size : streams, or pieces, per optimiser step; 32 by default, fewer for short texts.
+    batch_size : streams, or pieces, per optimiser step; from 4 for little data to 64 for much by default.
     learning_rate : of Adam with a cosine schedule; 0.003 by default.
     validation_share : share of the data held out at its end; 0.1 by default.
     random_state : seed; the same seed gives the same bits on any number of threads.
@@ -111,7 +128,7 @@ class Generator:
         weight_drop: float = 0.0,
         steps: int = 100,
         epochs: int = 20,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         learning_rate: float = 0.003,
         validation_share: float = 0.1,
         random_state: int = 0,
@@ -143,14 +160,15 @@ class Generator:
         time_limit: float | None = None,
         progress: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None,
     ) -> Generator:
-        """Fit to X: one text, a list of texts, each of which then has an end, or a list of pieces of music [T, N].
+        """Fit to X: one text, a list of texts, each of which then has an end, or a list of pieces of music
+        [T, N].
 
-        `validation` is data of the same kind to hold out, instead of the end of X. `time_limit` is in seconds;
-        `progress` is told each epoch and its losses, in nats per token or frame.
+        `validation` is data of the same kind to hold out, instead of the end of X. `time_limit` is in
+        seconds; `progress` is told each epoch and its losses, in nats per token or frame.
         """
         self._check()
         unit = self.unit or _unit_of(X)
-        reader: Any = UNITS[unit]() if unit != "words" else Words(self.vocabulary_size)
+        reader: Any = UNITS[unit](self.vocabulary_size) if unit in ("words", "pairs") else UNITS[unit]()
         train = _listed(X, reader)
         held_out = None if validation is None else _listed(validation, reader)
         reader = reader.fit(train + (held_out or []))
@@ -158,7 +176,7 @@ class Generator:
         if isinstance(reader, Notes):
             examples, tested, streams = self._music(reader, train, held_out)
             network = self._network(self._layers(reader.notes, notes=True))
-            batch = min(self.batch_size, len(examples[0]))
+            batch = min(self.batch_size or _usual_batch(len(examples[0])), len(examples[0]))
             batches, scale = -(-len(examples[0]) // batch), float(reader.notes)
         else:
             examples, tested, streams = self._text(reader, train, held_out)
@@ -197,7 +215,8 @@ class Generator:
                 f"there are {max(0, len(tokens) - 1):,} {reader.unit} to train on, fewer than a window of "
                 f"{self.steps}: give more text, or fewer steps"
             )
-        streams = min(self.batch_size, (len(tokens) - 1) // self.steps, len(tested) - 1)
+        windows = (len(tokens) - 1) // self.steps
+        streams = min(self.batch_size or _usual_batch(windows), windows, len(tested) - 1)
         return _windows(tokens, streams, self.steps), _windows(tested, streams, self.steps), streams
 
     def _music(
@@ -221,7 +240,9 @@ class Generator:
         for number, text in enumerate(texts):
             read = reader.read(text)
             if not len(read):
-                raise DataError(f"text {number} is empty: leave it out" if self.ends_ else "the text is empty")
+                raise DataError(
+                    f"text {number} is empty: leave it out" if self.ends_ else "the text is empty"
+                )
             parts += [read, end] if self.ends_ else [read]
         return np.concatenate(parts)
 
@@ -251,13 +272,15 @@ class Generator:
         if isinstance(reader, Notes):
             frames = [reader.read(piece, number) for number, piece in enumerate(parts)]
             if all(len(piece) < 2 for piece in frames):
-                raise DataError("all pieces have one frame; the first frame of a piece is given, not predicted")
+                raise DataError(
+                    "all pieces have one frame; the first frame of a piece is given, not predicted"
+                )
             x, y = _after_silence(frames)
             loss = network.evaluate(x, y, mask=_given_first(frames))
             return Likelihood(loss * reader.notes, sum(len(piece) - 1 for piece in frames), None)
         tokens = self._read(reader, parts)
-        x, y = _windows(tokens, 1, _MEASURED)
-        return Likelihood(network.evaluate(x, y, streams=1), len(tokens) - 1, sum(map(len, parts)))
+        windows = _windows(tokens, 1, _MEASURED)
+        return Likelihood(network.evaluate(*windows, streams=1), len(tokens) - 1, sum(map(len, parts)))
 
     def score(self, X: Any) -> float:
         """The mean of log p over all tokens, or frames, in nats: the larger the better."""
@@ -277,8 +300,9 @@ class Generator:
     ) -> Iterator[Any]:
         """What comes after `prompt`, token by token as it is drawn: parts of the text, or frames [N].
 
-        Without a prompt it begins as a training text begins, or with silence. It ends after `length` tokens, or
-        where a model of several texts ends one, if ever. See `karusel.sampling.Sampling` for how tokens are drawn.
+        Without a prompt it begins as a training text begins, or with silence. It ends after `length` tokens,
+        or where a model of several texts ends one, if ever. See `karusel.sampling.Sampling` for how tokens
+        are drawn.
         """
         self._fitted()
         if length is not None and (isinstance(length, bool) or int(length) != length or length < 1):
@@ -301,7 +325,9 @@ class Generator:
             live.run(given[None, :-1])
         last, count = given[-1], 0
         while length is None or count < length:
-            drawn = live.generate(last, min(_DRAWN, (length or count + _DRAWN) - count), sampling, first=count)
+            drawn = live.generate(
+                last, min(_DRAWN, (length or count + _DRAWN) - count), sampling, first=count
+            )
             if sampling.notes:
                 yield from drawn.astype(np.uint8)
             else:
@@ -323,9 +349,7 @@ class Generator:
         seed: int = 0,
     ) -> Any:
         """What `stream` draws, in one piece: text, bytes of a model of bytes, or frames uint8 [length, N]."""
-        parts = self.stream(
-            prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed
-        )
+        parts = self.stream(prompt, length, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed)
         if isinstance(self.reader_, Notes):
             return np.stack(list(parts))
         return self.reader_.join(parts)
@@ -373,6 +397,8 @@ class Generator:
             raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
         for name in ("vocabulary_size", "num_layers", "steps", "epochs", "batch_size"):
             value = getattr(self, name)
+            if value is None and name == "batch_size":
+                continue
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
 
@@ -389,6 +415,10 @@ class _Told(Callback):
 
     def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
         self._progress(epoch, {name: self._scale * loss for name, loss in logs.items()})
+
+
+def _usual_batch(examples: int) -> int:
+    return int(np.clip(2 ** round(np.log2(max(1, examples) / _STEPS)), *_BATCHES))
 
 
 def _unit_of(X: Any) -> str:
@@ -409,7 +439,8 @@ def _listed(X: Any, reader: Any) -> list[Any]:
 
 
 def _windows(tokens: NDArray[np.int32], streams: int, steps: int) -> tuple[Windows, Windows]:
-    """Tokens and the next ones: so many streams side by side, cut into windows, the first of each stream first."""
+    """Tokens and the next ones: so many streams side by side, cut into windows, the first of each stream "
+    "first."""
     each = (len(tokens) - 1) // streams
     first = np.arange(0, each, steps)
     starts = (first[:, None] + np.arange(streams) * each).reshape(-1)
