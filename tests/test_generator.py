@@ -85,11 +85,12 @@ def test_byte_pairs_join_what_stands_together():
 
 
 def test_bytes_read_anything():
-    data = bytes(range(256)) * 8
-    model = Generator(epochs=15, **SMALL).fit(data)
+    data = bytes(range(200, 232)) * 60
+    model = Generator(epochs=40, **SMALL).fit(data)
     assert model.reader_ == Bytes()
-    assert model.measure(bytes(range(50, 150))).nats < 1.5
-    assert model.generate(b"\x00\x01\x02", 4, temperature=0) == b"\x03\x04\x05\x06"
+    assert model.measure(data[:100]).nats < 0.3
+    assert model.generate(data[5:9], 4, temperature=0) == data[9:13]
+    assert model.measure("any text").tokens == 8
 
 
 def test_texts_of_a_list_have_an_end():
@@ -179,7 +180,7 @@ def test_a_saved_generator_does_the_same_in_a_fresh_process(which, request, tmp_
     ("X", "options", "words"),
     [
         ("", {}, "the text is empty"),
-        ([], {}, "there are no texts"),
+        ([], {}, "there is nothing to read"),
         (["ab", ""], {}, "text 1 is empty"),
         ("too short", {}, "there are 7 characters to train on, fewer than a window of 25"),
         (b"fine" * 100 + b"\xff", {"unit": "characters"}, "byte 401 of the text, 0xff, is no UTF-8"),
@@ -219,7 +220,7 @@ def test_what_does_not_fit_what_was_fitted_is_refused(rhyme, band):
         Generator(steps=0).fit(TEXT)
 
 
-@pytest.mark.parametrize("reader", [Characters(), Bytes(), Words(20)])
+@pytest.mark.parametrize("reader", [Characters(), Bytes(), Words(60)])
 def test_what_is_read_can_be_written(reader):
     reader = reader.fit([TEXT])
     tokens = reader.read("This is the dog,\n")

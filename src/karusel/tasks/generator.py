@@ -169,8 +169,8 @@ class Generator:
         self._check()
         unit = self.unit or _unit_of(X)
         reader: Any = UNITS[unit](self.vocabulary_size) if unit in ("words", "pairs") else UNITS[unit]()
-        train = _listed(X, reader)
-        held_out = None if validation is None else _listed(validation, reader)
+        train = _listed(X)
+        held_out = None if validation is None else _listed(validation)
         reader = reader.fit(train + (held_out or []))
         self.ends_ = isinstance(X, (list, tuple))
         if isinstance(reader, Notes):
@@ -268,7 +268,7 @@ class Generator:
         """How likely the model finds a text, texts or pieces of music; see `Likelihood`."""
         self._fitted()
         reader, network = self.reader_, self.network_
-        parts = _listed(X, reader)
+        parts = _listed(X)
         if isinstance(reader, Notes):
             frames = [reader.read(piece, number) for number, piece in enumerate(parts)]
             if all(len(piece) < 2 for piece in frames):
@@ -428,13 +428,12 @@ def _unit_of(X: Any) -> str:
     return "characters" if isinstance(first, str) else "notes"
 
 
-def _listed(X: Any, reader: Any) -> list[Any]:
+def _listed(X: Any) -> list[Any]:
     """The texts or pieces of music, one or several."""
     one = isinstance(X, (str, bytes, bytearray))
     listed = [X] if one else list(X) if np.iterable(X) else []
     if not listed:
-        kind = "pieces of music" if isinstance(reader, Notes) else "texts"
-        raise DataError(f"there are no {kind}; give at least one")
+        raise DataError("there is nothing to read; give at least one text or piece of music")
     return listed
 
 
