@@ -72,9 +72,9 @@ NB_MODULE(_engine, m) {
           "train",
           [](Executor& self, Numbers w, Numbers m, Numbers v, std::optional<Numbers> average,
              std::tuple<float, float, float, float, float, float> settings, int64_t step, const ReadIndices& lengths,
-             const std::vector<InputTuple>& inputs, const ReadIndices& order, int64_t batch, int64_t first_batch,
-             const ReadNumbers& rates, uint64_t seed, double seconds, Totals totals) {
-            const Examples examples = make_examples(lengths, inputs, {});
+             const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
+             int64_t batch, int64_t first_batch, const ReadNumbers& rates, uint64_t seed, double seconds, Totals totals) {
+            const Examples examples = make_examples(lengths, inputs, outputs);
             const auto [beta1, beta2, epsilon, decay, ema, clip_norm] = settings;
             Optimizer optimizer = {w.data(), m.data(),  v.data(), average ? average->data() : nullptr,
                                    beta1,    beta2,     epsilon,  decay,
@@ -88,7 +88,7 @@ NB_MODULE(_engine, m) {
             return nb::make_tuple(progress.batches, progress.finite, optimizer.step);
           },
           nb::arg("w"), nb::arg("m"), nb::arg("v"), nb::arg("average").none(), nb::arg("settings"), nb::arg("step"),
-          nb::arg("lengths"), nb::arg("inputs"), nb::arg("order"), nb::arg("batch"), nb::arg("first_batch"),
+          nb::arg("lengths"), nb::arg("inputs"), nb::arg("outputs"), nb::arg("order"), nb::arg("batch"), nb::arg("first_batch"),
           nb::arg("rates"), nb::arg("seed"), nb::arg("seconds"), nb::arg("totals"))
       .def_prop_ro("allocations", &Executor::allocations);
 

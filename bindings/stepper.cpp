@@ -145,6 +145,15 @@ class StreamStepper {
     stepper_.run(static_cast<const float*>(x.data()), steps, first, last, y.data());
   }
 
+  void generate(const Values& x, int64_t steps, int draw, double temperature, int64_t top_k, double top_p, uint64_t key,
+                uint64_t first, Outputs drawn) {
+    const nb::gil_scoped_release unlocked;
+    const std::lock_guard<std::mutex> turn(turn_);
+    stepper_.generate(static_cast<const float*>(x.data()), steps,
+                      {static_cast<Draw>(draw), temperature, top_k, top_p, key}, first,
+                      static_cast<float*>(drawn.data()));
+  }
+
   void read_state(Numbers state) {
     const nb::gil_scoped_release unlocked;
     const std::lock_guard<std::mutex> turn(turn_);
@@ -183,6 +192,7 @@ void bind_stepper(nb::module_& m) {
            })
       .def("step", &StreamStepper::step, nb::arg().none())
       .def("run", &StreamStepper::run)
+      .def("generate", &StreamStepper::generate)
       .def("read_state", &StreamStepper::read_state)
       .def("write_state", &StreamStepper::write_state);
 }

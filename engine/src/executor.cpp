@@ -175,6 +175,15 @@ double Executor::batch_weight(const Examples& examples, Selection batch) const {
   return total * static_cast<double>(shape.terms);
 }
 
+// The weights with those left out that this batch drops.
+const float* Executor::drop_weights(const float* weights, uint64_t seed) {
+  if (!program_.drops()) return weights;
+  float* dropped = reserve(dropped_, program_.n_weights());
+  std::memcpy(dropped, weights, static_cast<size_t>(program_.n_weights()) * sizeof(float));
+  program_.drop(kernels_, seed, Space::weight, dropped);
+  return dropped;
+}
+
 const float* Executor::pack(const float* weights, int64_t lines) {
   if (lines <= FEW_LINES || program_.packed().empty()) return nullptr;
   float* panels = reserve(panels_, program_.panels_size());
@@ -201,6 +210,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
   for (int i = 0; i < workers; ++i) reserve(workers_[static_cast<size_t>(i)].arena, program_.arena_size());
 
+  weights = drop_weights(weights, seed);
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
@@ -223,7 +233,10 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   Total total;
   total.weight = weight;
   for (int64_t i = 0; i < lanes; ++i) total.loss += lanes_[static_cast<size_t>(i)].loss;
-  if (with_gradient) add_lanes(lanes);
+  if (with_gradient) {
+    add_lanes(lanes);
+    program_.drop(kernels_, seed, Space::gradient, lanes_[0].gradient.data());
+  }
   return total;
 }
 

@@ -20,14 +20,16 @@ const std::map<std::string, Signature>& signatures() {
   static const std::map<std::string, Signature> table = {
       {"lstm_forward", {Kernel::lstm_forward, 11, 3}},
       {"lstm_backward", {Kernel::lstm_backward, 19, 3}},
-      {"dense_forward", {Kernel::dense_forward, 4, 0}},
-      {"dense_backward", {Kernel::dense_backward, 6, 1}},
+      {"dense_forward", {Kernel::dense_forward, 4, 1}},
+      {"dense_backward", {Kernel::dense_backward, 6, 2}},
       {"embedding_forward", {Kernel::embedding_forward, 3, 0}},
       {"embedding_backward", {Kernel::embedding_backward, 3, 0}},
       {"layer_norm_forward", {Kernel::layer_norm_forward, 5, 1}},
       {"layer_norm_backward", {Kernel::layer_norm_backward, 7, 1}},
-      {"dropout_forward", {Kernel::dropout_forward, 2, 2}},
-      {"dropout_backward", {Kernel::dropout_backward, 2, 3}},
+      {"dropout_forward", {Kernel::dropout_forward, 2, 3}},
+      {"dropout_backward", {Kernel::dropout_backward, 2, 4}},
+      {"weight_drop_forward", {Kernel::weight_drop_forward, 1, 2}},
+      {"weight_drop_backward", {Kernel::weight_drop_backward, 1, 2}},
       {"activation_forward", {Kernel::activation_forward, 2, 1}},
       {"activation_backward", {Kernel::activation_backward, 3, 2}},
       {"softmax_forward", {Kernel::softmax_forward, 2, 0}},
@@ -54,6 +56,8 @@ const std::map<std::string, Signature>& signatures() {
 
 // Kernels that overwrite the gradients of their parameters when told to; the others add.
 bool overwrites(Kernel kernel) { return kernel == Kernel::lstm_backward || kernel == Kernel::dense_backward; }
+
+uint64_t dropout_key(uint64_t seed, uint64_t salt) { return mix(seed + salt * GOLDEN); }
 
 bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
 
@@ -91,6 +95,11 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     }
 
     auto& a = call.arguments;
+    if (call.kernel == Kernel::weight_drop_forward || call.kernel == Kernel::weight_drop_backward) {
+      drops_.push_back({a[0].space, a[0].first, a[0].rows * a[0].cols, attributes[0],
+                        static_cast<uint64_t>(attributes[1])});
+      continue;
+    }
     for (const Argument& argument : a)
       if (argument.space == Space::gradient && !overwrites(call.kernel))
         added_.emplace_back(argument.first, argument.rows * argument.cols);
@@ -103,9 +112,9 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
         if (a[13].space != Space::none) panels_of(a[1], true);
         panels_of(a[2], true);
         break;
-      case Kernel::dense_forward: panels_of(a[1], false); break;
+      case Kernel::dense_forward: panels_of(a[1], attributes[0] != 0.0f); break;
       case Kernel::dense_backward:
-        if (a[3].space != Space::none) panels_of(a[1], true);
+        if (a[3].space != Space::none) panels_of(a[1], attributes[1] == 0.0f);
         break;
       default: break;
     }
@@ -143,6 +152,17 @@ void Program::pack(const Kernels& kernels, const float* weights, float* panels, 
   const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, half_};
   if (w.panels >= 0) kernels.pack(weight, panels + w.panels);
   if (w.panels_transposed >= 0) kernels.pack_transposed(weight, panels + w.panels_transposed);
+}
+
+void Program::drop(const Kernels& kernels, uint64_t seed, Space space, float* vector) const {
+  const int64_t name = 0;
+  Packing line;  // each part is dropped like the only line of a batch
+  line.rows = line.steps = line.total = line.batch_steps = 1;
+  line.name = &name;
+  for (const WeightDrop& d : drops_) {
+    const Matrix part = {vector + d.first, 1, d.count, d.count};
+    if (d.space == space) kernels.dropout(line, {part, part, d.rate, dropout_key(seed, d.salt), false, false});
+  }
 }
 
 void Program::clear(float* gradient) const {
@@ -201,8 +221,8 @@ double Program::run(const Frame& frame, const Call& call) const {
                    static_cast<int64_t>(call.attributes.size())});
   };
   const auto dropout = [&](bool accumulate) {
-    const uint64_t key = mix(frame.seed + static_cast<uint64_t>(number(1)) * GOLDEN);
-    k.dropout(packing, {m(0), m(1), call.attributes[0], key, accumulate});
+    const uint64_t key = dropout_key(frame.seed, static_cast<uint64_t>(number(1)));
+    k.dropout(packing, {m(0), m(1), call.attributes[0], key, flag(2), accumulate});
   };
 
   switch (call.kernel) {
@@ -215,9 +235,9 @@ double Program::run(const Frame& frame, const Call& call) const {
                                 m(8),  m(9),      m(10),     m(11),   m(12),     m(13),   m(14),    m(15),
                                 m(16), m(17),     m(18),     flag(0), number(1), flag(2), frame.add});
       return 0;
-    case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3)}); return 0;
+    case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3), flag(0)}); return 0;
     case Kernel::dense_backward:
-      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0), frame.add});
+      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0), flag(1), frame.add});
       return 0;
     case Kernel::embedding_forward: k.embedding_forward({index(0), m(1), m(2)}); return 0;
     case Kernel::embedding_backward: k.embedding_backward({index(0), m(1), m(2)}); return 0;
@@ -226,7 +246,9 @@ double Program::run(const Frame& frame, const Call& call) const {
       k.layer_norm_backward({m(0), m(1), m(2), m(3), m(4), m(5), m(6), flag(0)});
       return 0;
     case Kernel::dropout_forward: dropout(false); return 0;
-    case Kernel::dropout_backward: dropout(flag(2)); return 0;
+    case Kernel::dropout_backward: dropout(flag(3)); return 0;
+    case Kernel::weight_drop_forward:
+    case Kernel::weight_drop_backward: return 0;  // not among the calls: see drop()
     case Kernel::activation_forward: k.activation_forward({m(0), m(1), function()}); return 0;
     case Kernel::activation_backward: k.activation_backward({m(0), m(1), m(2), function(), flag(1)}); return 0;
     case Kernel::softmax_forward: k.softmax({m(0), m(1)}); return 0;

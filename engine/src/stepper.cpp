@@ -74,6 +74,15 @@ void Stepper::run(const float* x, int64_t steps, int64_t first, int64_t last, fl
   if (!per_step) copy_lines(1, 1, rows_ * O, {output, 0, 0}, {y, 0, 0});
 }
 
+void Stepper::generate(const float* x, int64_t steps, const Sampling& sampling, uint64_t first, float* drawn) {
+  Sampler sampler(sampling, outputs());
+  std::vector<float> y(static_cast<size_t>(outputs()));
+  for (int64_t t = 0; t < steps; ++t) {
+    run(t == 0 ? x : drawn + (t - 1) * inputs(), 1, 0, 1, y.data());
+    sampler.draw(y.data(), first + static_cast<uint64_t>(t), drawn + t * inputs());
+  }
+}
+
 void Stepper::run_chunk(int64_t steps) {
   if (packing_.steps != steps) {
     packing_.steps = packing_.batch_steps = steps;

@@ -56,6 +56,7 @@ class Executor:
         step: int,
         lengths: NDArray[np.int64],
         inputs: _Inputs,
+        outputs: _Outputs,
         order: NDArray[np.int64],
         batch: int,
         first_batch: int,
@@ -87,6 +88,19 @@ class Stepper:
     ) -> None: ...
     def step(self, x: Any, /) -> NDArray[np.float32] | None: ...
     def run(self, x: NDArray[Any], steps: int, first: int, last: int, y: NDArray[np.float32], /) -> None: ...
+    def generate(
+        self,
+        x: NDArray[Any],
+        steps: int,
+        draw: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        key: int,
+        first: int,
+        drawn: NDArray[Any],
+        /,
+    ) -> None: ...
     def read_state(self, state: NDArray[np.float32], /) -> None: ...
     def write_state(self, state: NDArray[np.float32], /) -> None: ...
 

@@ -61,12 +61,15 @@ class Examples:
     """Examples by number: their lengths, their inputs by role, and outputs to fill by role.
 
     weight_width: numbers of weight per line of the target; 0: none.
+    streams: if not 0, example e goes on from the state that example e - streams left: what the outputs of one
+        write, the inputs of another read. Batches then hold `streams` examples, in order.
     """
 
     lengths: Index
     inputs: dict[str, Stream] = field(default_factory=dict)
     outputs: dict[str, Stream] = field(default_factory=dict)
     weight_width: int = 0
+    streams: int = 0
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -87,7 +90,7 @@ class Examples:
             {role: stream.take(rows) for role, stream in streams.items()}
             for streams in (self.inputs, self.outputs)
         )
-        return Examples(_written_out(self.lengths, rows), inputs, outputs, self.weight_width)
+        return replace(self, lengths=_written_out(self.lengths, rows), inputs=inputs, outputs=outputs)
 
     def pieces(self, rows: Index | Runs) -> Iterator[tuple[Examples, Index]]:
         """The examples in `rows`, ready, a piece at a time."""

@@ -7,6 +7,7 @@ import math
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -232,7 +233,7 @@ class Sequential:
 
     # -- lowering and executors ------------------------------------------------------------------
 
-    def program(self, kind: str = "train", *, weight_width: int = 0) -> Program:
+    def program(self, kind: str = "train", *, weight_width: int = 0, carried: bool = False) -> Program:
         """The network lowered to kernel calls; print it to read it.
 
         kind: "train" (with loss, backward part and dropout), "gradient" (the same without dropout),
@@ -241,7 +242,8 @@ class Sequential:
         and states at all steps), "sensitivity" (predict, and back from a gradient by the outputs to the
         inputs: without a last softmax, and to an Embedding's outputs where the inputs are indices), or
         "stream" (predict, with a state that outlives each run). weight_width: weights per line of the target:
-        0 (none), 1, or one for each of its numbers.
+        0 (none), 1, or one for each of its numbers. carried: LSTMs begin with states that are inputs and
+        leave others as outputs, for truncated backpropagation.
         """
         self._require_built()
         assert self.input_shape is not None
@@ -256,6 +258,7 @@ class Sequential:
             states=kind == "states",
             gates=kind == "gates",
             flow=kind == "flow",
+            carried=carried,
         )
         extent = Extent.STEPS if self._per_step else Extent.ROWS
         x = lowering.input("x", extent, self.input_shape[1], integer=self._reads_indices)
@@ -287,15 +290,16 @@ class Sequential:
             if isinstance(last, Activation) and last.function == loss.activation:
                 layers.pop()
             elif isinstance(last, Dense) and last.activation == loss.activation:
-                layers[-1] = Dense(last.units, use_bias=last.use_bias)
+                layers[-1] = Dense(last.units, use_bias=last.use_bias, tied=last.tied)
         return layers
 
     def _executor(self, kind: str, examples: Examples) -> Executor:
         """An executor for these examples; the last one of its kind is kept while it is long enough."""
         steps, threads = examples.max_steps, self.n_jobs or default_threads()
-        key = (kind, examples.weight_width, threads)
+        carried = examples.streams > 0
+        key = (kind, examples.weight_width, carried, threads)
         if key not in self._executors or self._executors[key][1] < steps:
-            program = self.program(kind, weight_width=examples.weight_width)
+            program = self.program(kind, weight_width=examples.weight_width, carried=carried)
             made: Executor
             if self.executor == "native":
                 from karusel.program.native import NativeExecutor
@@ -397,6 +401,32 @@ class Sequential:
             return Examples(x.lengths, inputs)
         return Examples(x.lengths, inputs | {"weight": weight.stream()}, weight_width=weight.width)
 
+    def _carry(self, examples: Examples, streams: int | None) -> Examples:
+        """The examples, each going on from the state that the one `streams` before it left."""
+        if streams is None:
+            return examples
+        if isinstance(streams, bool) or not isinstance(streams, (int, np.integer)) or streams < 1:
+            raise UsageError(f"streams must be a whole number from 1 up, got {streams!r}")
+        number = np.arange(len(examples), dtype=np.int64)
+        place = number % streams + 1  # of its state; place 0 stays zero
+        begin = np.where(number < streams, 0, place)
+        inputs, outputs = dict(examples.inputs), dict(examples.outputs)
+        for i, layer in enumerate(self.layers):
+            if not isinstance(layer, LSTM):
+                continue
+            if layer.direction != "forward" or layer.initial_state != "zeros":
+                raise UsageError(
+                    f"streams= carries states forward, from zeros on: it needs LSTMs with "
+                    f"direction='forward' and initial_state='zeros', got {layer!r}"
+                )
+            for name, dilation in zip(layer.state_names(), layer.dilation, strict=True):
+                width = layer.hidden_size * dilation
+                for state in "hc":
+                    values = np.zeros((streams + 1) * width, dtype=self._dtype)
+                    inputs[f"lstm_{i}.{name}.{state}0"] = Stream(values, begin * width, width)
+                    outputs[f"lstm_{i}.{name}.{state}n"] = Stream(values, place * width, width)
+        return replace(examples, inputs=inputs, outputs=outputs, streams=int(streams))
+
     # -- training --------------------------------------------------------------------------------
 
     def compile(self, loss: str | Loss = "mean_squared_error", optimizer: str | Adam = "adam") -> None:
@@ -431,6 +461,7 @@ class Sequential:
         mask: Any = None,
         lengths: Any = None,
         initial_state: Any = None,
+        streams: int | None = None,
         verbose: int = 0,
         callbacks: Sequence[Callback] = (),
         time_limit: float | None = None,
@@ -468,6 +499,11 @@ class Sequential:
             Steps of each row of a padded array. What lies beyond them is never read.
         initial_state
             For LSTMs with initial_state="given": a list of (h, c) pairs, each [n, H].
+        streams
+            X holds so many long sequences cut into pieces: row r goes on where row r - streams ended, from
+            the state that it left, and the first `streams` rows begin at zero. No gradient passes from piece
+            to piece (truncated backpropagation through time; Williams & Peng 1990). Batches are `streams`
+            rows, in order; validation_data, too, is so many sequences.
         verbose
             0: nothing. 1: one changing line on a terminal's stderr. 2: lines per epoch on stdout.
         callbacks
@@ -491,13 +527,22 @@ class Sequential:
         """
         from karusel.training import Training
 
-        examples = self._examples(X, y, lengths, sample_weight, mask, initial_state)
+        examples = self._carry(self._examples(X, y, lengths, sample_weight, mask, initial_state), streams)
+        if streams is not None:
+            if validation_split or steps_per_epoch is not None:
+                raise UsageError(
+                    "streams= takes whole passes over all rows: give validation_data instead of "
+                    "validation_split, and leave steps_per_epoch out"
+                )
+            batch_size, shuffle = streams, False
         held_out = None
         if validation_data is not None:
             if len(validation_data) not in (2, 3):
                 raise UsageError("validation_data must be (X, y) or (X, y, sample_weight)")
             weight = validation_data[2] if len(validation_data) == 3 else None
-            held_out = self._examples(validation_data[0], validation_data[1], None, weight, None, None)
+            held_out = self._carry(
+                self._examples(validation_data[0], validation_data[1], None, weight, None, None), streams
+            )
         training = Training(
             self,
             examples,
@@ -523,15 +568,17 @@ class Sequential:
         mask: Any = None,
         lengths: Any = None,
         initial_state: Any = None,
+        streams: int | None = None,
     ) -> float:
         """The mean loss, without dropout."""
-        examples = self._examples(X, y, lengths, sample_weight, mask, initial_state)
+        examples = self._carry(self._examples(X, y, lengths, sample_weight, mask, initial_state), streams)
         return self._mean_loss(examples, Runs.upto(len(examples)), self._weights)
 
     def _mean_loss(self, examples: Examples, rows: NDArray[np.int64] | Runs, weights: NDArray[Any]) -> float:
         executor = self._executor("loss", examples)
         totals = [
-            executor.evaluate(weights, some, order, EVALUATION_ROWS) for some, order in examples.pieces(rows)
+            executor.evaluate(weights, some, order, examples.streams or EVALUATION_ROWS)
+            for some, order in examples.pieces(rows)
         ]
         return Total(sum(t.loss for t in totals), sum(t.weight for t in totals)).mean
 

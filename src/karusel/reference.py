@@ -236,9 +236,12 @@ def _write(target: Array | None, value: Array, accumulate: float | bool) -> None
         target[:] = target + value if accumulate else value
 
 
-def dense_forward(packing: Packing, *, x: Array, W: Array, b: Array | None, y: Array) -> None:
-    """y = x W + b."""
-    y[:] = x @ W if b is None else x @ W + b
+def dense_forward(
+    packing: Packing, *, x: Array, W: Array, b: Array | None, y: Array, transposed: float
+) -> None:
+    """y = x W + b, or with the transpose of W."""
+    product = x @ (W.T if transposed else W)
+    y[:] = product if b is None else product + b
 
 
 def dense_backward(
@@ -251,11 +254,12 @@ def dense_backward(
     dW: Array,
     db: Array | None,
     accumulate: float,
+    transposed: float,
 ) -> None:
-    dW += x.T @ dy
+    dW += dy.T @ x if transposed else x.T @ dy
     if db is not None:
         db += dy.sum(axis=0)
-    _write(dx, dy @ W.T, accumulate)
+    _write(dx, dy @ (W if transposed else W.T), accumulate)
 
 
 def embedding_forward(packing: Packing, *, index: Index, E: Array, y: Array) -> None:
@@ -300,27 +304,50 @@ def layer_norm_backward(
     dbias += dy.sum(axis=0)
 
 
-def _keep(packing: Packing, shape: tuple[int, ...], rate: float, key: int) -> Array:
-    """Zero for dropped units, 1 / (1 - rate) for kept ones: inverted dropout (Srivastava et al. 2014)."""
+def _keep(packing: Packing, shape: tuple[int, ...], rate: float, key: int, shared: float) -> Array:
+    """Zero for dropped units, 1 / (1 - rate) for kept ones: inverted dropout (Srivastava et al. 2014).
+
+    Shared: all steps of a row have what is drawn for its first (Gal & Ghahramani 2016).
+    """
     lines, width = shape
     row = np.arange(packing.rows)
     t = np.zeros(packing.rows, dtype=np.int64)
     if lines == packing.total and packing.total != packing.rows:
         row = np.concatenate([np.arange(n) for n in packing.active])
         t = np.repeat(np.arange(packing.steps), packing.active)
-    first = (packing.name[row] * packing.steps + t) * width
+    first = (packing.name[row] * packing.steps + (0 if shared else t)) * width
     drawn = uniform(key, first[:, None] + np.arange(width))
     return np.asarray((drawn >= np.float32(rate)) / (1.0 - rate))
 
 
-def dropout_forward(packing: Packing, *, x: Array, y: Array, rate: float, salt: float, seed: int) -> None:
-    y[:] = x * _keep(packing, x.shape, rate, call_key(seed, int(salt)))
+def dropout_forward(
+    packing: Packing, *, x: Array, y: Array, rate: float, salt: float, shared: float, seed: int
+) -> None:
+    y[:] = x * _keep(packing, x.shape, rate, call_key(seed, int(salt)), shared)
 
 
 def dropout_backward(
-    packing: Packing, *, dy: Array, dx: Array, rate: float, salt: float, accumulate: float, seed: int
+    packing: Packing,
+    *,
+    dy: Array,
+    dx: Array,
+    rate: float,
+    salt: float,
+    shared: float,
+    accumulate: float,
+    seed: int,
 ) -> None:
-    _write(dx, dy * _keep(packing, dy.shape, rate, call_key(seed, int(salt))), accumulate)
+    _write(dx, dy * _keep(packing, dy.shape, rate, call_key(seed, int(salt)), shared), accumulate)
+
+
+def weight_drop_forward(packing: Packing, *, W: Array, rate: float, salt: float, seed: int) -> None:
+    """A weight without some of its numbers, the same for a whole batch: DropConnect (Wan et al. 2013)."""
+    drawn = uniform(call_key(seed, int(salt)), np.arange(W.size)).reshape(W.shape)
+    W *= (drawn >= np.float32(rate)) / (1.0 - rate)
+
+
+def weight_drop_backward(packing: Packing, *, dW: Array, rate: float, salt: float, seed: int) -> None:
+    weight_drop_forward(packing, W=dW, rate=rate, salt=salt, seed=seed)
 
 
 def activation_forward(packing: Packing, *, x: Array, y: Array, function: float) -> None:
@@ -536,6 +563,8 @@ KERNEL_FUNCTIONS = {
         layer_norm_backward,
         dropout_forward,
         dropout_backward,
+        weight_drop_forward,
+        weight_drop_backward,
         activation_forward,
         activation_backward,
         softmax_forward,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Embedding
+from karusel.sampling import Sampling
 
 if TYPE_CHECKING:
     from karusel.network import Sequential
@@ -40,6 +41,13 @@ class Stepper(Protocol):
         """Steps [first, last) of x [rows, steps, I] into y [rows, steps, O].
 
         y is [rows, O] with one output per row: what it is after these steps.
+        """
+        ...
+
+    def generate(self, x: NDArray[Any], sampling: Sampling, first: int, drawn: NDArray[Any]) -> None:
+        """From x [I] on, what is drawn in each step goes to drawn [steps, I], and is the input of the next.
+
+        first: the number of the first draw.
         """
         ...
 
@@ -178,6 +186,44 @@ class Stream:
         for first in range(0, steps, self._piece_steps):
             self._stepper.run(x, first, min(first + self._piece_steps, steps), y)
         return y
+
+    def generate(self, x: Any, steps: int, sampling: Sampling, *, first: int = 0) -> NDArray[Any]:
+        """Steps of the only row that the network feeds itself: an input is drawn from the outputs before it.
+
+        y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs.
+
+        Parameters
+        ----------
+        x
+            The first input [I], or the symbol.
+        steps
+            How many to draw. The last is drawn, but not read yet: it is the x to go on with.
+        sampling
+            How to draw.
+        first
+            The number of the first draw: the n-th depends on the seed and n alone.
+
+        Returns
+        -------
+        array
+            What was drawn: symbols [steps], or zeros and ones [steps, I].
+        """
+        begin = self._read(x).reshape(-1)
+        notes = self._symbols is None
+        if self.rows != 1 or not self._per_step:
+            raise UsageError("generate needs a stream of one row, of a network with an output per step")
+        if (
+            sampling.notes != notes
+            or len(begin) != self._inputs
+            or self._inputs != (self._outputs if notes else 1)
+        ):
+            raise UsageError(
+                "generate needs a network that puts out what it reads: an Embedding of one symbol a step, "
+                "drawn with notes=False, or as many outputs as inputs, drawn with notes=True"
+            )
+        drawn = np.empty((steps, self._inputs), dtype=begin.dtype)
+        self._stepper.generate(begin, sampling, first, drawn)
+        return drawn if notes else drawn[:, 0]
 
     def _read(self, x: Any) -> NDArray[Any]:
         array = read_numbers(x, "x", self._stepper.dtype if self._symbols is None else np.int32)

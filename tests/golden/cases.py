@@ -140,6 +140,23 @@ GRADIENT_CASES: dict[str, Case] = {
         (7, 8, 0),
         {"ragged", "weighted"},
     ),
+    "tied": (
+        [
+            ("Embedding", {"input_dim": 11, "output_dim": 5}),
+            lstm(7, **ALL),
+            lstm(5, **ALL),
+            dense(11, tied=True),
+        ],
+        ("SoftmaxCrossEntropy", {}),
+        (4, 8, 0),
+        {"ragged", "weighted"},
+    ),
+    "tied_last": (
+        [("Embedding", {"input_dim": 9, "output_dim": 6}), lstm(6), dense(9, tied=True, use_bias=False)],
+        SQUARED,
+        (3, 7, 0),
+        set(),
+    ),
     "two_ids_a_step": (
         [("Embedding", {"input_dim": 8, "output_dim": 3}), lstm(5), dense(4)],
         SQUARED,

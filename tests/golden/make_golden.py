@@ -190,7 +190,8 @@ def forward(
             result, last = (whole_lstm if whole else stacked_lstm)(parameters, stem, options, x, lengths, own)
             x = result if options.get("return_sequences") else last
         elif kind == "Dense":
-            x = x @ parameters[f"dense_{number}.W"]
+            tied = options.get("tied")
+            x = x @ (parameters["embedding_0.E"].T if tied else parameters[f"dense_{number}.W"])
             if options.get("use_bias", True):
                 x = x + parameters[f"dense_{number}.b"]
             if options.get("activation"):
@@ -313,7 +314,8 @@ def draw_parameters(spec: dict[str, Any], width: int, random: np.random.Generato
                     draw(f"{stem}.c0", hidden, scale=0.8)
             width = hidden * len(directions)
         elif kind == "Dense":
-            draw(f"dense_{number}.W", width, options["units"], scale=1.3 / width**0.5)
+            if not options.get("tied"):
+                draw(f"dense_{number}.W", width, options["units"], scale=1.3 / width**0.5)
             width = options["units"]
             if options.get("use_bias", True):
                 draw(f"dense_{number}.b", width, scale=0.5)
@@ -533,6 +535,59 @@ def make_training_case(name: str, case: dict[str, Any], random: np.random.Genera
     write(f"training_{name}", spec, arrays)
 
 
+# --- sequences in pieces ------------------------------------------------------------------------
+
+
+def make_streams_case(random: np.random.Generator) -> None:
+    """Truncated backpropagation: three sequences in pieces, the last ones shorter, two of them only."""
+    streams, rows, steps, width, epochs, rate = 3, 8, 5, 4, 3, 0.02
+    spec: dict[str, Any] = {
+        "layers": [lstm(6, num_layers=2, return_sequences=True), dense(2)],
+        "loss": SQUARED,
+        "input_shape": [steps, width],
+        "optimizer": ("Adam", {"learning_rate": rate}),
+        "streams": streams,
+        "epochs": epochs,
+    }
+    parameters = draw_parameters(spec, width, random)
+    inputs = {
+        "X": random.standard_normal((rows, steps, width)).astype(np.float32),
+        "y": random.standard_normal((rows, steps, 2)).astype(np.float32),
+        "lengths": np.array([5, 5, 5, 5, 5, 4, 5, 2]),
+    }
+    weights = {key: value.requires_grad_() for key, value in as_tensors(parameters).items()}
+    tensors = as_tensors(inputs)
+    optimizer = torch.optim.Adam(list(weights.values()), lr=rate, eps=1e-8)
+    losses = []
+    for _ in range(epochs):
+        state: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for first in range(0, rows, streams):
+            batch = {key: value[first : first + streams] for key, value in tensors.items()}
+            x, lengths, left = batch["X"], batch["lengths"], []
+            for depth in range(2):
+                module = torch.nn.LSTM(x.shape[-1], 6, batch_first=True, dtype=x.dtype)
+                own = cell_weights(weights, f"lstm_0.{depth}.forward", "")
+                packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+                zero = x.new_zeros(streams, 6)
+                h, c = state[depth] if state else (zero, zero)
+                begin = (h[None, : len(x)].contiguous(), c[None, : len(x)].contiguous())
+                result, (h, c) = functional_call(module, own, (packed, begin))
+                x, _ = pad_packed_sequence(result, batch_first=True, total_length=steps)
+                left.append((h[0].detach(), c[0].detach()))
+            state = left
+            optimizer.zero_grad()
+            output = x @ weights["dense_1.W"] + weights["dense_1.b"]
+            loss = mean_loss(spec, output, batch["y"], lengths, None, None)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+    arrays = {f"input.{key}": value for key, value in inputs.items()}
+    arrays |= {f"parameter.{key}": value for key, value in parameters.items()}
+    arrays["losses"] = np.array(losses)
+    arrays |= {f"final.{key}": value.detach().numpy() for key, value in weights.items()}
+    write("streams", spec, arrays)
+
+
 # --- the notebook's job ---------------------------------------------------------------------------
 
 
@@ -612,6 +667,7 @@ def main() -> None:
         make_gradient_case(name, case, stream(name))
     for name, training in TRAINING_CASES.items():
         make_training_case(name, training, stream(name))
+    make_streams_case(stream("streams"))
     make_notebook_case(stream("notebook"))
     files = sorted(HERE.glob("*.npz"))
     print(f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.2f} MB")

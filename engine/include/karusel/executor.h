@@ -71,7 +71,8 @@ class Executor {
   Total gradient(const float* weights, const Examples&, Selection, uint64_t seed, float* gradient);
 
   // Batches first_batch, first_batch + 1, ... of the selection with the learning rates rates[batch], until the
-  // selection ends or `seconds` have passed; fills totals[batch].
+  // selection ends or `seconds` have passed; fills the outputs, and totals[batch]. An output may be an input of a
+  // later batch.
   Progress train(Optimizer&, const Examples&, Selection, int64_t batch, int64_t first_batch, const float* rates,
                  uint64_t seed, double seconds, Total* totals);
 
@@ -93,6 +94,7 @@ class Executor {
   double run_slice(Frame, const Examples&, Worker&, int64_t slice, int64_t slices) const;
   void sort_rows(const Examples&, Selection batch);
   double batch_weight(const Examples&, Selection batch) const;
+  const float* drop_weights(const float* weights, uint64_t seed);
   const float* pack(const float* weights, int64_t lines);
   void add_lanes(int64_t lanes);
   double gradient_norm();
@@ -109,7 +111,7 @@ class Executor {
   std::vector<int64_t> count_;           // scratch of the counting sort
   std::vector<double> norms_;            // per piece of the gradient
   int64_t batch_rows_ = 0;
-  Floats panels_;
+  Floats panels_, dropped_;
   int64_t allocations_ = 0;
 };
 

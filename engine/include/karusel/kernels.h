@@ -63,12 +63,13 @@ struct LstmBackward {
   bool add = true;
 };
 
-// y = x W + b, line by line.
+// y = x W + b, line by line; W is [O, I] and its transpose stands in the equation when `transposed` is set.
 struct DenseForward {
   Matrix x;  // [lines, I]
   Weight W;  // [I, O]
   Matrix b;  // optional [1, O]
   Matrix y;  // out [lines, O]
+  bool transposed = false;
 };
 
 struct DenseBackward {
@@ -79,6 +80,7 @@ struct DenseBackward {
   Matrix dW;
   Matrix db;  // optional
   bool accumulate = false;
+  bool transposed = false;
   bool add = true;
 };
 
@@ -116,13 +118,14 @@ struct LayerNormBackward {
   bool accumulate = false;
 };
 
-// y = x · keep / (1 - rate), keep drawn per element by (key, row name, step, column).
-// The backward pass is the same call on gradients.
+// y = x · keep / (1 - rate), keep drawn per element by (key, row name, step, column); when `shared`, all steps of a
+// row share what is drawn for its first. The backward pass is the same call on gradients.
 struct Dropout {
   Matrix x;
   Matrix y;  // out, may be x
   float rate = 0;
   uint64_t key = 0;
+  bool shared = false;
   bool accumulate = false;
 };
 

@@ -45,6 +45,8 @@ enum class Kernel : int {
   layer_norm_backward,
   dropout_forward,
   dropout_backward,
+  weight_drop_forward,
+  weight_drop_backward,
   activation_forward,
   activation_backward,
   softmax_forward,
@@ -79,6 +81,14 @@ struct PackedWeight {
   int64_t panels, panels_transposed;
 };
 
+// Part of a flat vector, of weights or of gradients, that loses some of its numbers in each batch.
+struct WeightDrop {
+  Space space;
+  int64_t first, count;
+  float rate;
+  uint64_t salt;
+};
+
 // What a call needs to know besides itself.
 struct Frame {
   const Kernels* kernels;
@@ -108,6 +118,11 @@ class Program {
 
   // Lays packed()[at] out in panels.
   void pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const;
+
+  // Whether weights are dropped. If so, run() must get weights that drop() went over, and gradients go through it when
+  // they are complete: both once for a batch, whatever its slices.
+  bool drops() const { return !drops_.empty(); }
+  void drop(const Kernels& kernels, uint64_t seed, Space space, float* vector) const;
 
   // Clears what run() adds to without being told to: call it before a run that overwrites the gradient.
   void clear(float* gradient) const;
@@ -139,6 +154,7 @@ class Program {
   std::vector<Buffer> buffers_;
   std::vector<Call> calls_;
   std::vector<PackedWeight> packed_;
+  std::vector<WeightDrop> drops_;
   std::vector<int64_t> offsets_;
   int64_t arena_size_ = 0;
   int64_t n_weights_ = 0;

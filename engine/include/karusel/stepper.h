@@ -5,6 +5,7 @@
 
 #include "karusel/floats.h"
 #include "karusel/program.h"
+#include "karusel/sampling.h"
 
 namespace karusel {
 
@@ -20,6 +21,10 @@ class Stepper {
   // Steps [first, last) of x [rows, steps, I] -> the same steps of y [rows, steps, O]; with one output per row, y
   // [rows, O] is what it is after them. Any number of steps; nothing is allocated.
   void run(const float* x, int64_t steps, int64_t first, int64_t last, float* y);
+
+  // Steps of the only row whose inputs the network itself puts out: from x [I] on, what each step draws goes to
+  // `drawn` [steps, I] and is the input of the next. The last is drawn, not read. first: number of the first draw.
+  void generate(const float* x, int64_t steps, const Sampling&, uint64_t first, float* drawn);
 
   // The buffers with state, which outlive a run.
   float* state() { return state_.data(); }

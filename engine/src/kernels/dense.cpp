@@ -6,16 +6,30 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 
 void dense_forward(const DenseForward& call) {
+  if (call.transposed) {
+    for (int64_t r = 0; call.b && r < call.y.rows; ++r)
+      std::memcpy(call.y.row(r), call.b.data, sizeof(float) * static_cast<size_t>(call.y.cols));
+    multiply_transposed(call.x.rows, call.x.data, call.x.stride, call.W, static_cast<bool>(call.b), call.y.data,
+                        call.y.stride);
+    return;
+  }
   const Factor factor = {call.x.data, call.x.stride, &call.W};
   multiply(call.x.rows, call.W.cols, &factor, 1, {call.b.data, 0}, call.y.data, call.y.stride);
 }
 
 void dense_backward(const DenseBackward& call) {
-  if (call.dx)
-    multiply_transposed(call.dy.rows, call.dy.data, call.dy.stride, call.W, call.accumulate, call.dx.data,
-                        call.dx.stride);
-  multiply_lines(call.x.rows, call.x.data, call.x.cols, call.x.stride, call.dy.data, call.dy.cols, call.dy.stride,
-                 call.W.half, call.add, call.dW.data, call.dW.stride);
+  const Matrix &x = call.x, &dy = call.dy, &dx = call.dx;
+  if (call.transposed) {
+    const Factor factor = {dy.data, dy.stride, &call.W};
+    if (dx)
+      multiply(dy.rows, dx.cols, &factor, 1, call.accumulate ? Start{dx.data, dx.stride} : Start{}, dx.data, dx.stride);
+    multiply_lines(x.rows, dy.data, dy.cols, dy.stride, x.data, x.cols, x.stride, call.W.half, call.add, call.dW.data,
+                   call.dW.stride);
+  } else {
+    if (dx) multiply_transposed(dy.rows, dy.data, dy.stride, call.W, call.accumulate, dx.data, dx.stride);
+    multiply_lines(x.rows, x.data, x.cols, x.stride, dy.data, dy.cols, dy.stride, call.W.half, call.add, call.dW.data,
+                   call.dW.stride);
+  }
   if (call.db) sum_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.add, call.db.data);
 }
 

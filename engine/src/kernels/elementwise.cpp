@@ -93,7 +93,7 @@ void dropout(const Packing& packing, const Dropout& call) {
   const int64_t W = call.x.cols;
   const float scale = 1.0f / (1.0f - call.rate);
   const auto line = [&](int64_t at, int64_t row, int64_t t) {
-    const uint64_t first = static_cast<uint64_t>((packing.name[row] * packing.batch_steps + t) * W);
+    const uint64_t first = static_cast<uint64_t>((packing.name[row] * packing.batch_steps + (call.shared ? 0 : t)) * W);
     const float* x = call.x.row(at);
     float* y = call.y.row(at);
     for (int64_t j = 0; j < W; ++j) {

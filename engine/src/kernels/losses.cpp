@@ -77,6 +77,18 @@ double loss(const Loss& call) {
   return NAN;
 }
 
+static float largest(const float* y, int64_t n) {
+  float top = y[0];
+  int64_t j = 0;
+  if (n >= V) {
+    Vec tops = load(y);
+    for (j = V; j + V <= n; j += V) tops = maximum(load(y + j), tops);
+    for (int64_t i = 0; i < V; ++i) top = tops[i] > top ? tops[i] : top;
+  }
+  for (; j < n; ++j) top = y[j] > top ? y[j] : top;
+  return top;
+}
+
 double softmax_loss(const SoftmaxLoss& call) {
   const int64_t K = call.target.cols, O = call.y.cols / K;
   double total = 0;
@@ -89,8 +101,7 @@ double softmax_loss(const SoftmaxLoss& call) {
     }
     const float* y = call.y.row(r) + k * O;
     const int64_t target = call.target.row(r)[k];
-    float top = y[0];
-    for (int64_t j = 1; j < O; ++j) top = y[j] > top ? y[j] : top;
+    const float top = largest(y, O);
     Vec partial = {};
     int64_t j = 0;
     for (; j + V <= O; j += V) partial += exp(load(y + j) - top);

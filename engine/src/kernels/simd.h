@@ -116,15 +116,16 @@ inline Vec multiply_add(Int a, Int b, Vec c) { return upper(a) * upper(b) + (upp
 // Both return x itself when it is not a number, so that a fault stays visible. (GCC 12 warns of its own unmasked
 // intrinsics for 512 bits.)
 #if defined(__AVX512F__)
-inline Vec maximum(Vec x, float bound) { return _mm512_maskz_max_ps(0xFFFF, spread(bound), x); }
+inline Vec maximum(Vec x, Vec bound) { return _mm512_maskz_max_ps(0xFFFF, bound, x); }
 inline Vec minimum(Vec x, float bound) { return _mm512_maskz_min_ps(0xFFFF, spread(bound), x); }
 #elif defined(__AVX__)
-inline Vec maximum(Vec x, float bound) { return _mm256_max_ps(spread(bound), x); }
+inline Vec maximum(Vec x, Vec bound) { return _mm256_max_ps(bound, x); }
 inline Vec minimum(Vec x, float bound) { return _mm256_min_ps(spread(bound), x); }
 #else
-inline Vec maximum(Vec x, float bound) { return x < bound ? spread(bound) : x; }
+inline Vec maximum(Vec x, Vec bound) { return x < bound ? bound : x; }
 inline Vec minimum(Vec x, float bound) { return x > bound ? spread(bound) : x; }
 #endif
+inline Vec maximum(Vec x, float bound) { return maximum(x, spread(bound)); }
 
 // The sums of n vectors, n <= 8, added to what c holds if so wished.
 #if defined(__AVX__) && !defined(__AVX512F__)

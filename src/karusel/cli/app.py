@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import karusel
-from karusel.cli import labels
+from karusel.cli import generate, labels
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running, flat
 
 __all__ = ["app"]
@@ -16,7 +16,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="LSTM networks as ready to use as gradient-boosted trees.", pretty_exceptions_enable=False
 )
-
+app.add_typer(generate.app, name="generate")
 app.add_typer(labels.classify, name="classify")
 app.add_typer(labels.label, name="label")
 
@@ -27,7 +27,6 @@ Out = Annotated[
         "sqlite:///shop.db#forecasts."
     ),
 ]
-
 
 FutureData = Annotated[
     list[str] | None,

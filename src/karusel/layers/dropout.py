@@ -7,8 +7,9 @@ from typing import Any
 from karusel.errors import UsageError
 from karusel.layers.base import Layer, Shape, share
 from karusel.program.lowering import Lowering, Signal
+from karusel.program.program import Parameter
 
-__all__ = ["Dropout", "lower_dropout"]
+__all__ = ["Dropout", "lower_dropout", "lower_weight_drop"]
 
 
 class Dropout(Layer):
@@ -21,16 +22,25 @@ class Dropout(Layer):
     ----------
     rate
         Probability in [0, 1).
+    variational
+        All steps of a row share one mask (Gal & Ghahramani 2016).
     """
 
     kind = "dropout"
 
-    def __init__(self, rate: float, *, input_shape: tuple[int | None, ...] | None = None) -> None:
+    def __init__(
+        self,
+        rate: float,
+        *,
+        variational: bool = False,
+        input_shape: tuple[int | None, ...] | None = None,
+    ) -> None:
         super().__init__(input_shape)
         self.rate = share("Dropout", "rate", rate)
+        self.variational = bool(variational)
 
     def settings(self) -> dict[str, Any]:
-        return {"rate": self.rate}
+        return {"rate": self.rate} | ({"variational": True} if self.variational else {})
 
     def output_shape(self, shape: Shape) -> Shape:
         if shape.integer:
@@ -38,16 +48,20 @@ class Dropout(Layer):
         return shape
 
     def lower(self, lowering: Lowering, x: Signal) -> Signal:
-        return lower_dropout(lowering, x, self.rate)
+        return lower_dropout(lowering, x, self.rate, self.variational)
 
 
-def lower_dropout(lowering: Lowering, x: Signal, rate: float) -> Signal:
+def lower_dropout(lowering: Lowering, x: Signal, rate: float, variational: bool = False) -> Signal:
     """Dropout of a signal; the signal itself where the program does not train."""
     if not lowering.training or rate == 0:
         return x
-    salt = lowering.dropout_salt()
+    mask: dict[str, float | tuple[float, ...]] = {
+        "rate": rate,
+        "salt": lowering.dropout_salt(),
+        "shared": int(variational),
+    }
     y = Signal(lowering.buffer("dropout", x.view.extent, x.width), x.learns)
-    lowering.emit("dropout_forward", {"x": x.view, "y": y.view}, {"rate": rate, "salt": salt})
+    lowering.emit("dropout_forward", {"x": x.view, "y": y.view}, mask)
 
     def backward() -> None:
         dx, accumulate = lowering.write_gradient(x)
@@ -55,8 +69,20 @@ def lower_dropout(lowering: Lowering, x: Signal, rate: float) -> Signal:
             lowering.emit_backward(
                 "dropout_backward",
                 {"dy": lowering.read_gradient(y), "dx": dx},
-                {"rate": rate, "salt": salt, "accumulate": accumulate},
+                mask | {"accumulate": accumulate},
             )
 
     lowering.on_backward(backward)
     return y
+
+
+def lower_weight_drop(lowering: Lowering, weight: Parameter, rate: float) -> None:
+    """Leaves some of a weight out in each training step; call it before what reads the weight is lowered."""
+    if not lowering.training or rate == 0:
+        return
+    mask: dict[str, float | tuple[float, ...]] = {"rate": rate, "salt": lowering.dropout_salt()}
+    lowering.emit("weight_drop_forward", {"W": weight}, mask)
+    # Registered first, so emitted last: by then the gradient is complete.
+    lowering.on_backward(
+        lambda: lowering.emit_backward("weight_drop_backward", {"dW": lowering.gradient(weight)}, mask)
+    )

@@ -10,7 +10,7 @@ import numpy as np
 from karusel.errors import UsageError
 from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogonal
 from karusel.layers.base import Layer, NewParameter, Shape, positive_integer, share
-from karusel.layers.dropout import lower_dropout
+from karusel.layers.dropout import lower_dropout, lower_weight_drop
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, View
 
@@ -56,6 +56,9 @@ class LSTM(Layer):
         Adds the input to the output of each LSTM whose widths agree.
     dropout
         Rate of the dropout between depths (not after the last). In [0, 1).
+    weight_drop
+        Share of U's numbers that each training step leaves out, the same for all rows and steps (DropConnect:
+        Wan et al. 2013; on recurrent weights: Merity et al. 2018). In [0, 1).
     initial_state
         "zeros", "learned" (parameters h0, c0 [H]), or "given" with each call of fit and predict.
     init
@@ -90,6 +93,7 @@ class LSTM(Layer):
         dilation: int | Sequence[int] = 1,
         residual: bool = False,
         dropout: float = 0.0,
+        weight_drop: float = 0.0,
         initial_state: str = "zeros",
         init: str = "default",
         chrono_length: int | None = None,
@@ -109,6 +113,7 @@ class LSTM(Layer):
         self.dilation = tuple(positive_integer("LSTM", "dilation", d) for d in each)
         self.residual = bool(residual)
         self.dropout = share("LSTM", "dropout", dropout)
+        self.weight_drop = share("LSTM", "weight_drop", weight_drop)
         self.initial_state = _choice("initial_state", initial_state, ("zeros", "learned", "given"))
         self.init = _choice("init", init, ("default", "chrono"))
         self.chrono_length = chrono_length
@@ -135,6 +140,7 @@ class LSTM(Layer):
             "dilation": list(self.dilation),
             "residual": self.residual,
             "dropout": self.dropout,
+            "weight_drop": self.weight_drop,
             "initial_state": self.initial_state,
             "init": self.init,
             "chrono_length": self.chrono_length,
@@ -146,6 +152,7 @@ class LSTM(Layer):
             "dilation": [1] * self.num_layers,
             "residual": False,
             "dropout": 0.0,
+            "weight_drop": 0.0,
             "initial_state": "zeros",
             "init": "default",
             "chrono_length": None,
@@ -218,7 +225,8 @@ class LSTM(Layer):
         last = None
         # The kernel's own last state, unless the output is a join, the state goes elsewhere, or the gradient
         # by every step's output is wanted.
-        if last_only and not residual and not lowering.stateful and not lowering.flow:
+        elsewhere = lowering.stateful or lowering.carried or lowering.flow
+        if last_only and not residual and not elsewhere:
             last = Signal(lowering.buffer(f"{depth}.last", Extent.ROWS, self.width), True)
         for at, direction in enumerate(self.directions):
             first = at * self.hidden_size
@@ -293,6 +301,7 @@ class LSTM(Layer):
         """One pass over time. Writes all outputs to h, and the last one to `last` if it is given."""
         H = self.hidden_size
         W, U, b = (lowering.parameter(f"{name}.{p}") for p in "WUb")
+        lower_weight_drop(lowering, U, self.weight_drop)
         c = lowering.buffer(f"{name}.c", Extent.STEPS, H)
         gates = lowering.buffer(f"{name}.gates", Extent.STEPS if lowering.tape else Extent.ROWS, 4 * H)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)
@@ -378,8 +387,14 @@ class LSTM(Layer):
             c = lowering.buffer(f"{name}.state_c", Extent.ROWS, H * dilation, state=True)
             return h, c, h, c
 
-        h0 = c0 = None
         role = f"{lowering.scope}.{name}"
+        if lowering.carried:
+            h, c = (lowering.input(f"{role}.{s}", Extent.ROWS, H * dilation) for s in ("h0", "c0"))
+            h_left, c_left = (lowering.buffer(f"{name}.{s}", Extent.ROWS, H * dilation) for s in ("hn", "cn"))
+            lowering.program.outputs |= {f"{role}.hn": h_left, f"{role}.cn": c_left}
+            return h, c, h_left, c_left
+
+        h0 = c0 = None
         if self.initial_state == "learned":
             h0, c0 = (lowering.buffer(f"{name}.{state}", Extent.ROWS, H) for state in ("h0", "c0"))
             for state, view in (("h0", h0), ("c0", c0)):

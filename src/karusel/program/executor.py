@@ -103,7 +103,8 @@ class Executor(Protocol):
     ) -> Progress:
         """Steps from batch `first_batch` on, until `order` ends or about `seconds` have passed.
 
-        Fills totals [batches, 2] with each batch's loss and weight.
+        Fills the outputs, which may be inputs of later batches, and totals [batches, 2] with each batch's
+        loss and weight.
         """
         ...
 

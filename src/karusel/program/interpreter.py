@@ -15,6 +15,7 @@ from karusel.program.executor import OptimizerState, Progress, Total
 from karusel.program.program import Argument, Call, Extent, Gradient, Parameter, Program, View
 from karusel.randomness import step_seed
 from karusel.reference import KERNEL_FUNCTIONS, Packing, pack
+from karusel.sampling import Sampling
 
 __all__ = ["ReferenceExecutor", "ReferenceStepper"]
 
@@ -27,7 +28,7 @@ WITH_SCALE = {
     "binary_cross_entropy",
     "softmax_cross_entropy",
 }
-WITH_SEED = {"dropout_forward", "dropout_backward"}
+WITH_SEED = {"dropout_forward", "dropout_backward", "weight_drop_forward", "weight_drop_backward"}
 
 Array = NDArray[Any]
 
@@ -44,7 +45,8 @@ class _Memory:
         states: dict[str, Array] | None = None,
     ) -> None:
         self.packing = packing
-        self.weights = weights
+        drops = any(call.kernel == "weight_drop_forward" for call in program.forward)
+        self.weights = weights.copy() if drops else weights
         self.gradient = gradient
         lines = {Extent.STEPS: packing.total, Extent.ROWS: packing.rows}
         self.arrays: dict[str, Array] = {
@@ -237,6 +239,12 @@ class ReferenceStepper:
             y[:, first:last] = out.reshape(steps, self._rows, -1).swapaxes(0, 1)
         else:
             y[:] = out
+
+    def generate(self, x: Array, sampling: Sampling, first: int, drawn: Array) -> None:
+        y = np.zeros((1, 1, self.program.outputs["y"].width))
+        for t in range(len(drawn)):
+            self.run(x.reshape(1, 1, -1) if t == 0 else drawn[None, t - 1 : t], 0, 1, y)
+            drawn[t] = sampling.draw(y[0, 0], first + t)
 
     @property
     def state(self) -> Array:

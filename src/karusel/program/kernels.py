@@ -64,8 +64,10 @@ KERNELS: Mapping[str, Kernel] = {
         ("reverse", "dilation", "accumulate"),
         _lstm_backward_flops,
     ),
-    "dense_forward": Kernel(("x", "W", "b"), ("y",), flops=lambda w: 2 * w["x"] * w["y"]),
-    "dense_backward": Kernel(("x", "W", "dy"), ("dx", "dW", "db"), ("accumulate",), _dense_backward_flops),
+    "dense_forward": Kernel(("x", "W", "b"), ("y",), ("transposed",), flops=lambda w: 2 * w["x"] * w["y"]),
+    "dense_backward": Kernel(
+        ("x", "W", "dy"), ("dx", "dW", "db"), ("accumulate", "transposed"), _dense_backward_flops
+    ),
     "embedding_forward": Kernel(("index", "E"), ("y",)),
     "embedding_backward": Kernel(("index", "dy"), ("dE",), flops=lambda w: w["dy"]),
     "layer_norm_forward": Kernel(
@@ -77,8 +79,12 @@ KERNELS: Mapping[str, Kernel] = {
         ("accumulate",),
         flops=lambda w: 14 * w["x"],
     ),
-    "dropout_forward": Kernel(("x",), ("y",), ("rate", "salt"), flops=lambda w: w["x"]),
-    "dropout_backward": Kernel(("dy",), ("dx",), ("rate", "salt", "accumulate"), flops=lambda w: w["dy"]),
+    "dropout_forward": Kernel(("x",), ("y",), ("rate", "salt", "shared"), flops=lambda w: w["x"]),
+    "dropout_backward": Kernel(
+        ("dy",), ("dx",), ("rate", "salt", "shared", "accumulate"), flops=lambda w: w["dy"]
+    ),
+    "weight_drop_forward": Kernel((), ("W",), ("rate", "salt")),
+    "weight_drop_backward": Kernel((), ("dW",), ("rate", "salt")),
     "activation_forward": Kernel(("x",), ("y",), ("function",), flops=lambda w: 15 * w["x"]),
     "activation_backward": Kernel(
         ("y", "dy"), ("dx",), ("function", "accumulate"), flops=lambda w: 3 * w["y"]

@@ -46,6 +46,7 @@ class Lowering:
     gates: gates, cell states and hidden states of LSTMs at all steps are outputs; needs a tape, and no
         backward part, which overwrites the gates.
     flow: the gradients by LSTMs' hidden states at all steps are outputs.
+    carried: LSTMs begin with a state that is an input and leave one as an output, as a stream does.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Lowering:
         states: bool = False,
         gates: bool = False,
         flow: bool = False,
+        carried: bool = False,
     ) -> None:
         self.program = Program(parameters=list(parameters.values()))
         self.training = training
@@ -66,6 +68,7 @@ class Lowering:
         self.states = states
         self.gates = gates
         self.flow = flow
+        self.carried = carried
         self._parameters = parameters
         self._scope = ""
         self._names: set[str] = set()
@@ -86,6 +89,11 @@ class Lowering:
 
     def parameter(self, name: str) -> Parameter:
         return self._parameters[f"{self._scope}.{name}"]
+
+    @property
+    def embedding(self) -> Parameter | None:
+        """The weights of the network's Embedding, which is its first layer if there is one."""
+        return self._parameters.get("embedding_0.E")
 
     def buffer(
         self,

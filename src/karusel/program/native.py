@@ -12,6 +12,7 @@ from karusel.batches import Examples
 from karusel.program.executor import OptimizerState, Progress, Total, check_memory
 from karusel.program.plan import SLICE_ROWS, Plan, plan
 from karusel.program.program import Argument, Extent, Gradient, Parameter, Program, View
+from karusel.sampling import Sampling
 
 __all__ = ["NativeExecutor", "NativeStepper"]
 
@@ -129,6 +130,7 @@ class NativeExecutor:
             o.step,
             examples.lengths,
             self._inputs(examples),
+            self._outputs(examples),
             order,
             batch,
             first_batch,
@@ -174,6 +176,19 @@ class NativeStepper:
 
     def run(self, x: NDArray[Any], first: int, last: int, y: NDArray[Any]) -> None:
         self._engine.run(x.reshape(-1), x.shape[1], first, last, y.reshape(-1))
+
+    def generate(self, x: NDArray[Any], sampling: Sampling, first: int, drawn: NDArray[Any]) -> None:
+        self._engine.generate(
+            x.reshape(-1),
+            len(drawn),
+            int(sampling.notes),
+            sampling.temperature,
+            sampling.top_k or 0,
+            sampling.top_p,
+            sampling.key,
+            first,
+            drawn.reshape(-1),
+        )
 
     @property
     def state(self) -> NDArray[Any]:

@@ -1,6 +1,7 @@
 """Tasks: what networks are for besides forecasting, each with fit, predict, score, save and load."""
 
 from karusel.tasks.classifier import Classifier
+from karusel.tasks.generator import Generator
 from karusel.tasks.labeller import Labeller
 
-__all__ = ["Classifier", "Labeller"]
+__all__ = ["Classifier", "Generator", "Labeller"]

@@ -1,0 +1,279 @@
+"""What `karusel generate` does: fit a language model, let it write, say how likely a text or music is."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.cli import document
+from karusel.cli.files import check_output, write_whole
+from karusel.cli.generate import Drawing, Fitting
+from karusel.cli.options import Running
+from karusel.cli.progress import Progress
+from karusel.cli.work import naming, short_name
+from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
+from karusel.tasks.generator import Generator, Likelihood
+
+__all__ = ["run_run", "run_score", "run_train"]
+
+_MUSIC = (".npy", ".npz", ".mat")
+_PARTS = ("traindata", "validdata", "testdata")  # of the .mat files of polyphonic music research
+
+
+def run_train(
+    source: list[str],
+    fitting: Fitting,
+    running: Running,
+    out: Path,
+    lines: bool,
+    time_limit: float | None,
+    json: bool,
+) -> None:
+    """Fit to text or music; the model goes to `out`."""
+    check_output(out, [Path(one) for one in source if one != "-"])
+    started = time.perf_counter()
+    settings: dict[str, Any] = {field.name: getattr(fitting, field.name) for field in fields(fitting)}
+    model = Generator(**settings, random_state=running.seed, n_jobs=running.threads)
+    with Progress() as progress:
+        progress(f"reading {short_name(source)}")
+        data = _read(source, lines, fitting.unit, "train")
+        held_out = _held_out(source)
+
+        def epoch(number: int, logs: dict[str, float]) -> None:
+            progress(f"epoch {number + 2}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
+
+        progress(f"epoch 1/{model.epochs}")
+        with naming(short_name(source)):
+            model.fit(data, validation=held_out, time_limit=time_limit, progress=epoch)
+        progress(f"writing {out}")
+        model.save(out)
+    seconds = time.perf_counter() - started
+    losses = model.history_["val_loss"]
+    best = int(np.argmin(losses))
+    if json:
+        document.print_document(
+            {
+                "file": short_name(source),
+                "unit": model.reader_.unit,
+                "weights": model.network_.count_params(),
+                "epochs": len(losses),
+                "best_epoch": best + 1,
+                "held_out": {"nats": losses[best]},
+                "out": str(out),
+                "seconds": round(seconds, 3),
+                "versions": document.versions(),
+            }
+        )
+        return
+    each = "frame" if model.reader_.unit == "notes" else "token"
+    print(f"{short_name(source)}: {model.reader_.unit}, {model.network_.count_params():,} weights")
+    print(
+        f"best of {len(losses)} epochs: {losses[best]:.3f} nats per {each} on what is held out; "
+        f"{seconds:.0f} s"
+    )
+    print(f"{out} holds the model; karusel generate run {out} writes")
+
+
+def run_run(
+    model: Path,
+    drawing: Drawing,
+    running: Running,
+    prompt: str | None,
+    prompt_file: str | None,
+    length: int,
+    out: Path | None,
+    json: bool,
+) -> None:
+    """Write on from a prompt."""
+    made = Generator.load(model)
+    unit = made.reader_.unit
+    if prompt is not None and prompt_file is not None:
+        raise UsageError("--prompt and --prompt-file are both given; leave one out")
+    if unit == "notes" and prompt is not None:
+        raise UsageError("--prompt is text, but the model writes music; give --prompt-file with a piano-roll")
+    if unit == "notes" and out is None and not json:
+        raise UsageError("music is written to a file: give --out FILE.npy, or --json")
+    if out is not None:
+        check_output(out, [model])
+    begin: Any = prompt
+    if prompt_file is not None:
+        [begin] = _read_one(prompt_file, unit, "train")
+    with naming("the prompt"):
+        parts = made.stream(
+            begin,
+            length,
+            temperature=drawing.temperature,
+            top_k=drawing.top_k,
+            top_p=drawing.top_p,
+            seed=running.seed,
+        )
+    if json or out is not None:
+        _write_out(made, list(parts), out, json)
+    else:
+        _write_live(parts, unit)
+
+
+def run_score(model: Path, source: list[str], lines: bool, json: bool) -> None:
+    """Say how likely a text or music is."""
+    made = Generator.load(model)
+    with Progress() as progress:
+        progress(f"reading {short_name(source)}")
+        data = _read(source, lines, made.reader_.unit, "test")
+        progress("measuring")
+        with naming(short_name(source)):
+            found = made.measure(data)
+    unit = made.reader_.unit
+    if json:
+        document.print_document(
+            {
+                "file": short_name(source),
+                "unit": unit,
+                "tokens": found.tokens,
+                "nats": found.nats,
+                "perplexity": found.perplexity if unit != "notes" else None,
+                "bits_per_character": found.bits_per_character,
+                "versions": document.versions(),
+            }
+        )
+    else:
+        print(f"{short_name(source)}: {_measured(found, unit)}")
+
+
+def _measured(found: Likelihood, unit: str) -> str:
+    if unit == "notes":
+        return f"{found.nats:.3f} nats per frame over {found.tokens:,} frames"
+    size = "byte" if unit == "bytes" else "character"
+    return (
+        f"{found.nats:.3f} nats per token over {found.tokens:,} {unit}, perplexity {found.perplexity:.4g}, "
+        f"{found.bits_per_character:.3f} bits per {size}"
+    )
+
+
+def _write_live(parts: Iterator[Any], unit: str) -> None:
+    """To stdout as it comes."""
+    target: Any = sys.stdout.buffer if unit == "bytes" else sys.stdout
+    for part in parts:
+        target.write(part)
+        if sys.stdout.isatty():
+            target.flush()
+    if unit != "bytes":
+        target.write("\n")
+    target.flush()
+
+
+def _write_out(model: Generator, parts: list[Any], out: Path | None, json: bool) -> None:
+    """All at once, to a file or as a document."""
+    unit = model.reader_.unit
+    written: Any = np.stack(parts) if unit == "notes" else model.reader_.join(iter(parts))
+    if out is not None:
+
+        def fill(path: Path) -> None:
+            with path.open("wb") as file:
+                if unit == "notes":
+                    np.save(file, written)
+                else:
+                    file.write(written if unit == "bytes" else written.encode())
+
+        write_whole(out, fill)
+    if json:
+        text = written.decode(errors="replace") if unit == "bytes" else written
+        shown = {"frames": written.tolist()} if unit == "notes" else {"text": text}
+        place = {"out": str(out)} if out is not None else {}
+        document.print_document({"unit": unit, "tokens": len(parts), **shown, **place})
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def _read(source: list[str], lines: bool, unit: str | None, part: str) -> Any:
+    """One text, or a list of texts or of pieces of music."""
+    read = [one for name in source for one in _read_one(name, unit, part)]
+    music = Path(source[0]).suffix.lower() in _MUSIC
+    if any((Path(name).suffix.lower() in _MUSIC) != music for name in source):
+        raise UsageError("text and piano-rolls are given together; give files of one kind")
+    if (unit == "notes") != music and unit is not None:
+        raise UsageError(
+            f"{short_name(source)} is {'music' if music else 'text'}, which unit {unit} does not read"
+        )
+    if lines:
+        if music:
+            raise UsageError("--lines is for text")
+        read = [line for text in read for line in text.splitlines() if line.strip()]
+        if not read:
+            raise DataError(f"{short_name(source)} has no line with text")
+    return read if music or lines or len(source) > 1 else read[0]
+
+
+def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
+    """A file's text, or its pieces of music."""
+    path, ending = Path(name), Path(name).suffix.lower()
+    try:
+        if ending in _MUSIC:
+            return _read_music(path, ending, part)
+        data = sys.stdin.buffer.read() if name == "-" else path.read_bytes()
+    except FileNotFoundError:
+        raise FileMissingError(f"{name} is not there: check the path") from None
+    except OSError as error:
+        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+    if not data:
+        raise DataError(f"{name} is empty")
+    if unit == "bytes":
+        return [data]
+    try:
+        return [data.decode()]
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; convert it, "
+            "or read it as it is with --unit bytes"
+        ) from None
+
+
+def _read_music(path: Path, ending: str, part: str) -> list[Any]:
+    if ending == ".mat":
+        held = _read_mat(path)
+        wanted = _PARTS[0] if part == "train" else _PARTS[2]
+        cells = {
+            key: value
+            for key, value in held.items()
+            if isinstance(value, np.ndarray) and value.dtype == object
+        }
+        if wanted not in cells and len(cells) != 1:
+            raise DataError(
+                f"{path} holds no cells {wanted!r} of piano-rolls, but {', '.join(cells) or 'none'}"
+            )
+        return list(cells.get(wanted, next(iter(cells.values()))).reshape(-1))
+    try:
+        read: Any = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise DataError(f"{path} is no NumPy file of numbers: {error}") from None
+    if ending == ".npz":
+        with read:
+            return [read[name] for name in read.files]
+    array: NDArray[Any] = read
+    return list(array) if array.ndim == 3 else [array]
+
+
+def _read_mat(path: Path) -> dict[str, Any]:
+    try:
+        from scipy.io import loadmat  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        raise MissingDependencyError(f"{path}: .mat files need SciPy: pip install 'karusel[music]'") from None
+    try:
+        return dict(loadmat(path))
+    except (ValueError, NotImplementedError, TypeError) as error:
+        raise DataError(f"{path} is no .mat file that SciPy reads: {error}") from None
+
+
+def _held_out(source: list[str]) -> list[Any] | None:
+    """The part of a .mat file that is there to be held out."""
+    if len(source) == 1 and Path(source[0]).suffix.lower() == ".mat":
+        held = _read_mat(Path(source[0])).get(_PARTS[1])
+        return None if held is None else list(held.reshape(-1))
+    return None

@@ -1,0 +1,92 @@
+"""Drawing from what a network puts out: one symbol, or several notes at once.
+
+The engine draws the same (`engine/src/sampling.cpp`): the n-th draw depends on its key and n alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import UsageError
+from karusel.randomness import call_key, uniform
+
+__all__ = ["Sampling"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next step is drawn from a network's outputs y.
+
+    Parameters
+    ----------
+    temperature
+        Symbols are drawn from softmax(y / temperature), notes each by itself from sigmoid(y / temperature).
+        Below 1 the likely becomes likelier; 0 takes the likeliest symbol, and every note above 1/2.
+    top_k
+        Only so many of the likeliest symbols (Fan et al. 2018). None: all.
+    top_p
+        Of these only the fewest whose share of their chances is at least this: the nucleus (Holtzman et al.
+        2020). In (0, 1].
+    seed
+        The same seed draws the same.
+    notes
+        Whether several outputs may be on at once. top_k and top_p are for symbols alone.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float = 1.0
+    seed: int = 0
+    notes: bool = False
+
+    def __post_init__(self) -> None:
+        if not (_is_number(self.temperature) and 0 <= self.temperature < math.inf):
+            raise UsageError(f"temperature must be a finite number from 0 up, got {self.temperature!r}")
+        if self.top_k is not None and not (_is_whole(self.top_k) and self.top_k >= 1):
+            raise UsageError(f"top_k must be None or a whole number from 1 up, got {self.top_k!r}")
+        if not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+            raise UsageError(f"top_p must be above 0 and at most 1, got {self.top_p!r}")
+        if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
+            raise UsageError(f"seed must be a whole number from 0 up, below 2^63, got {self.seed!r}")
+        if self.notes and (self.top_k is not None or self.top_p < 1):
+            raise UsageError("top_k and top_p choose among symbols; notes are drawn each by itself")
+
+    @property
+    def key(self) -> int:
+        """What all draws come from."""
+        return call_key(self.seed, 0)
+
+    def draw(self, y: NDArray[Any], step: int) -> NDArray[Any]:
+        """What is drawn from y [O] in a step: [1], the symbol, or zeros and ones [O]."""
+        y = y.astype(np.float64)
+        if not self.notes:
+            return np.array([self._symbol(y, float(uniform(self.key, np.array([step]))[0]))])
+        if self.temperature == 0:
+            return (y > 0).astype(np.float64)
+        chance = 0.5 * (1 + np.tanh(y / self.temperature / 2))
+        return (uniform(self.key, step * len(y) + np.arange(len(y))) < chance).astype(np.float64)
+
+    def _symbol(self, y: NDArray[np.float64], u: float) -> int:
+        if self.temperature == 0:
+            return int(np.argmax(y))
+        chances = np.exp((y - y.max()) / self.temperature)
+        order = np.arange(len(y))
+        if self.top_p < 1 or (self.top_k or len(y)) < len(y):
+            order = np.argsort(-y, kind="stable")[: self.top_k]
+            before = np.cumsum(chances[order]) - chances[order]
+            order = order[before < self.top_p * chances[order].sum()]
+        ends = np.cumsum(chances[order])
+        return int(order[min(np.searchsorted(ends, u * ends[-1], side="right"), len(order) - 1)])
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
