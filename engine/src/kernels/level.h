@@ -29,6 +29,8 @@ void max_forward(const Packing&, const MaxForward&);
 void max_backward(const Packing&, const MaxBackward&);
 double loss(const Loss&);
 double softmax_loss(const SoftmaxLoss&);
+double ctc_loss(const Packing&, const CtcLoss&);
+double surrogate_loss(const SurrogateLoss&);
 void pack(const Weight&, float*);
 void pack_transposed(const Weight&, float*);
 void adam(const AdamStep&);

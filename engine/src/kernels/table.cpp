@@ -40,6 +40,8 @@ const Kernels table = {
     max_backward,
     loss,
     softmax_loss,
+    ctc_loss,
+    surrogate_loss,
     pack,
     pack_transposed,
     adam,

@@ -26,7 +26,10 @@ WITH_SCALE = {
     "pinball_loss",
     "binary_cross_entropy",
     "softmax_cross_entropy",
+    "ctc_loss",
+    "surrogate_loss",
 }
+ONE_TERM = {"softmax_cross_entropy", "ctc_loss", "surrogate_loss"}  # for all numbers of a line, or of a row
 WITH_SEED = {"dropout_forward", "dropout_backward"}
 
 Array = NDArray[Any]
@@ -133,9 +136,10 @@ class ReferenceExecutor:
             return 0.0
         y, weight = memory.find(loss.arguments["y"]), memory.find(loss.arguments["weight"])
         assert y is not None
-        terms = 1 if loss.kernel == "softmax_cross_entropy" else y.shape[1]
+        terms = 1 if loss.kernel in ONE_TERM else y.shape[1]
         if weight is None:
-            return float(len(y) * terms)
+            lines = memory.packing.rows if loss.kernel == "ctc_loss" else len(y)
+            return float(lines * terms)
         return float(weight.sum() * (terms // weight.shape[1]))
 
     def evaluate(self, weights: Array, examples: Examples, order: NDArray[np.int64], batch: int) -> Total:
