@@ -1,5 +1,6 @@
 """Tasks: what networks are for besides forecasting, each with fit, predict, score, save and load."""
 
 from karusel.tasks.classifier import Classifier
+from karusel.tasks.transcriber import Transcriber
 
-__all__ = ["Classifier"]
+__all__ = ["Classifier", "Transcriber"]
