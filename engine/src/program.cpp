@@ -50,6 +50,8 @@ const std::map<std::string, Signature>& signatures() {
       {"pinball_loss", {Kernel::pinball_loss, 4, 1}},
       {"binary_cross_entropy", {Kernel::binary_cross_entropy, 4, 0}},
       {"softmax_cross_entropy", {Kernel::softmax_cross_entropy, 4, 0}},
+      {"ctc_loss", {Kernel::ctc_loss, 5, 0}},
+      {"surrogate_loss", {Kernel::surrogate_loss, 4, 3}},
   };
   return table;
 }
@@ -60,6 +62,9 @@ bool overwrites(Kernel kernel) { return kernel == Kernel::lstm_backward || kerne
 uint64_t dropout_key(uint64_t seed, uint64_t salt) { return mix(seed + salt * GOLDEN); }
 
 bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
+
+// Losses with one term for all numbers of a line, or of a row; the others have one for each number or label.
+bool one_term(Kernel kernel) { return kernel >= Kernel::ctc_loss; }
 
 }  // namespace
 
@@ -121,11 +126,15 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     if (is_loss(call.kernel)) {
       has_loss_ = true;
       const Buffer& y = buffers_[static_cast<size_t>(a[0].index)];
-      const int64_t terms = call.kernel == Kernel::softmax_cross_entropy ? a[1].cols : a[0].cols;
+      const int64_t terms = one_term(call.kernel)                           ? 1
+                            : call.kernel == Kernel::softmax_cross_entropy ? a[1].cols
+                                                                           : a[0].cols;
       const bool weighted = a[2].space != Space::none;
       const int64_t weights = weighted ? a[2].cols : 1;
-      if (weights != 1 && weights != a[1].cols) throw std::invalid_argument("a loss has one weight per line or target");
-      loss_shape_ = {y.extent, terms / weights, weighted ? a[2].index : -1, weights};
+      if (weights != 1 && (one_term(call.kernel) || weights != a[1].cols))
+        throw std::invalid_argument("a loss has one weight per line or target");
+      const Extent extent = call.kernel == Kernel::ctc_loss ? Extent::rows : y.extent;
+      loss_shape_ = {extent, terms / weights, weighted ? a[2].index : -1, weights};
     }
     calls_.push_back(std::move(call));
   }
@@ -269,6 +278,10 @@ double Program::run(const Frame& frame, const Call& call) const {
     case Kernel::pinball_loss: return loss(LossKind::pinball);
     case Kernel::binary_cross_entropy: return loss(LossKind::binary);
     case Kernel::softmax_cross_entropy: return k.softmax_loss({m(0), index(1), m(2), m(3), frame.loss_scale});
+    case Kernel::ctc_loss: return k.ctc_loss(packing, {m(0), index(1), m(2), m(3), m(4), frame.loss_scale});
+    case Kernel::surrogate_loss:
+      return k.surrogate_loss({m(0), m(1), m(2), m(3), frame.loss_scale, call.attributes[0], call.attributes[1],
+                               call.attributes[2]});
   }
   return 0;
 }

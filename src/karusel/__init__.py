@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from karusel.layers import LayerNorm as LayerNorm
     from karusel.layers import Pool as Pool
     from karusel.layers import Transpose as Transpose
+    from karusel.losses import CTC as CTC
     from karusel.losses import AbsoluteError as AbsoluteError
     from karusel.losses import BinaryCrossEntropy as BinaryCrossEntropy
+    from karusel.losses import ClippedSurrogate as ClippedSurrogate
     from karusel.losses import Huber as Huber
     from karusel.losses import Pinball as Pinball
     from karusel.losses import SoftmaxCrossEntropy as SoftmaxCrossEntropy
@@ -72,8 +74,10 @@ _MODULES = {
         "Transpose",
     ),
     "karusel.losses": (
+        "CTC",
         "AbsoluteError",
         "BinaryCrossEntropy",
+        "ClippedSurrogate",
         "Huber",
         "Pinball",
         "SoftmaxCrossEntropy",

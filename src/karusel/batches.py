@@ -27,6 +27,7 @@ __all__ = [
     "line_weights",
     "read_rows",
     "read_sequences",
+    "read_strings",
 ]
 
 
@@ -263,6 +264,44 @@ def read_rows(
     if empty:
         raise DataError(f"{what} is empty: shape {[len(rows), rows.width]}")
     return rows
+
+
+def read_strings(data: Any, x: Rows, *, highest: int, longest: int) -> Rows:
+    """A string of symbols 1 .. highest for each row of x, laid along its first steps; -1 stands after it.
+
+    Raises DataError for a string that no alignment with the row's steps has (see `karusel.losses.CTC`).
+    """
+    if isinstance(data, Windows) or np.ndim(data[0] if len(data) else data) != 1:
+        raise DataError("y must be a list of strings: for each row of X an array of symbol numbers")
+    if len(data) != len(x):
+        raise DataError(f"y has {len(data):,} strings, X has {len(x):,} {x.name}s: they must be equally many")
+    starts = np.cumsum(x.lengths) - x.lengths
+    values = np.full(int(x.lengths.sum()), -1, dtype=np.int32)
+    for k, one in enumerate(data):
+        string = read_numbers(one, "y", np.int32, f", {x.name} {k},")
+        if string.ndim != 1:
+            raise DataError(f"y, {x.name} {k}, must be an array of symbols, got shape {list(string.shape)}")
+        if string.size and (string.min() < 1 or string.max() > highest):
+            odd = string[(string < 1) | (string > highest)][0]
+            raise DataError(
+                f"y holds {odd} in {x.name} {k}: symbols must be from 1 to {highest}; 0 stands for the blank"
+            )
+        if len(string) > longest:
+            raise DataError(
+                f"y, {x.name} {k}, has {len(string)} symbols, the loss is CTC(longest={longest}): "
+                "make it longer, or leave the row out"
+            )
+        equal = int((string[1:] == string[:-1]).sum())
+        if len(string) + equal > x.lengths[k]:
+            raise DataError(
+                f"y, {x.name} {k}, has {len(string)} symbols and {equal} equal neighbours, X has "
+                f"{x.lengths[k]} steps in that row: each symbol needs a step, and equal neighbours one "
+                "between them; give longer inputs, or leave the row out"
+            )
+        values[starts[k] : starts[k] + len(string)] = string
+    return replace(
+        x, values=values, starts=starts, width=1, stride=1, columns=1, name="row", shift=None, scale=None
+    )
 
 
 def in_pieces(

@@ -5,9 +5,9 @@ Every loss is the weighted mean over all outputs of a batch,
     L = sum_r w_r sum_o l(y_ro, target_ro) / (O sum_r w_r),
 
 over rows r, or over all unmasked steps of all rows, and over the O outputs of each (cross-entropy of
-classes: one per row or step). With a weight w_ro for each target, L = sum_ro w_ro l_ro / sum_ro w_ro.
-(PyTorch's means over elements are the same with
-equal weights; Keras divides by the number of rows instead of the sum of their weights.)
+classes and the clipped surrogate: one per row or step; CTC: one per row). With a weight w_ro for each
+target, L = sum_ro w_ro l_ro / sum_ro w_ro. (PyTorch's means over elements are the same with equal weights;
+Keras divides by the number of rows instead of the sum of their weights.)
 """
 
 from __future__ import annotations
@@ -21,10 +21,13 @@ import numpy as np
 
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
+from karusel.program.program import Extent
 
 __all__ = [
+    "CTC",
     "AbsoluteError",
     "BinaryCrossEntropy",
+    "ClippedSurrogate",
     "Huber",
     "Loss",
     "Pinball",
@@ -40,6 +43,8 @@ class Loss(ABC):
     kind: ClassVar[str]
     kernel: ClassVar[str]
     integer_target: ClassVar[bool] = False
+    # A target for each line of outputs; False: a string of symbols for each row.
+    aligned: ClassVar[bool] = True
     # An activation that, as the network's last, is part of this loss: the loss reads what comes before it.
     activation: str | None = None
 
@@ -219,6 +224,94 @@ class BinaryCrossEntropy(Loss):
         return 1
 
 
+class CTC(Loss):
+    """l = -log P(string | p_1, p_2, ...), p_t = softmax(y_t): one per row (Graves et al. 2006).
+
+    Connectionist temporal classification: P sums the probabilities of all alignments, in which each symbol of
+    the string may last any number of steps, and blanks may stand anywhere between. The network has an output
+    per step, column 0 for the blank; targets are a string of column numbers from 1 up for each row, of any
+    length that its steps can hold: one step for each symbol, and one more between two equal ones. The mean is
+    over rows (PyTorch's "mean" divides each row's loss by the length of its string first, "sum" does not).
+    With a softmax as the network's last activation the loss reads what comes before it.
+
+    Parameters
+    ----------
+    longest
+        The most symbols of a string. Training needs memory for 2 longest + 2 numbers a step.
+    """
+
+    kind = "ctc"
+    kernel = "ctc_loss"
+    integer_target = True
+    activation = "softmax"
+    aligned = False
+
+    def __init__(self, longest: int = 64) -> None:
+        if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
+            raise UsageError(f"CTC: longest must be a whole number from 1 up, got {longest!r}")
+        self.longest = longest
+
+    def target_width(self, output_width: int) -> int:
+        if output_width < 2:
+            raise UsageError("CTC: needs at least 2 outputs, a blank and a symbol; the network has 1")
+        return 1
+
+    def settings(self) -> dict[str, Any]:
+        return {"longest": self.longest}
+
+    def lower(self, lowering: Lowering, y: Signal, weight_width: int) -> None:
+        if y.view.extent is Extent.ROWS:
+            raise UsageError("CTC: needs an output per step; give the last LSTM return_sequences=True")
+        lowering.enter("")
+        target = lowering.input("target", Extent.STEPS, 1, integer=True)
+        weight = lowering.input("weight", Extent.ROWS, 1) if weight_width else None
+        dy = lowering.write_gradient(y)[0] if lowering.tape else None
+        work = lowering.buffer("alignments", Extent.STEPS, 2 * self.longest + 2)
+        lowering.emit(self.kernel, {"y": y.view, "target": target, "weight": weight, "dy": dy, "work": work})
+        lowering.program.loss = lowering.program.forward[-1]
+
+
+class ClippedSurrogate(Loss):
+    """What a policy and its value learn from (PPO; Schulman et al. 2017).
+
+    l = -min(r a, clip(r, 1 - clip, 1 + clip) a) + value (v - gain)^2 - entropy H(p)
+
+    The network has an output for each of A actions, p = softmax of them, and v as its last. A target is four
+    numbers: the action taken, its log p then, its advantage a, and the return `gain`; r = p[action] / p then.
+
+    Parameters
+    ----------
+    clip
+        How far the ratio r may pay, above 0. Default 0.2.
+    value, entropy
+        Weights of the value's squared error, and of the policy's entropy.
+    """
+
+    kind = "clipped_surrogate"
+    kernel = "surrogate_loss"
+
+    def __init__(self, clip: float = 0.2, value: float = 0.5, entropy: float = 0.01) -> None:
+        for name, number in (("clip", clip), ("value", value), ("entropy", entropy)):
+            if not (math.isfinite(number) and number >= 0) or (name == "clip" and number == 0):
+                least = "above 0" if name == "clip" else "from 0 up"
+                raise UsageError(f"ClippedSurrogate: {name} must be a finite number {least}, got {number!r}")
+        self.clip, self.value, self.entropy = float(clip), float(value), float(entropy)
+
+    def target_width(self, output_width: int) -> int:
+        if output_width < 3:
+            raise UsageError(
+                "ClippedSurrogate: needs an output for each of two actions or more, and one for the value; "
+                f"the network has {output_width}"
+            )
+        return 4
+
+    def settings(self) -> dict[str, Any]:
+        return {"clip": self.clip, "value": self.value, "entropy": self.entropy}
+
+    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+        return {"clip": self.clip, "value": self.value, "entropy": self.entropy}
+
+
 # The names that Keras users write, beside our own.
 NAMES: dict[str, type[Loss]] = {
     "squared": SquaredError,
@@ -233,6 +326,8 @@ NAMES: dict[str, type[Loss]] = {
     "sparse_categorical_crossentropy": SoftmaxCrossEntropy,
     "binary_cross_entropy": BinaryCrossEntropy,
     "binary_crossentropy": BinaryCrossEntropy,
+    "ctc": CTC,
+    "clipped_surrogate": ClippedSurrogate,
 }
 
 

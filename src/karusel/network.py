@@ -23,11 +23,12 @@ from karusel.batches import (
     line_weights,
     read_rows,
     read_sequences,
+    read_strings,
 )
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Pool, Transpose
 from karusel.layers.base import Shape
-from karusel.losses import Loss, SoftmaxCrossEntropy, get_loss
+from karusel.losses import CTC, ClippedSurrogate, Loss, SoftmaxCrossEntropy, get_loss
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
     EVALUATION_ROWS,
@@ -340,6 +341,8 @@ class Sequential:
         assert self.loss is not None
         loss = self.loss
         width = loss.target_width(self._output.width)
+        if not loss.aligned:
+            return self._read_strings(y, x, sample_weight, mask)
         dtype = np.int32 if loss.integer_target else self._dtype
         if self._output.per_step:
             rows = read_sequences(y, None, what="y", dtype=dtype, width=width, lines_of=x)
@@ -350,7 +353,20 @@ class Sequential:
             check_finite(rows, "y", weight)
         if (highest := loss.highest_target(self._output.width)) is not None:
             check_range(rows, "y", highest, weight)
+        if isinstance(loss, ClippedSurrogate):
+            check_range(replace(rows, width=1), "y", self._output.width - 2, weight)  # the action
         return rows, weight
+
+    def _read_strings(self, y: Any, x: Rows, sample_weight: Any, mask: Any) -> tuple[Rows, Rows | None]:
+        """Strings of symbols that the loss aligns by itself, and a weight for each row."""
+        assert isinstance(self.loss, CTC)
+        if mask is not None:
+            raise UsageError(
+                "mask= leaves out targets of single steps, but CTC has one for each row: use sample_weight="
+            )
+        rows = read_strings(y, x, highest=self._output.width - 1, longest=self.loss.longest)
+        lines = replace(rows, lengths=np.ones(len(rows), dtype=np.int64))
+        return rows, line_weights(sample_weight, None, lines, False, self._dtype)
 
     def _read_state(self, initial_state: Any, n: int) -> dict[str, Stream]:
         """Initial states by role: one (h, c) pair per LSTM, depth and direction, each [n, H]."""
@@ -436,7 +452,7 @@ class Sequential:
         ----------
         loss
             A `karusel.losses` object or a name: "mean_squared_error", "mean_absolute_error", "huber",
-            "softmax_cross_entropy" (Keras: sparse_categorical_crossentropy), "binary_crossentropy".
+            "softmax_cross_entropy" (Keras: sparse_categorical_crossentropy), "binary_crossentropy", "ctc".
         optimizer
             An `Adam` or `AdamW`, or the name of one, with its defaults.
         """
@@ -476,7 +492,7 @@ class Sequential:
             are read where they lie; a np.memmap may be larger than memory.
         y
             [n] or [n, O] for one output per row; [n, T, O], [n, T] or a list for one per step; or `Windows`.
-            Class numbers for softmax cross-entropy.
+            Class numbers for softmax cross-entropy; for CTC a list of strings, each an array of symbols.
         epochs
             Passes over the data, or over parts of it: see steps_per_epoch.
         batch_size

@@ -550,6 +550,100 @@ def softmax_cross_entropy(
     return float((w * value).sum(where=w != 0))
 
 
+def ctc_loss(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Index,
+    weight: Array | None,
+    dy: Array | None,
+    work: Array,
+    scale: float,
+) -> float:
+    """-log P(string | softmax(y_1), softmax(y_2), ...), over all alignments (Graves et al. 2006).
+
+    The string of a row stands in the targets of its first steps, -1 after it. With blanks (0) around each
+    symbol it has S states; alpha_t(s) sums all ways to state s at t, beta_t(s) all ways on from it.
+    """
+    total = 0.0
+    for row, length in enumerate(packing.length):
+        lines = packing.offset[:length] + row
+        w = 1.0 if weight is None else float(weight[row, 0])
+        if w == 0:
+            if dy is not None:
+                dy[lines] = 0
+            continue
+        string = target[lines, 0]
+        states = np.zeros(2 * int((string >= 0).sum()) + 1, dtype=np.int64)
+        states[1::2] = string[string >= 0]
+        shifted = y[lines] - y[lines].max(axis=1, keepdims=True)
+        log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        emitted = log_p[:, states]
+        alpha = _all_ways(emitted, states)
+        beta = _all_ways(emitted[::-1, ::-1], states[::-1])[::-1, ::-1]
+        ways = np.logaddexp.reduce(alpha[-1, -2:])
+        total -= w * float(ways)
+        if dy is not None:
+            likely = np.exp(alpha + beta - emitted - ways)
+            slope = np.exp(log_p)
+            for s, symbol in enumerate(states):
+                slope[:, symbol] -= likely[:, s]
+            dy[lines] = scale * w * slope
+    return total
+
+
+def _all_ways(emitted: Array, states: Index) -> Array:
+    """The log of the summed probability of all alignments up to each step that end in each state [T, S]."""
+    never = np.full(2, -np.inf)
+    skips = np.concatenate([[False, False], (states[2:] != 0) & (states[2:] != states[:-2])])[: len(states)]
+    ways = np.full(emitted.shape, -np.inf)
+    ways[0, :2] = emitted[0, :2]
+    for t in range(1, len(emitted)):
+        before = np.concatenate([never, ways[t - 1]])
+        stay = np.logaddexp(before[2:], before[1:-1])
+        ways[t] = np.logaddexp(stay, np.where(skips, before[:-2], -np.inf)) + emitted[t]
+    return ways
+
+
+def surrogate_loss(
+    packing: Packing,
+    *,
+    y: Array,
+    target: Array,
+    weight: Array | None,
+    dy: Array | None,
+    scale: float,
+    clip: float,
+    value: float,
+    entropy: float,
+) -> float:
+    """-min(r a, clip(r) a) + value (v - gain)^2 - entropy H(p) (Schulman et al. 2017)."""
+    if weight is not None:
+        target = np.where(weight == 0, 0, target)
+    rows, action = np.arange(len(y)), target[:, 0].astype(np.int64)
+    before, advantage, gain = target[:, 1], target[:, 2], target[:, 3]
+    shifted = y[:, :-1] - y[:, :-1].max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    p = np.exp(log_p)
+    spread = -(p * log_p).sum(axis=1, keepdims=True)
+    ratio = np.exp(log_p[rows, action] - before)
+    clipped = np.clip(ratio, 1 - clip, 1 + clip)
+    free = ratio * advantage <= clipped * advantage
+    error = y[:, -1] - gain
+    gained = np.where(free, ratio, clipped) * advantage
+    chosen = np.zeros_like(p)
+    chosen[rows, action] = 1
+    slope = np.where(free, ratio * advantage, 0)[:, None] * (p - chosen) + entropy * p * (log_p + spread)
+    return _loss(
+        y,
+        weight,
+        dy,
+        scale,
+        -gained[:, None] + value * error[:, None] ** 2 - entropy * spread,
+        np.concatenate([slope, 2 * value * error[:, None]], axis=1),
+    )
+
+
 KERNEL_FUNCTIONS = {
     function.__name__: function
     for function in (
@@ -585,5 +679,7 @@ KERNEL_FUNCTIONS = {
         pinball_loss,
         binary_cross_entropy,
         softmax_cross_entropy,
+        ctc_loss,
+        surrogate_loss,
     )
 }

@@ -320,3 +320,22 @@ TRAINING_CASES: dict[str, dict[str, Any]] = {
     "average": {"optimizer": ("Adam", {"learning_rate": 0.03, "ema_decay": 0.8})},
     "batches": {"optimizer": ("Adam", {"learning_rate": 0.01}), "batch_size": 3, "with_rows": {"weighted"}},
 }
+
+# name: layers, (rows, steps, input width), length of the longest string, what goes with the rows
+CTC_CASES: dict[str, tuple[list[tuple[str, dict[str, Any]]], tuple[int, int, int], int, set[str]]] = {
+    "one_way": ([lstm(5, **ALL), dense(4)], (3, 9, 2), 3, set()),
+    "ragged": (
+        [lstm(4, direction="bidirectional", **ALL), dense(6, activation="softmax")],
+        (7, 13, 3),
+        5,
+        {"ragged", "weighted"},
+    ),
+    "tight": ([lstm(6, **ALL), dense(3)], (5, 7, 4), 4, {"ragged"}),
+}
+# name: layers, (rows, steps, input width), settings of the loss, what goes with the rows
+SURROGATE_CASES: dict[
+    str, tuple[list[tuple[str, dict[str, Any]]], tuple[int, int, int], dict[str, float], set[str]]
+] = {
+    "steps": ([lstm(5, **ALL), dense(4)], (4, 9, 2), {"clip": 0.2}, {"ragged", "masked"}),
+    "rows": ([lstm(3), dense(3)], (11, 4, 2), {"clip": 0.1, "value": 0.7, "entropy": 0.05}, {"weighted"}),
+}

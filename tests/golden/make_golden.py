@@ -22,7 +22,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from cases import GRADIENT_CASES, LEARNED, SQUARED, TRAINING_CASES, TRAINING_STEPS, Case, dense, lstm
+from cases import (
+    CTC_CASES,
+    GRADIENT_CASES,
+    LEARNED,
+    SQUARED,
+    SURROGATE_CASES,
+    TRAINING_CASES,
+    TRAINING_STEPS,
+    Case,
+    dense,
+    lstm,
+)
 from torch.func import functional_call
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
@@ -452,6 +463,108 @@ def make_gradient_case(name: str, case: Case, random: np.random.Generator) -> No
     write(name, spec, arrays)
 
 
+# --- losses with targets of their own kind ------------------------------------------------------
+
+
+def drawn_case(
+    spec: dict[str, Any], sizes: tuple[int, int, int], with_rows: set[str], random: np.random.Generator
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], Tensors, torch.Tensor, torch.Tensor]:
+    """Parameters, inputs, parameters as tensors, outputs, and the lengths of the rows."""
+    rows, steps, width = sizes
+    parameters = draw_parameters(spec, width, random)
+    flags = {flag: flag in with_rows for flag in ("ragged", "weighted", "masked")}
+    inputs = draw_inputs({**spec, "loss": SQUARED}, rows, steps, width, random, **flags)
+    del inputs["y"]
+    weights = {key: value.requires_grad_() for key, value in as_tensors(parameters).items()}
+    tensors = as_tensors(inputs)
+    lengths = tensors.get("lengths")
+    output = forward(spec, weights, tensors["X"], lengths)
+    return parameters, inputs, weights, output, torch.full((rows,), steps) if lengths is None else lengths
+
+
+def write_case(
+    name: str,
+    spec: dict[str, Any],
+    inputs: dict[str, np.ndarray],
+    parameters: dict[str, np.ndarray],
+    weights: Tensors,
+    loss: torch.Tensor,
+) -> None:
+    loss.backward()
+    arrays = {f"input.{key}": value for key, value in inputs.items()}
+    arrays |= {f"parameter.{key}": value for key, value in parameters.items()}
+    arrays["loss"] = loss.detach().numpy()
+    for key, value in weights.items():
+        assert value.grad is not None, f"{name}: {key} has no gradient"
+        assert value.grad.abs().max() > 0, f"{name}: {key} has a zero gradient"
+        arrays[f"gradient.{key}"] = value.grad.numpy()
+    write(name, spec, arrays)
+
+
+def make_ctc_case(name: str, random: np.random.Generator) -> None:
+    """Strings of every length that fits, the last row's as tight as its steps allow, one of them empty."""
+    layers, sizes, longest, with_rows = CTC_CASES[name]
+    spec = {"layers": layers, "loss": ("CTC", {"longest": longest}), "input_shape": list(sizes[1:])}
+    parameters, inputs, weights, output, lengths = drawn_case(spec, sizes, with_rows, random)
+    symbols = output.shape[-1] - 1
+    strings = []
+    for row, steps in enumerate(lengths.tolist()):
+        wanted = 0 if row == 1 else min(longest, steps)
+        string: list[int] = []
+        for symbol in random.integers(1, symbols + 1, 99).tolist():
+            needed = len(string) + 1 + sum(a == b for a, b in itertools.pairwise([*string, symbol]))
+            if len(string) < wanted and needed <= steps:
+                string.append(symbol)
+        strings.append(string)
+    assert any(a == b for string in strings for a, b in itertools.pairwise(string)), "no equal neighbours"
+    inputs["string_lengths"] = np.array([len(string) for string in strings])
+    inputs["strings"] = np.array([symbol for string in strings for symbol in string])
+
+    if layers[-1][1].get("activation") == "softmax":
+        log_p = output.log()
+    else:
+        log_p = F.log_softmax(output, dim=-1)
+    terms = F.ctc_loss(
+        log_p.transpose(0, 1),
+        torch.from_numpy(inputs["strings"]),
+        lengths,
+        torch.from_numpy(inputs["string_lengths"]),
+        reduction="none",
+    )
+    weight = torch.from_numpy(inputs.get("sample_weight", np.ones(len(terms)))).to(terms.dtype)
+    loss = (weight * terms).sum() / weight.sum()
+    write_case(f"ctc_{name}", spec, inputs, parameters, weights, loss)
+
+
+def make_surrogate_case(name: str, random: np.random.Generator) -> None:
+    layers, sizes, settings, with_rows = SURROGATE_CASES[name]
+    spec = {"layers": layers, "loss": ("ClippedSurrogate", settings), "input_shape": list(sizes[1:])}
+    parameters, inputs, weights, output, lengths = drawn_case(spec, sizes, with_rows, random)
+    log_p = torch.log_softmax(output[..., :-1], dim=-1)
+    action = random.integers(0, log_p.shape[-1], output.shape[:-1])
+    chosen = log_p.gather(-1, torch.from_numpy(action)[..., None])[..., 0]
+    # Ratios on both sides of the clip, advantages of both signs.
+    before = (chosen.detach().numpy() + 0.3 * random.standard_normal(action.shape)).astype(np.float32)
+    advantage, gain = random.standard_normal((2, *action.shape)).astype(np.float32)
+    inputs["y"] = np.stack([action.astype(np.float32), before, advantage, gain], axis=-1)
+
+    clip, value, entropy = (settings.get(k, v) for k, v in (("clip", 0.2), ("value", 0.5), ("entropy", 0.01)))
+    _, then, a, g = as_tensors({"y": inputs["y"]})["y"].unbind(-1)
+    ratio = torch.exp(chosen - then)
+    gained = torch.minimum(ratio * a, ratio.clamp(1 - clip, 1 + clip) * a)
+    spread = torch.distributions.Categorical(logits=output[..., :-1]).entropy()
+    terms = -gained + value * F.mse_loss(output[..., -1], g, reduction="none") - entropy * spread
+    weight = torch.ones_like(terms)
+    if terms.ndim == 2:
+        weight = weight * (torch.arange(terms.shape[1]) < lengths[:, None])
+    for key in ("mask", "sample_weight"):
+        if key in inputs:
+            given = torch.from_numpy(inputs[key])
+            weight = weight * given.reshape(*given.shape, *[1] * (weight.ndim - given.ndim))
+    loss = (weight * terms).sum() / weight.sum()
+    write_case(f"surrogate_{name}", spec, inputs, parameters, weights, loss)
+
+
 # --- training cases -------------------------------------------------------------------------------
 
 SCHEDULES: dict[str, Callable[[dict[str, Any], int], float]] = {
@@ -668,6 +781,10 @@ def main() -> None:
     for name, training in TRAINING_CASES.items():
         make_training_case(name, training, stream(name))
     make_streams_case(stream("streams"))
+    for name in CTC_CASES:
+        make_ctc_case(name, stream(f"ctc_{name}"))
+    for name in SURROGATE_CASES:
+        make_surrogate_case(name, stream(f"surrogate_{name}"))
     make_notebook_case(stream("notebook"))
     files = sorted(HERE.glob("*.npz"))
     print(f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.2f} MB")

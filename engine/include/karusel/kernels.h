@@ -253,6 +253,32 @@ struct SoftmaxLoss {
   float scale = 1;
 };
 
+// Connectionist temporal classification (Graves et al. 2006): -log of the probability that softmax(y_1), softmax(y_2),
+// ... emit a row's string, summed over all its alignments: symbols in their order, any of them repeated, with blanks
+// (number 0) anywhere between, and at least one between two equal symbols. A row's symbols are the targets of its
+// first steps; -1 stands in all others. A string needs at least as many steps as it has symbols and equal neighbours.
+// Logarithms of float32, less the largest of each step; sums over steps in double.
+struct CtcLoss {
+  Matrix y;            // [N, O]
+  IndexMatrix target;  // [N, 1], in 1..O-1, or -1 past the string's end
+  Matrix weight;       // optional [B, 1]
+  Matrix dy;           // optional out [N, O]
+  Matrix work;         // scratch [N, 2·longest+2] without gaps, for strings of at most `longest` symbols
+  float scale = 1;
+};
+
+// The clipped surrogate of policy gradients (Schulman et al. 2017), a squared error of the value, and the entropy:
+//   -min(r a, clip(r, 1 - clip, 1 + clip) a) + value (v - gain)² - entropy H(p),   r = p[action] / exp(before),
+// p = softmax of all columns of y but the last, v = the last; target = action, before, a, gain.
+struct SurrogateLoss {
+  Matrix y;       // [lines, A+1]
+  Matrix target;  // [lines, 4]
+  Matrix weight;  // optional [lines, 1]
+  Matrix dy;      // optional out
+  float scale = 1;
+  float clip = 0, value = 0, entropy = 0;
+};
+
 // One step of Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter 2019) on n numbers:
 //   g = clip · g;  w = w (1 - rate · decay);  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²
 //   w = w - rate · correction1 · m / (sqrt(v · correction2) + epsilon),   correction = 1 / (1 - beta^step)
@@ -298,6 +324,8 @@ struct Kernels {
   void (*transpose_backward)(const Packing&, const TransposeBackward&);
   double (*loss)(const Loss&);
   double (*softmax_loss)(const SoftmaxLoss&);
+  double (*ctc_loss)(const Packing&, const CtcLoss&);
+  double (*surrogate_loss)(const SurrogateLoss&);
 
   // Lays a weight out in panels: panels[n / P][k][n % P] = W[k, n], zero beyond N; or of W transposed.
   // `panels` holds K · N rounded up to whole panels.

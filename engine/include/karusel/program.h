@@ -67,6 +67,8 @@ enum class Kernel : int {
   pinball_loss,
   binary_cross_entropy,
   softmax_cross_entropy,
+  ctc_loss,
+  surrogate_loss,
 };
 
 struct Call {

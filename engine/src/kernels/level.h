@@ -31,6 +31,8 @@ void transpose_forward(const Packing&, const TransposeForward&);
 void transpose_backward(const Packing&, const TransposeBackward&);
 double loss(const Loss&);
 double softmax_loss(const SoftmaxLoss&);
+double ctc_loss(const Packing&, const CtcLoss&);
+double surrogate_loss(const SurrogateLoss&);
 void pack(const Weight&, float*);
 void pack_transposed(const Weight&, float*);
 void adam(const AdamStep&);

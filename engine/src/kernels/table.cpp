@@ -42,6 +42,8 @@ const Kernels table = {
     transpose_backward,
     loss,
     softmax_loss,
+    ctc_loss,
+    surrogate_loss,
     pack,
     pack_transposed,
     adam,

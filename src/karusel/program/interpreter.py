@@ -27,8 +27,11 @@ WITH_SCALE = {
     "pinball_loss",
     "binary_cross_entropy",
     "softmax_cross_entropy",
+    "ctc_loss",
+    "surrogate_loss",
 }
 WITH_SEED = {"dropout_forward", "dropout_backward", "weight_drop_forward", "weight_drop_backward"}
+ONE_TERM = {"ctc_loss", "surrogate_loss"}  # for all numbers of a line, or of a row
 
 Array = NDArray[Any]
 
@@ -137,9 +140,9 @@ class ReferenceExecutor:
         of = "target" if loss.kernel == "softmax_cross_entropy" else "y"
         lines, weight = memory.find(loss.arguments[of]), memory.find(loss.arguments["weight"])
         assert lines is not None
-        terms = lines.shape[1]
+        terms = 1 if loss.kernel in ONE_TERM else lines.shape[1]
         if weight is None:
-            return float(len(lines) * terms)
+            return float((memory.packing.rows if loss.kernel == "ctc_loss" else len(lines)) * terms)
         return float(weight.sum() * (terms // weight.shape[1]))
 
     def evaluate(self, weights: Array, examples: Examples, order: NDArray[np.int64], batch: int) -> Total:

@@ -107,6 +107,8 @@ KERNELS: Mapping[str, Kernel] = {
     "pinball_loss": Kernel(_LOSS.reads, _LOSS.writes, ("*quantiles",), _LOSS.flops),
     "binary_cross_entropy": Kernel(_LOSS.reads, _LOSS.writes, (), lambda w: 20 * w["y"]),
     "softmax_cross_entropy": Kernel(_LOSS.reads, _LOSS.writes, (), lambda w: 20 * w["y"]),
+    "ctc_loss": Kernel(_LOSS.reads, ("dy", "work"), (), lambda w: 20 * w["y"] + 40 * w["work"]),
+    "surrogate_loss": Kernel(_LOSS.reads, _LOSS.writes, ("clip", "value", "entropy"), lambda w: 40 * w["y"]),
 }
 
 # The numbers that stand for an activation in the attribute `function`.

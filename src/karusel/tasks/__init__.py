@@ -3,5 +3,6 @@
 from karusel.tasks.classifier import Classifier
 from karusel.tasks.generator import Generator
 from karusel.tasks.labeller import Labeller
+from karusel.tasks.transcriber import Transcriber
 
-__all__ = ["Classifier", "Generator", "Labeller"]
+__all__ = ["Classifier", "Generator", "Labeller", "Transcriber"]

@@ -1,0 +1,395 @@
+"""Transcriber: speech to text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.callbacks import Callback, EarlyStopping
+from karusel.decoding import beam, greedy
+from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.layers import LSTM, Dense, Dropout
+from karusel.losses import CTC
+from karusel.network import Sequential, fill
+from karusel.optimizers import Adam, Cosine
+from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
+
+__all__ = ["Transcriber", "TranscriberStream"]
+
+_SETTINGS = (
+    *("live", "hidden_size", "num_layers", "dropout", "variations", "beam_width", "epochs", "batch_size"),
+    *("learning_rate", "validation_share", "random_state", "n_jobs"),
+)
+_BATCHES = (4, 32)
+_STEPS = 100  # of an epoch, wanted
+_AVERAGED = 0.02  # of all steps, over which weights are averaged
+_TAIL = 0.2  # seconds of silence behind a recording: a live network answers only after it has heard
+
+
+class Transcriber:
+    """Writes down what recordings say.
+
+    Log-mel features go through an LSTM in both directions to the probabilities of each character, or of none,
+    at each step; CTC (Graves et al., 2006) learns them from texts alone, without knowing when what is said. A
+    beam search finds the likeliest text. A part of the recordings is held out: the epoch with the least loss
+    there is kept. Training hears each recording several times: as it is, and varied in speed, loudness and
+    noise, with bands and moments missing.
+
+    Parameters
+    ----------
+    live : False; True for an LSTM in one direction, which can `stream`.
+    hidden_size : hidden units of each direction; 96 by default.
+    num_layers : LSTM layers; 2 by default.
+    dropout : share of numbers left out in training between layers; 0.3 by default.
+    variations : varied copies of each recording to train on; 3 by default.
+    beam_width : texts kept in the search; 16 by default. 1 follows the likeliest character of each step.
+    epochs : most epochs; 20 by default.
+    batch_size : recordings per optimiser step; from 4 for few to 32 for many by default.
+    learning_rate : of Adam with a cosine schedule; 0.004 by default.
+    validation_share : share of the recordings held out; 0.1 by default.
+    random_state : seed; the same seed gives the same bits on any number of threads.
+    n_jobs : threads; all that this process may use by default.
+
+    Attributes
+    ----------
+    characters_ : all characters of the texts, in the order of the network's outputs after the blank.
+    features_ : the `LogMel` that reads recordings; `mean_`, `spread_` : of each of its numbers in training.
+    network_ : what was fitted.
+    history_ : losses by epoch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from karusel.tasks import Transcriber
+    >>> random = np.random.default_rng(0)
+    >>> def said(text):
+    ...     tones = {"a": 300, "b": 900}
+    ...     t = np.arange(1200) / 8000
+    ...     parts = [np.sin(2 * np.pi * tones[one] * t) * np.hanning(1200) for one in text]
+    ...     return np.concatenate(parts) / 2 + random.normal(0, 0.01, 1200 * len(text))
+    >>> texts = ["".join(random.choice(["a", "b"], 1 + k % 3)) for k in range(60)]
+    >>> model = Transcriber(hidden_size=16, num_layers=1, epochs=15)
+    >>> model = model.fit([said(text) for text in texts], texts, rate=8000)
+    >>> model.predict([said("abba")])
+    ['abba']
+    """
+
+    def __init__(
+        self,
+        *,
+        live: bool = False,
+        hidden_size: int = 96,
+        num_layers: int = 2,
+        dropout: float = 0.3,
+        variations: int = 3,
+        beam_width: int = 16,
+        epochs: int = 20,
+        batch_size: int | None = None,
+        learning_rate: float = 0.004,
+        validation_share: float = 0.1,
+        random_state: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.live = live
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.variations = variations
+        self.beam_width = beam_width
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_share = validation_share
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    def fit(
+        self,
+        X: Any,
+        y: Sequence[str],
+        *,
+        rate: int | None = None,
+        time_limit: float | None = None,
+        progress: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None,
+    ) -> Transcriber:
+        """Fit to recordings X and what they say, y; returns self.
+
+        X is a list of paths of WAV files, or of arrays [n] of samples, with `rate` samples a second; y holds
+        a text for each. `time_limit` is in seconds; `progress` is told each epoch and its losses.
+        """
+        self._check()
+        recordings, rate, names = read_recordings(X, rate)
+        texts = _texts(y, len(recordings))
+        self.features_ = LogMel(rate)
+        self.characters_ = "".join(sorted(set("".join(texts))))
+        if not self.characters_:
+            raise DataError("all texts are empty; at least one must hold a character")
+        strings = [self._string(text) for text in texts]
+        self._check_lengths(recordings, strings, names)
+
+        random = np.random.default_rng(self.random_state)
+        mixed = random.permutation(len(recordings))
+        held_out, rest = np.split(mixed, [max(1, round(self.validation_share * len(mixed)))])
+        if len(rest) == 0:
+            raise DataError("there is a single recording; at least two are needed, to hold one out")
+        plain = [self.features_(self._with_tail(recordings[k])) for k in rest]
+        steps = np.concatenate(plain)
+        self.mean_, self.spread_ = steps.mean(axis=0), np.maximum(steps.std(axis=0), 1e-3)
+        train, targets = [self._normal(one) for one in plain], [strings[k] for k in rest]
+        for _ in range(self.variations):
+            for k in rest:
+                features = self._normal(self.features_(self._with_tail(varied(recordings[k], random))))
+                if _fits(strings[k], len(features)):
+                    train.append(masked(features, random, self.features_.bands))
+                    targets.append(strings[k])
+
+        network = Sequential(
+            [
+                LSTM(
+                    self.hidden_size,
+                    num_layers=self.num_layers,
+                    direction="forward" if self.live else "bidirectional",
+                    dropout=self.dropout,
+                    return_sequences=True,
+                ),
+                Dropout(self.dropout),
+                Dense(1 + len(self.characters_), activation="softmax"),
+            ],
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+        usual = int(np.clip(2 ** round(np.log2(len(train) / _STEPS)), *_BATCHES))
+        batch = usual if self.batch_size is None else self.batch_size
+        total = self.epochs * -(-len(train) // batch)
+        decay = 1 - 1 / max(1.0, _AVERAGED * total)
+        schedule = Cosine(self.learning_rate, total, warmup_steps=min(100, total // 10))
+        longest = max(map(len, strings))
+        network.compile(CTC(longest), Adam(schedule, clip_norm=1.0, ema_decay=decay))
+        history = network.fit(
+            train,
+            targets,
+            epochs=self.epochs,
+            batch_size=batch,
+            validation_data=(self._read([recordings[k] for k in held_out]), [strings[k] for k in held_out]),
+            callbacks=[EarlyStopping(patience=self.epochs), _Told(progress)],
+            time_limit=time_limit,
+        )
+        self.network_, self.history_ = network, history.history
+        return self
+
+    def predict(self, X: Any, *, rate: int | None = None) -> list[str]:
+        """The text of each recording; `rate` of arrays may be left out, it must be that of training."""
+        return [self._decode(p) for p in self.predict_proba(X, rate=rate)]
+
+    def predict_proba(self, X: Any, *, rate: int | None = None) -> list[NDArray[np.float32]]:
+        """Of each recording the probabilities [steps, 1 + characters] of the blank and of every character."""
+        self._fitted()
+        own = self.features_.rate
+        if rate not in (None, own):
+            raise DataError(
+                f"the recordings have {rate:,} samples a second, the model was trained at {own:,}; "
+                "convert them"
+            )
+        recordings, _, names = read_recordings(X, own)
+        self._check_lengths(recordings, [np.zeros(0, np.int32)] * len(recordings), names)
+        return list(self.network_.predict(self._read(recordings)))
+
+    def score(self, X: Any, y: Sequence[str], *, rate: int | None = None) -> float:
+        """The share of recordings whose text is right, character for character."""
+        found = self.predict(X, rate=rate)
+        wanted = _texts(y, len(found))
+        return float(np.mean([a == b for a, b in zip(found, wanted, strict=True)]))
+
+    def error_rate(self, X: Any, y: Sequence[str], *, rate: int | None = None) -> float:
+        """Characters to insert, delete or change until all texts are right, per character of those in y."""
+        found = self.predict(X, rate=rate)
+        wanted = _texts(y, len(found))
+        length = sum(map(len, wanted))
+        if length == 0:
+            raise DataError("all texts are empty; at least one must hold a character")
+        return sum(map(_distance, found, wanted)) / length
+
+    def stream(self) -> TranscriberStream:
+        """Transcription while someone speaks; needs `live=True`."""
+        self._fitted()
+        return TranscriberStream(self)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all that transcribing needs to one data-only file, whole or not at all."""
+        from karusel.saving import save_file
+
+        self._fitted()
+        header = {
+            "settings": {name: getattr(self, name) for name in _SETTINGS},
+            "features": self.features_.config(),
+            "characters": self.characters_,
+            "network": self.network_.get_config(),
+        }
+        tensors = {
+            f"network.{name}": np.asarray(a, np.float32) for name, a in self.network_.parameters.items()
+        }
+        save_file(path, "transcriber", header, tensors | {"mean": self.mean_, "spread": self.spread_})
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Transcriber:
+        """The transcriber in a file that `save` wrote.
+
+        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
+        another version or of another kind.
+        """
+        from karusel.saving import load_file
+
+        header, tensors = load_file(path, "transcriber")
+        try:
+            made = cls(**header["settings"])
+            made._check()
+            made.features_, made.characters_ = LogMel(**header["features"]), str(header["characters"])
+            made.mean_, made.spread_ = tensors.pop("mean"), tensors.pop("spread")
+            made.network_ = Sequential.from_config(header["network"])
+            fill(made.network_, {name.removeprefix("network."): array for name, array in tensors.items()})
+            shape = (made.features_.width,)
+            if not made.mean_.shape == made.spread_.shape == shape:
+                raise ValueError(f"mean and spread are not of shape {list(shape)}")
+        except (KeyError, TypeError, ValueError) as fault:
+            raise ModelFileError(
+                f"model file {os.fspath(path)!r} describes no transcriber: {fault}"
+            ) from None
+        made.network_.n_jobs = made.n_jobs
+        return made
+
+    def _decode(self, p: NDArray[Any]) -> str:
+        string = greedy(p) if self.beam_width == 1 else beam(p, self.beam_width)[0][0]
+        return self._text(string)
+
+    def _text(self, string: Sequence[int]) -> str:
+        return "".join(self.characters_[k - 1] for k in string)
+
+    def _string(self, text: str) -> NDArray[np.int32]:
+        return np.array([self.characters_.index(one) + 1 for one in text], np.int32)
+
+    def _read(self, recordings: list[Numbers]) -> list[Numbers]:
+        return [self._normal(self.features_(self._with_tail(one))) for one in recordings]
+
+    def _normal(self, features: Numbers) -> Numbers:
+        return np.asarray((features - self.mean_) / self.spread_, np.float32)
+
+    def _with_tail(self, samples: Numbers) -> Numbers:
+        return np.concatenate([samples, self._tail()])
+
+    def _tail(self) -> Numbers:
+        return np.zeros(round(_TAIL * self.features_.rate), np.float32)
+
+    def _check_lengths(
+        self, recordings: list[Numbers], strings: Sequence[NDArray[np.int32]], names: list[str]
+    ) -> None:
+        """Raises DataError for a recording that is too short for what it says."""
+        least, rate = self.features_.least, self.features_.rate
+        for samples, string, name in zip(recordings, strings, names, strict=True):
+            if len(samples) < least:
+                raise DataError(
+                    f"{name} has {len(samples):,} samples; at least {least:,} are needed "
+                    f"({1000 * least / rate:.0f} ms)"
+                )
+            if not _fits(string, self.features_.steps(len(samples) + len(self._tail()))):
+                raise DataError(
+                    f"{name} lasts {len(samples) / rate:.2f} s: too short for its text of "
+                    f"{len(string)} characters"
+                )
+
+    def _check(self) -> None:
+        if not 0 < self.validation_share < 1:
+            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
+        for name in ("epochs", "batch_size", "beam_width", "variations"):
+            value, least = getattr(self, name), 0 if name == "variations" else 1
+            if value is None and name == "batch_size":
+                continue
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise UsageError("the transcriber is not fitted; call fit(X, y) first")
+
+
+class TranscriberStream:
+    """Text while it is being said: `model.stream()`.
+
+    The likeliest character of each step is written as soon as the step is over; what was written stays.
+
+    Attributes
+    ----------
+    text : all that was written so far.
+    """
+
+    def __init__(self, model: Transcriber) -> None:
+        if not model.live:
+            raise UsageError(
+                "this transcriber reads recordings in both directions; train one with live=True to stream"
+            )
+        self._model = model
+        self._network = model.network_.stream()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets everything: the next sample is the first."""
+        self._network.reset()
+        self._rest = np.empty(0, np.float32)
+        self._last = 0
+        self.text = ""
+
+    def feed(self, samples: Any) -> str:
+        """What is new in the text after these samples [n], of any number, at the rate of training."""
+        features = self._model.features_
+        heard = np.concatenate([self._rest, _samples(samples, "the chunk")])
+        found = features(heard)
+        self._rest = heard[len(found) * features.step :]
+        if len(found) == 0:
+            return ""
+        p = self._network.run(self._model._normal(found)[None])[0]
+        new = self._model._text(greedy(p, self._last))
+        self._last = int(np.argmax(p[-1]))
+        self.text += new
+        return new
+
+    def finish(self) -> str:
+        """What is new after the end; returns it, and is ready for another recording after `reset`."""
+        return self.feed(self._model._tail())
+
+
+class _Told(Callback):
+    """Tells of each epoch."""
+
+    def __init__(self, progress: Callable[[int, dict[str, float]], None]) -> None:
+        self._progress = progress
+
+    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+        self._progress(epoch, logs)
+
+
+def _texts(y: Any, n: int) -> list[str]:
+    texts = list(y)
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise DataError(f"text {number} is {type(text).__name__}, not text; convert it")
+    if len(texts) != n:
+        raise DataError(f"there are {n:,} recordings and {len(texts):,} texts; they must be equally many")
+    return texts
+
+
+def _fits(string: NDArray[np.int32], steps: int) -> bool:
+    """Whether so many steps can hold a string: one for each symbol, one between equal neighbours."""
+    return steps > 0 and len(string) + int((string[1:] == string[:-1]).sum()) <= steps
+
+
+def _distance(a: str, b: str) -> int:
+    """Characters to insert, delete or change in one text to make it the other (Levenshtein 1966)."""
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]
