@@ -14,7 +14,7 @@ from karusel.report.numbers import tick_texts, ticks
 if TYPE_CHECKING:
     from karusel.plots import Curve
 
-__all__ = ["error_chart", "forecast_chart", "spread_chart"]
+__all__ = ["error_chart", "forecast_chart", "share_chart", "spread_chart"]
 
 _HEADROOM = 0.04  # of the range, above and below what is drawn
 _BINS = 24
@@ -66,4 +66,20 @@ def spread_chart(label: str, errors: NDArray[np.float64]) -> Chart:
     places = ticks(0, top, 8)
     chart.x_ticks(list(places), tick_texts(places))
     chart.bars(edges, counts.astype(np.float64))
+    return chart
+
+
+def share_chart(
+    label: str,
+    shares: NDArray[np.float64],
+    networks: NDArray[np.float64] | None,
+    marks: Mapping[float, str],
+) -> Chart:
+    """A bar for each past value, and a line for what the networks do; `marks` as in `error_chart`."""
+    top = max(float(part.max()) for part in (shares, networks) if part is not None)
+    chart = Chart(label, (-0.5, len(shares) - 0.5), (0, (1 + _HEADROOM) * top), 160)
+    chart.x_ticks(list(marks), list(marks.values()), first=len(marks) - 1)
+    chart.bars(np.arange(len(shares) + 1, dtype=np.float64) - 0.5, shares, "all together")
+    if networks is not None:
+        chart.line(np.arange(len(networks)), networks, "network", "through the networks")
     return chart

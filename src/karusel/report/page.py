@@ -19,6 +19,7 @@ from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.report import sections
 from karusel.report.chart import PRINTED, style
 from karusel.report.html import join, one_line, tag
+from karusel.report.looked import looked
 from karusel.report.subject import Subject
 
 __all__ = ["write_report"]
@@ -97,7 +98,7 @@ def _title(subject: Subject) -> list[str]:
 def _page(subject: Subject, title: Sequence[str], date: str) -> str:
     parts = [sections.headline(subject, title, date)]
     parts += [sections.overview(subject)] if subject.several else [sections.forecasts(subject)]
-    parts += [sections.evidence(subject)]
+    parts += [sections.evidence(subject), looked(subject)]
     parts += [sections.series(subject)] if subject.several else []
     parts += [sections.findings(subject), sections.settings(subject), sections.words()]
     made = f"Made by karusel {karusel.__version__} on {date}. This file needs nothing beside itself."
