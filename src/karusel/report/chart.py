@@ -110,7 +110,7 @@ class Chart:
         """A line, open where y is NaN; its last `dots` points (all by default) get dots if they are few."""
         along, down = self._along(x), self._down(y)
         marked = range(len(down) - (len(down) if dots is None else dots), len(down))
-        dotted = kind != "history" and len(marked) <= _DOTTED
+        dotted = kind != "history" and 0 < len(marked) <= _DOTTED
         path = _path(*_thinned(WIDTH * along, down))
         self._stretched.append(tag("path", class_=f"line {kind}", d=path))
         if dotted:
