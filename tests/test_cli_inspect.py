@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ import numpy as np
 import pytest
 
 import karusel
-from karusel import LSTM, Dense, Embedding, Sequential, inspect
+from browser import DRIVER, Browser
+from karusel import LSTM, Dense, Embedding, Forecaster, Sequential, inspect
 from test_cli import karusel_run, refused, write
+from test_report import Page, check_alone
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -113,6 +116,67 @@ def test_a_plot(model: Path, data: Path, tmp_path: Path) -> None:
     assert (tmp_path / "a.png").read_bytes().startswith(PNG)
 
 
+def test_a_report(model: Path, data: Path, tmp_path: Path) -> None:
+    shown(model, data, "--report", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    page = Page(text)
+    check_alone(text, page)
+    net = karusel.load(model)
+    seen, horizon = inspect.gates(net, pieces(data)), inspect.memory_horizon(net, pieces(data))
+    words = page.all_text()
+    assert "data.csv: 4 sequences of 5 steps" in words
+    assert horizon.reading in words
+    for one in seen:
+        assert one.reading in words
+        constants = one.time_constants
+        cells = [f"{f(constants):.3g}" for f in (np.min, np.median, np.max)]
+        assert f'<th scope="row">{one.name}</th><td>6</td><td>' + "</td><td>".join(cells) in text
+    charts = [given for given in page.named("svg", "chart") if "key" not in given["class"]]
+    assert len(charts) == 1 + 2 * 2  # the horizon; memory and gates of both directions
+    assert all(given["aria-label"] for given in charts)
+    bars = [float(given["height"]) for given in page.named("rect", "bar")[:5]]
+    assert bars == pytest.approx(
+        bars[horizon.norms[::-1].argmax()] * horizon.norms[::-1] / horizon.norms.max(), abs=0.1
+    )
+    counts = [float(given["height"]) for given in page.named("rect", "bar")[5:]]
+    assert len(counts) == 2 * 12
+    forget = [given["d"] for given in page.named("path", "history")]
+    means = [np.mean([row.mean(axis=1) for row in one.forget], axis=0) for one in seen]
+    for path, mean in zip(forget, means, strict=True):
+        down = [float(place.split()[1]) for place in re.split("[ML]", path)[1:]]
+        assert down == pytest.approx(160 * (1 - mean), abs=0.01)
+
+
+@pytest.mark.skipif(DRIVER is None, reason="needs Chromium and its driver")
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_browser_shows_the_report(model: Path, data: Path, tmp_path: Path, width: int) -> None:
+    shown(model, data, "--report", tmp_path / "a.html")
+    browser = Browser(tmp_path / "profile", width)
+    try:
+        browser.open(tmp_path / "a.html")
+        assert browser.messages() == []
+        assert browser.run("return document.documentElement.scrollWidth") == width
+        every = "[...document.querySelectorAll('svg.chart:not(.key)')]"
+        sizes = browser.run(f"return {every}.map(e => e.getBoundingClientRect().width)")
+        assert len(sizes) == 5
+        assert min(sizes) > 200
+    finally:
+        browser.close()
+
+
+def test_a_report_of_memory_without_end_and_of_none(tmp_path: Path) -> None:
+    """A unit that forgets nothing, and a network whose output does not depend on the input."""
+    net = Sequential([LSTM(2), Dense(1)])
+    net.build((3, 1))
+    net.parameters["lstm_0.0.forward.b"][2:4] = 300
+    net.parameters["dense_1.W"][:] = 0
+    net.save(tmp_path / "net.karusel")
+    shown(tmp_path / "net.karusel", "--report", tmp_path / "a.html")
+    words = Page((tmp_path / "a.html").read_text()).all_text()
+    assert "infinitely many" in words
+    assert "The output does not depend on the inputs at all." in words
+
+
 def test_endless_memory_is_null_in_json(tmp_path: Path) -> None:
     net = Sequential([LSTM(2), Dense(1)])
     net.build((3, 1))
@@ -138,9 +202,12 @@ def test_models_that_are_none(model: Path, tmp_path: Path) -> None:
         "text": b"ds,y\n1,2\n",
         "pickle": b"\x80\x04\x95" + bytes(50),
         "zip": b"PK\x03\x04" + bytes(50),
+        "foreign": b"\x02\0\0\0\0\0\0\0{}",  # safetensors of another program
     }.items():
         assert name in refused(5, "inspect", write(tmp_path / name, contents))
     assert "is a folder" in refused(5, "inspect", tmp_path)
+    Forecaster(2, backtest=False, n_members=1).fit(np.arange(30.0)).save(tmp_path / "forecaster")
+    assert "holds a 'forecaster', not a network" in refused(5, "inspect", tmp_path / "forecaster")
 
 
 @pytest.mark.parametrize(
@@ -184,3 +251,5 @@ def test_wrong_calls(model: Path, data: Path, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert 'pip install "karusel[plot]"' in refused(3, "inspect", model, "--plot", tmp_path / "a.png")
     assert not (tmp_path / "a.png").exists()
+    assert "is the file that is read" in refused(2, "inspect", model, data, "--report", data)
+    assert "the folder" in refused(4, "inspect", model, "--report", tmp_path / "none" / "a.html")

@@ -10,7 +10,6 @@ import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -22,9 +21,11 @@ import karusel
 from browser import DRIVER, Browser
 from karusel.errors import KaruselError, UsageError
 from karusel.forecasting.backtest import NETWORK, Backtest
+from karusel.forecasting.best import Best
+from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.panel import from_columns
-from karusel.forecasting.prediction import Prediction, Units
+from karusel.forecasting.prediction import Prediction, Support, Units
 from karusel.forecasting.verdict import judge
 from karusel.plots import Curve, draw_svg
 from karusel.report import write_report
@@ -33,9 +34,11 @@ from karusel.report.errors import errors_of
 from karusel.report.figures import forecast_chart
 from karusel.report.html import Html, tag
 from karusel.report.numbers import decimals, number, tick_texts, ticks
+from linear import Linear
 
 DATE = datetime.date(2026, 11, 24)
 CUTOFFS = 9
+READ = 24  # values that the model reads
 HOSTILE = [
     "<script>alert(1)</script>",
     "</title></script><img src=x onerror=alert(2)>",
@@ -88,9 +91,7 @@ def made(
     panel = replace(panel, ids=tuple(ids) if count > 1 else panel.ids)
     forecaster = Forecaster(h, backtest=backtest)
     forecaster.panel_, forecaster.season_length_, forecaster.notes_ = panel, 12, panel.notes
-    forecaster.model_ = SimpleNamespace(
-        epochs=30, length=24, share=0.5, units=Units(log=True), season_length=12
-    )
+    forecaster.model_ = Fitted(Linear(*weights(h)), None, Support())
     forecaster.backtest_, forecaster.verdict_, forecaster.best_ = None, None, None
     forecaster.coverage_, forecaster.coverage_values_ = {}, 0
     ahead = np.asarray(values[:, -12:][:, :h]) + 0.25
@@ -113,6 +114,18 @@ def made(
         forecaster.coverage_, forecaster.coverage_values_ = {80.0: 0.62, 95.0: 0.96}, 288
         intervals = {level: (ahead - level / 10, ahead + level / 10) for level in (80.0, 95.0)}
     return forecaster, Forecast(panel.ids, panel.future_times(h), ahead, intervals)
+
+
+def weights(h: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of past values [READ, h]: .4 for the last one, .3 for each of two seasons before; .1 of the last one's
+    and .15 of the second last season's are the networks'.
+    """
+    whole, networks = np.zeros((2, READ, h))
+    for k in range(h):
+        whole[[k, 12 + k], k] = 0.3
+        whole[-1, k] += 0.4
+        networks[[k, -1], k] = 0.15, 0.1
+    return whole, networks
 
 
 class Page(HTMLParser):
@@ -193,7 +206,7 @@ def test_every_report_is_whole(count, backtest, missing, tmp_path):
     drawn = min(count, 50)
     charts = [given for given in page.named("svg", "chart") if "key" not in given["class"]]
     spread = count == 200 and backtest
-    assert len(charts) == drawn + 2 * backtest + spread
+    assert len(charts) == drawn + 2 * backtest + spread + 1  # what the model looked at
     assert all(given["aria-label"] for given in charts)
     assert len(page.named("section", "series")) == (drawn if count > 1 else 0)
     assert len(page.named("path", "band")) == 2 * drawn * backtest
@@ -260,6 +273,64 @@ def test_a_forecaster_from_a_file_has_its_verdict_and_coverage(tmp_path):
     assert forecaster.verdict_.sentence in text
     assert "comes from a file" in text
     assert "too narrow" in text
+
+
+def looked_at(page: Page) -> str:
+    """The text of the section on what the model looked at."""
+    text = page.all_text()
+    return text[text.index("What the model looked at") : text.index("What was found in the data")]
+
+
+def test_it_says_which_past_values_mattered(tmp_path):
+    page = Page(written(tmp_path, *made()))
+    text = looked_at(page)
+    # .4 for the last value, .075 for each of those 9 to 12 and 21 to 24 from the end
+    assert "The model remembers 23 steps: the last 23 values have nine tenths of all influence" in text
+    assert "the last 10 values half of it" in text
+    assert (
+        "What counts most is the value of 2024-12: had it been 1 higher, the forecasts would on average be"
+        in text
+    )
+    assert "0.40 higher" in text
+    assert "It reads the last 24 values, from 2023-01 on; what came before has no influence at all." in text
+    assert "The networks have 25 % of this influence, nearly all of it through the last 24 values." in text
+    heights = [float(given["height"]) for given in page.named("rect", "bar") if "x" in given]
+    assert len(heights) == READ
+    assert heights[-1] == max(heights) == pytest.approx(heights[0] * 0.4 / 0.075, rel=0.01)
+    assert "of the LSTM" not in text
+
+
+def test_looked_at_of_several_series_counts_steps_back(tmp_path):
+    text = looked_at(Page(written(tmp_path, *made(7))))
+    assert "The mean over 3 of 7 series:  shop 0 ,  shop 3 ,  shop 6 ." in text
+    assert "What counts most is the last value: 40 % of all." in text
+    assert "-12" in text
+
+
+def test_looked_at_says_when_the_forecast_is_not_the_networks(tmp_path):
+    forecaster, forecast = made()
+    forecaster.model_.model.share = 0.0
+    text = looked_at(page := Page(written(tmp_path, forecaster, forecast)))
+    assert "None of this is the networks' doing" in text
+    assert "through the networks" not in page.all_text()
+    calibration, coverage = None, {}
+    for weights, said in (
+        ({"drift": 0.75, NETWORK: 0.25}, "has 25 % of the weight in it"),
+        ({"drift": 1.0}, "has no part in it"),
+    ):
+        forecaster.best_ = Best(
+            12, weights, calibration, 0.1, 3, coverage, 0, "The best forecast here is a blend."
+        )
+        text = looked_at(Page(written(tmp_path, forecaster, forecast)))
+        assert f"The forecast above is not the LSTM's alone. Here it is the LSTM's, which {said}." in text
+
+
+def test_looked_at_when_nothing_moves_the_forecast(tmp_path):
+    forecaster, forecast = made()
+    forecaster.model_.model.whole[:] = forecaster.model_.model.smooth[:] = 0
+    assert "No past value by itself moves this forecast." in looked_at(
+        Page(written(tmp_path, forecaster, forecast))
+    )
 
 
 def test_a_forecast_of_other_series_is_refused(tmp_path):
@@ -650,7 +721,7 @@ def test_a_browser_shows_it_all(browser, count, dark, tmp_path):
           return [r.width, r.height, line.width, line.height];
         })"""
     )
-    assert len(charts) == min(count, 50) + 2 + (count == 200)
+    assert len(charts) == min(count, 50) + 3 + (count == 200)
     for width, height, drawn_width, drawn_height in charts:
         assert width > 200
         assert height > 100

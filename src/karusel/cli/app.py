@@ -277,6 +277,10 @@ def inspect(
         Path | None,
         typer.Option(help="Draw gates, memory and horizon into this PNG file."),
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Write a report into this HTML file, which needs nothing beside itself."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")] = False,
     threads: Annotated[
         int | None, typer.Option(help="Threads; all that this process may use by default.", min=1)
@@ -284,12 +288,18 @@ def inspect(
 ) -> None:
     """Look into a saved network: what its gates do, and how many steps it remembers.
 
-    Example: karusel inspect net.karusel series.csv --plot inside.png
+    Example: karusel inspect net.karusel series.csv --report inside.html
     """
     from karusel.cli.inspect import Request, run_inspect
 
     run_inspect(
         Request(
-            model=model, data=data, input_cols=tuple(input_col or ()), plot=plot, json=json, threads=threads
+            model=model,
+            data=data,
+            input_cols=tuple(input_col or ()),
+            plot=plot,
+            report=report,
+            json=json,
+            threads=threads,
         )
     )

@@ -36,6 +36,7 @@ class Request:
     data: Path | None
     input_cols: tuple[str, ...]
     plot: Path | None
+    report: Path | None
     json: bool
     threads: int | None
 
@@ -62,8 +63,9 @@ class _Result:
 
 def run_inspect(request: Request) -> None:
     """Run the command; results go to stdout and the file asked for."""
+    for output in filter(None, (request.plot, request.report)):
+        check_output(output, filter(None, (request.model, request.data)))
     if request.plot is not None:
-        check_output(request.plot, filter(None, (request.model, request.data)))
         if request.plot.suffix.lower() != ".png":
             raise UsageError(f"--plot {request.plot} is not a .png file; plots are written as PNG")
         need_matplotlib()
@@ -86,6 +88,12 @@ def run_inspect(request: Request) -> None:
     result = _Result(request, network, sequences, passes, horizon)
     if request.plot is not None:
         write_whole(request.plot, lambda path: draw_summary(passes, horizon, path))
+    if request.report is not None:
+        from karusel.report import write_network_report
+
+        write_network_report(
+            request.report, network, passes, horizon, title=request.model.name, data=result.data()
+        )
     if request.json:
         print(json.dumps(_document(result), indent=1, allow_nan=False))
     else:

@@ -69,6 +69,7 @@ class Chart:
     def __init__(self, label: str, x: tuple[float, float], y: tuple[float, float], height: int = 240) -> None:
         self.label, self.height = label, height
         self._x, self._y = x, y
+        self._bars: list[Html] = []
         self._stretched: list[Html] = []
         self._marks: list[Html] = []
         self._axes: list[Html] = []
@@ -109,7 +110,7 @@ class Chart:
         """A line, open where y is NaN; its last `dots` points (all by default) get dots if they are few."""
         along, down = self._along(x), self._down(y)
         marked = range(len(down) - (len(down) if dots is None else dots), len(down))
-        dotted = kind != "history" and len(marked) <= _DOTTED
+        dotted = kind != "history" and 0 < len(marked) <= _DOTTED
         path = _path(*_thinned(WIDTH * along, down))
         self._stretched.append(tag("path", class_=f"line {kind}", d=path))
         if dotted:
@@ -120,14 +121,17 @@ class Chart:
         sample = tag("line", class_=f"line {kind}", x1=1, x2=width - 1, y1=height / 2, y2=height / 2)
         self._lines.append((name, join(sample, _dot(kind, width / 2, height / 2)) if dotted else sample))
 
-    def bars(self, edges: NDArray[np.float64], heights: NDArray[np.float64]) -> None:
-        """Bars from 0 up, between neighbouring `edges`."""
+    def bars(self, edges: NDArray[np.float64], heights: NDArray[np.float64], name: str = "") -> None:
+        """Bars from 0 up, between neighbouring `edges`; with a name they stand in the legend."""
         along, down = 100 * self._along(edges), self._down(heights)
         for first, last, top in zip(along[:-1], along[1:], down, strict=True):
             place = {"x": f"{_short(first)}%", "width": f"{_short(last - first)}%"}
-            self._marks.append(
+            self._bars.append(
                 tag("rect", class_="bar", y=_short(top), height=_short(self.height - top), **place)
             )
+        if name:
+            width, height = _KEY
+            self._lines.append((name, tag("rect", class_="bar", width=width, height=height)))
 
     def rule(self, x: float) -> None:
         """A vertical line."""
@@ -158,7 +162,7 @@ class Chart:
         shapes = tag(
             "svg", *self._stretched, width="100%", height=self.height, viewBox=box, preserveAspectRatio="none"
         )
-        return join(*self._axes, shapes, *self._marks)
+        return join(*self._axes, *self._bars, shapes, *self._marks)
 
     def figure(self, caption: str) -> Html:
         """The chart for a page: legend, drawing, caption."""

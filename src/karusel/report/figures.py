@@ -12,9 +12,17 @@ from karusel.report.chart import Chart, Kind
 from karusel.report.numbers import tick_texts, ticks
 
 if TYPE_CHECKING:
+    from karusel.inspect import Gates
     from karusel.plots import Curve
 
-__all__ = ["error_chart", "forecast_chart", "spread_chart"]
+__all__ = [
+    "error_chart",
+    "forecast_chart",
+    "gates_chart",
+    "memory_chart",
+    "share_chart",
+    "spread_chart",
+]
 
 _HEADROOM = 0.04  # of the range, above and below what is drawn
 _BINS = 24
@@ -66,4 +74,55 @@ def spread_chart(label: str, errors: NDArray[np.float64]) -> Chart:
     places = ticks(0, top, 8)
     chart.x_ticks(list(places), tick_texts(places))
     chart.bars(edges, counts.astype(np.float64))
+    return chart
+
+
+def share_chart(
+    label: str,
+    shares: NDArray[np.float64],
+    networks: NDArray[np.float64] | None,
+    marks: Mapping[float, str],
+) -> Chart:
+    """A bar for each past value, and a line for what the networks do; `marks` as in `error_chart`."""
+    top = max(float(part.max()) for part in (shares, networks) if part is not None)
+    chart = Chart(label, (-0.5, len(shares) - 0.5), (0, (1 + _HEADROOM) * top), 160)
+    chart.x_ticks(list(marks), list(marks.values()), first=len(marks) - 1)
+    chart.bars(
+        np.arange(len(shares) + 1, dtype=np.float64) - 0.5, shares, "" if networks is None else "all together"
+    )
+    if networks is not None:
+        chart.line(np.arange(len(networks)), networks, "network", "through the networks")
+    return chart
+
+
+def memory_chart(seen: Gates) -> Chart:
+    """How many units of one LSTM remember over how many steps; those without end stand in the last bar."""
+    constants = seen.time_constants
+    finite = constants[np.isfinite(constants)]
+    low, high = (np.log10([finite.min(), finite.max()]) if finite.size else np.zeros(2)) + [-0.05, 0.05]
+    edges = np.linspace(low, high, min(_BINS, 2 * len(constants)) + 1)
+    counts, _ = np.histogram(np.clip(np.log10(constants), low, high), edges)
+    label = f"How many of {len(constants)} units of {seen.name} remember over how many steps"
+    chart = Chart(label, (low, high), (0, (1 + _HEADROOM) * int(counts.max())), 160)
+    places = edges[:: max(1, len(edges) // 6)]
+    chart.x_ticks(places.tolist(), [f"{10**place:.3g}" for place in places])
+    chart.bars(edges, counts.astype(np.float64))
+    return chart
+
+
+def gates_chart(seen: Gates) -> Chart:
+    """The mean of each gate by step, over the units and rows of one LSTM."""
+    count = max(map(len, seen.input))
+    x = np.arange(1, count + 1, dtype=np.float64)
+    label = f"How far the gates of {seen.name} are open at each of {count} steps"
+    chart = Chart(label, (1, max(count, 2)), (0, 1), 160)
+    places = range(1, count + 1, -(-count // 8))
+    chart.x_ticks(list(map(float, places)), list(map(str, places)))
+    kinds: Sequence[Kind] = ("forecast", "history", "rival")
+    for kind, gate in zip(kinds, ("input", "forget", "output"), strict=True):
+        total, rows = np.zeros(count), np.zeros(count)
+        for row in getattr(seen, gate):
+            total[: len(row)] += np.asarray(row).mean(axis=1)
+            rows[: len(row)] += 1
+        chart.line(x, total / rows, kind, f"{gate} gate", dots=0)
     return chart

@@ -18,10 +18,11 @@ from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.report import sections
 from karusel.report.chart import PRINTED, style
-from karusel.report.html import join, one_line, tag
+from karusel.report.html import Html, join, one_line, tag
+from karusel.report.looked import looked
 from karusel.report.subject import Subject
 
-__all__ = ["write_report"]
+__all__ = ["write_page", "write_report"]
 
 _HERE = Path(__file__).parent
 
@@ -73,8 +74,8 @@ def write_report(
     shown = [_without_password(text) for text in (source, command)]
     subject = Subject(forecaster, forecast, value_name, time_name, shown[0], notes, shown[1])
     words = [title] if title is not None else _title(subject)
-    text = _page(subject, words, (date or datetime.date.today()).isoformat())
-    write_whole(Path(path), lambda whole: _write(whole, text))
+    day = (date or datetime.date.today()).isoformat()
+    write_page(Path(path), join(*words), _parts(subject, words, day), day)
 
 
 def _write(path: Path, text: str) -> None:
@@ -94,16 +95,20 @@ def _title(subject: Subject) -> list[str]:
     ]
 
 
-def _page(subject: Subject, title: Sequence[str], date: str) -> str:
+def _parts(subject: Subject, title: Sequence[str], date: str) -> list[Html]:
     parts = [sections.headline(subject, title, date)]
     parts += [sections.overview(subject)] if subject.several else [sections.forecasts(subject)]
-    parts += [sections.evidence(subject)]
+    parts += [sections.evidence(subject), looked(subject)]
     parts += [sections.series(subject)] if subject.several else []
-    parts += [sections.findings(subject), sections.settings(subject), sections.words()]
+    return [*parts, sections.findings(subject), sections.settings(subject), sections.words()]
+
+
+def write_page(path: Path, title: Html, parts: Sequence[Html], date: str) -> None:
+    """Write one HTML file that needs nothing beside itself, whole or not at all."""
     made = f"Made by karusel {karusel.__version__} on {date}. This file needs nothing beside itself."
     script = _read("choose.js")
-    return Template(_read("page.html")).substitute(
-        title=join(*title),
+    text = Template(_read("page.html")).substitute(
+        title=title,
         version=karusel.__version__,
         style=style({colour: f"var(--{colour})" for colour in PRINTED}) + "\n" + _read("style.css"),
         # Nothing but this script may run, and nothing may be fetched, whatever a name in the data looks like.
@@ -111,6 +116,7 @@ def _page(subject: Subject, title: Sequence[str], date: str) -> str:
         script=script,
         body=join(tag("main", *parts), tag("footer", made)),
     )
+    write_whole(path, lambda whole: _write(whole, text))
 
 
 def _read(file: str) -> str:

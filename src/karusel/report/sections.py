@@ -14,6 +14,7 @@ from karusel.report.figures import error_chart, forecast_chart, spread_chart
 from karusel.report.html import Html, join, name, one_line, tag
 from karusel.report.numbers import decimals, number
 from karusel.report.subject import Subject
+from karusel.report.tables import facts, grid
 
 __all__ = ["evidence", "findings", "forecasts", "headline", "overview", "series", "settings", "words"]
 
@@ -189,16 +190,10 @@ def _table(subject: Subject, which: int, most: int) -> list[Html]:
         rows.append(tag("tr", when, *(tag("td", cell) for cell in cells)))
     head = [subject.time_name, "forecast", *(f"{level:g} % interval" for level in levels)]
     head += [f"quantile {quantile:g}" for quantile in forecast.quantiles]
-    parts = [_grid(head, rows)]
+    parts = [grid(head, rows)]
     if subject.horizon > most:
         parts.append(tag("p", f"The first {most:,} of {subject.horizon:,} steps.", class_="explain"))
     return parts
-
-
-def _grid(head: Sequence[str], rows: Sequence[Html], class_: str = "plain") -> Html:
-    """A table that scrolls by itself where it is wider than the page."""
-    heads = tag("tr", *(tag("th", one_line(one), scope="col") for one in head))
-    return tag("div", tag("table", tag("thead", heads), tag("tbody", *rows), class_=class_), class_="scroll")
 
 
 def overview(subject: Subject) -> Html:
@@ -252,7 +247,7 @@ def _listing(subject: Subject, numbers: Sequence[int]) -> Html:
         cells += [number(float(value), digits) for value in values[: 1 + len(ahead)]]
         cells.append(f"{lengths[which]:,}")
         rows.append(tag("tr", tag("th", head, scope="row"), *(tag("td", cell) for cell in cells)))
-    return _grid(
+    return grid(
         ["series", *(f"error, {method}" for method, _ in columns), "last known", *ahead, "rows"], rows
     )
 
@@ -319,7 +314,7 @@ def evidence(subject: Subject) -> Html:
         heading,
         tag("p", text),
         _methods(subject, backtest),
-        _facts(list(_MEASURES.items())),
+        facts(list(_MEASURES.items())),
         _error_charts(subject, backtest),
         *_coverage(subject),
     )
@@ -337,7 +332,7 @@ def _methods(subject: Subject, backtest: Backtest) -> Html:
         head = tag("th", method, tag("small", meaning), scope="row")
         cells = [tag("td", _measured(measure, row[measure], digits)) for measure in measures]
         rows.append(tag("tr", head, *cells, **({"class_": "chosen"} if method == NETWORK else {})))
-    return _grid(["method", *measures], rows)
+    return grid(["method", *measures], rows)
 
 
 def _measured(measure: str, value: float, digits: int) -> str:
@@ -406,7 +401,7 @@ def _coverage(subject: Subject) -> Iterator[Html]:
             reading = "as promised"
         cells = [f"{level:g} %", f"{100 * reached:.0f} %"]
         rows.append(tag("tr", *(tag("td", cell) for cell in cells), tag("td", reading, class_="words")))
-    yield _grid(["promised", "reached", "which is"], rows, class_="worded")
+    yield grid(["promised", "reached", "which is"], rows, class_="worded")
     text = (
         f"How many of {forecaster.coverage_values_:,} true values fell into their interval, at cutoffs that "
         "the intervals' widths had not been taken from."
@@ -418,29 +413,29 @@ def findings(subject: Subject) -> Html:
     """What was found in the data."""
     forecaster, panel = subject.forecaster, subject.forecaster.panel_
     frequency, lengths = panel.frequency, panel.lengths
-    facts: list[tuple[str, str]] = [("Read from", name(subject.source))] if subject.source else []
+    found: list[tuple[str, str]] = [("Read from", name(subject.source))] if subject.source else []
     size = f"{panel.values.size:,}"
-    facts.append(("Values", f"{size} of {len(panel):,} series" if subject.several else size))
-    facts.append(("From, to", f"{subject.label(panel.starts.min())} to {subject.label(panel.ends.max())}"))
-    facts.append(("Step between times", frequency.describe()))
-    facts.append(("Season", _season(frequency.season_length, forecaster.season_length_)))
+    found.append(("Values", f"{size} of {len(panel):,} series" if subject.several else size))
+    found.append(("From, to", f"{subject.label(panel.starts.min())} to {subject.label(panel.ends.max())}"))
+    found.append(("Step between times", frequency.describe()))
+    found.append(("Season", _season(frequency.season_length, forecaster.season_length_)))
     if subject.several:
         middle = float(np.median(lengths))
-        facts.append(
+        found.append(
             ("Rows in a series", f"{lengths.min():,} to {lengths.max():,}, the middle one {middle:,.0f}")
         )
-    facts.append(("Missing values", _missing(subject)))
+    found.append(("Missing values", _missing(subject)))
     smallest, largest = (float(end(panel.values)) for end in (np.nanmin, np.nanmax))
     digits = 0 if panel.whole else decimals(max(abs(smallest), abs(largest)))
     kind = "whole numbers" if panel.whole else "numbers"
-    facts.append(("Range", f"{kind} from {number(smallest, digits)} to {number(largest, digits)}"))
+    found.append(("Range", f"{kind} from {number(smallest, digits)} to {number(largest, digits)}"))
     units = forecaster.model_.units
     logarithms = (
         f"logarithms of the values and {number(units.shift, 2)} more, since some are 0"
         if units.shift
         else "logarithms, since all values are above 0"
     )
-    facts.append(("Worked on", logarithms if units.log else "the values themselves"))
+    found.append(("Worked on", logarithms if units.log else "the values themselves"))
     notes = (*subject.notes, *forecaster.notes_)
     shown = [tag("li", one_note) for one_note in notes[:_NOTED]]
     if len(notes) > _NOTED:
@@ -448,7 +443,7 @@ def findings(subject: Subject) -> Html:
     return tag(
         "section",
         tag("h2", "What was found in the data"),
-        _facts(facts),
+        facts(found),
         *([tag("h3", "Notes"), tag("ul", *shown)] if shown else []),
     )
 
@@ -500,13 +495,13 @@ def settings(subject: Subject) -> Html:
     return tag(
         "section",
         tag("h2", "How it was made"),
-        _facts(used),
+        facts(used),
         tag("h3", "To make it again"),
         tag("pre", subject.command or _python_call(subject)),
         tag(
             "details",
             tag("summary", "All settings"),
-            _grid(["setting", "value", "what it is"], rows, class_="worded"),
+            grid(["setting", "value", "what it is"], rows, class_="worded"),
         ),
     )
 
@@ -528,11 +523,7 @@ def _python_call(subject: Subject) -> str:
 
 def words() -> Html:
     """The words that a reader may not know."""
-    return tag("section", tag("h2", "Words"), _facts(list(_WORDS.items())))
-
-
-def _facts(pairs: Sequence[tuple[str, str]]) -> Html:
-    return tag("dl", *(join(tag("dt", term), tag("dd", said)) for term, said in pairs), class_="facts")
+    return tag("section", tag("h2", "Words"), facts(list(_WORDS.items())))
 
 
 def _count(count: int, one: str, many: str) -> str:
