@@ -124,7 +124,19 @@ TASKS = {
     "vowels": Task(vowels, 0.97, {"epochs": 60}),
     "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 10}),
     "moving": Task(moving, 0.95, {"kind": "videos", "hidden_size": 32, "epochs": 6}),
-    "pixels": Task(mnist, 0.97, {"kind": "images", "sweep": "pixels", "direction": "forward", "epochs": 10}),
+    "pixels": Task(
+        mnist,
+        0.97,
+        {
+            "kind": "images",
+            "sweep": "pixels",
+            "direction": "forward",
+            "dropout": 0.0,
+            "epochs": 9,
+            "batch_size": 32,
+            "learning_rate": 0.004,
+        },
+    ),
     "camvid": Task(camvid, 0.30, {"kind": "images", "hidden_size": 48, "epochs": 30}, Labeller),
 }
 
