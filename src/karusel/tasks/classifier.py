@@ -258,7 +258,7 @@ class _Moved(Callback):
         places = 2 * self._most + 1
         place = self._random.integers(0, places * places, len(self._steps))
         rows, columns = (size - places + 1 for size in self._wide.shape[-3:-1])
-        for at in range(places * places):
+        for at in np.unique(place):
             ours = place == at
             down, right = divmod(at, places)
             part = self._wide[ours, ..., down : down + rows, right : right + columns, :]
