@@ -88,7 +88,7 @@ def vowels(data: pathlib.Path) -> Parts:
 def moving(data: pathlib.Path) -> Parts:
     """Videos of 8 frames of 40 x 40 pixels: one of MNIST's digits moves straight on and bounces off."""
     X, y, tested, truth = mnist(data)
-    count = 12_000
+    count = 24_000
     return films(X[:count], 0), y[:count], films(tested[:2_000], 1), truth[:2_000]
 
 
@@ -128,7 +128,7 @@ TASKS = {
     "vowels": Task(vowels, 0.97, {"epochs": 60}),
     "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 6}),
     "moving": Task(
-        moving, 0.95, {"kind": "videos", "patch": 8, "hidden_size": 32, "epochs": 8, "batch_size": 16}
+        moving, 0.95, {"kind": "videos", "patch": 8, "hidden_size": 32, "epochs": 4, "batch_size": 16}
     ),
     "pixels": Task(
         mnist,

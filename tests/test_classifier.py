@@ -188,9 +188,9 @@ def test_labels_have_the_weights_that_are_given():
 def test_byte_pairs():
     pytest.importorskip("tokenizers")
     X, y = sentences(240, 0)
-    model = Classifier(unit="byte_pairs", **SMALL).fit(X, y)
+    model = Classifier(unit="pairs", **SMALL).fit(X, y)
     assert model.score(*sentences(100, 1)) > 0.9
-    frequent = Texts("byte_pairs").fit(["banana bandana"] * 3)
+    frequent = Texts("pairs").fit(["banana bandana"] * 3)
     parts = next(iter(frequent._cut(["banana"])))
     assert "".join(parts).endswith("banana")
     assert len(parts) < 6  # pairs, not characters

@@ -41,7 +41,7 @@ class Classifier(Labelling):
     ----------
     kind : "series", "texts", "images" or "videos"; texts are known by their type, other data are series by
         default.
-    unit : of texts, "words" (default), "characters" or "byte_pairs" (needs the extra `text`).
+    unit : of texts, "words" (default), "characters" or "pairs" (needs the extra `text`).
     sweep : of images, "patches" (default), "rows" or "pixels"; `patch` pixels on each side, 4 by default.
     shift : pixels by which training images and videos are moved, anew for each epoch and at random between
         none and so many in each direction; 0 by default.
