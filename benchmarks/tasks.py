@@ -124,7 +124,7 @@ class Task:
 
 TASKS = {
     "sst2": Task(sst2, 0.80, {"dropout": 0.5, "epochs": 8}),
-    "digits": Task(digits, 0.97, {"kind": "images", "patch": 2, "shift": 1, "num_layers": 2, "epochs": 60}),
+    "digits": Task(digits, 0.97, {"kind": "images", "patch": 1, "epochs": 40}),
     "vowels": Task(vowels, 0.97, {"epochs": 60}),
     "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 6}),
     "moving": Task(
