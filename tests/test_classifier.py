@@ -8,6 +8,7 @@ import pytest
 from karusel import LSTM, Sequential
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.tasks import Classifier
+from karusel.tasks.classifier import _Moved
 from karusel.tasks.labelling import sweeps
 from karusel.tasks.sequences import Images, Series, Texts, Videos, reader_of
 
@@ -172,6 +173,59 @@ def test_a_rare_label_counts_as_much_when_balanced():
     ]
     assert found[1] > 2 * found[0]
     assert found[1] > 0.15
+
+
+def test_labels_have_the_weights_that_are_given():
+    X, y = waves(90, 0)
+    model = Classifier(class_weight={"still": 0.0}, **SMALL).fit(X, y)
+    assert set(model.predict(X)) == {"fast", "slow"}
+    with pytest.raises(UsageError, match="numbers from 0 up for some of the labels 'fast', 'slow', 'still'"):
+        Classifier(class_weight={"loud": 2.0}, **SMALL).fit(X, y)
+    with pytest.raises(UsageError, match="class_weight is 'fair'"):
+        Classifier(class_weight="fair", **SMALL).fit(X, y)
+
+
+def test_byte_pairs():
+    pytest.importorskip("tokenizers")
+    X, y = sentences(240, 0)
+    model = Classifier(unit="pairs", **SMALL).fit(X, y)
+    assert model.score(*sentences(100, 1)) > 0.9
+    frequent = Texts("pairs").fit(["banana bandana"] * 3)
+    parts = next(iter(frequent._cut(["banana"])))
+    assert "".join(parts).endswith("banana")
+    assert len(parts) < 6  # pairs, not characters
+    assert (
+        reader_of(frequent.config()).read(["banana?"])[0].tolist() == frequent.read(["banana?"])[0].tolist()
+    )
+
+
+def test_training_images_are_moved_within_their_frame():
+    images = np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)
+    reader = Images("patches", 2).fit(images)
+    pixels, steps = reader.numbers(images), reader.read(images)
+    _Moved(reader, pixels, steps, 1, 0).on_begin(None)
+    moved = reader.joined(steps)
+    places = set()
+    for before, after in zip(pixels, moved, strict=True):
+        wide = np.pad(before, [(1, 1), (1, 1), (0, 0)], mode="edge")
+        where = [
+            (down, right)
+            for down in range(3)
+            for right in range(3)
+            if np.array_equal(wide[down : down + 6, right : right + 8], after)
+        ]
+        assert len(where) == 1
+        places.add(where[0])
+    assert len(places) == 9
+
+
+def test_moved_images_are_what_is_trained_on():
+    X, y = np.zeros((40, 8, 8), np.uint8), np.arange(40) % 2
+    X[y == 1, 3, :] = 250
+    X[y == 0, 3, :4] = 250
+    options = {"kind": "images", "patch": 2, "random_state": 1, **SMALL, "epochs": 10}
+    losses = [Classifier(shift=shift, **options).fit(X, y).history_["loss"] for shift in (0, 2)]
+    assert losses[0] != losses[1]
 
 
 def test_the_same_seed_gives_the_same_bits():

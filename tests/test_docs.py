@@ -100,9 +100,9 @@ def test_karusel_commands_exist(page: Path) -> None:
     for line in commands(page):
         if line.startswith("karusel "):
             _, subcommand, *arguments = shlex.split(line)
-            done = subprocess.run(
-                [KARUSEL, subcommand, "--help"], capture_output=True, text=True, check=False
-            )
+            # The word behind it is a command of its own, as in `classify train`, or an argument.
+            words = [subcommand, *(word for word in arguments[:1] if not word.startswith("-"))]
+            done = subprocess.run([KARUSEL, *words, "--help"], capture_output=True, text=True, check=False)
             assert done.returncode == 0, done.stderr
             for option in arguments:
                 if option.startswith("-"):

@@ -78,7 +78,7 @@ KINDS = {
     "Dense": [["Dense", {"units": 4, "activation": "tanh"}], ["LSTM", {"hidden_size": 2}]],
     "LayerNorm": [["LSTM", {"hidden_size": 3}], ["LayerNorm", {}]],
     "Pool": [["LSTM", {"hidden_size": 3, **SEQUENCE}], ["Pool", {"functions": ["mean", "max"]}]],
-    "Transpose": [["LSTM", {"hidden_size": 3, **SEQUENCE}], ["Transpose", {"columns": 2}]],
+    "Transpose": [["LSTM", {"hidden_size": 3, **SEQUENCE}], ["Transpose", {"columns": 3}]],
     "Embedding": [["Embedding", {"input_dim": 6, "output_dim": 3}], ["LSTM", {"hidden_size": 2}]],
     "tanh": [["LSTM", {"hidden_size": 2}], ["Dense", {"units": 4}], ["Activation", {"function": "tanh"}]],
     "sigmoid": [

@@ -122,7 +122,7 @@ def test_a_text_model_takes_json_and_no_labels(folder, tmp_path):
 
 def test_byte_pairs_and_weights(folder, tmp_path):
     pytest.importorskip("tokenizers")
-    options = ("--unit", "byte_pairs", "--class-weight", "balanced", *QUICK)
+    options = ("--unit", "pairs", "--class-weight", "balanced", *QUICK)
     run_well("classify", "train", folder / "texts.csv", "--out", tmp_path / "m.karusel", *options)
     document = json.loads(
         run_well("classify", "score", tmp_path / "m.karusel", folder / "texts_test.csv", "--json")

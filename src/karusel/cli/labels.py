@@ -52,9 +52,9 @@ class Source:
 class Learning:
     """How a network learns."""
 
-    unit: Annotated[
-        str, typer.Option(help="Parts of texts: words, characters, or byte_pairs (to classify).")
-    ] = "words"
+    unit: Annotated[str, typer.Option(help="Parts of texts: words, characters, or pairs (to classify).")] = (
+        "words"
+    )
     patch: Annotated[int, typer.Option(help="Pixels on each side of a patch of an image.", min=1)] = 4
     hidden_size: Annotated[int, typer.Option(help="Hidden units of each direction.", min=1)] = 64
     num_layers: Annotated[int, typer.Option(help="LSTM layers, or rounds of sweeps.", min=1)] = 1

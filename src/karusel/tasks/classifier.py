@@ -32,15 +32,16 @@ class Classifier(Labelling):
 
     An LSTM in both directions reads the sequence; the mean and the largest of its outputs over all steps go
     to a softmax over the labels. Of images in patches one LSTM sweeps down and up, the next to the right and
-    left (ReNet; Visin et al., 2015), of videos a third one forth and back in time. A part of the training
-    data is held out: the epoch with the least loss there is kept, and the probabilities are calibrated there
-    by a temperature (Guo et al., 2017).
+    left (ReNet; Visin et al., 2015), of videos a third one forth and back in time. Pixel by pixel an LSTM
+    begins with long memories (Tallec & Ollivier, 2018). A part of the training data is held out: the epoch
+    with the least loss there is kept, and the probabilities are calibrated there by a temperature (Guo et
+    al., 2017).
 
     Parameters
     ----------
     kind : "series", "texts", "images" or "videos"; texts are known by their type, other data are series by
         default.
-    unit : of texts, "words" (default), "characters" or "byte_pairs" (needs the extra `text`).
+    unit : of texts, "words" (default), "characters" or "pairs" (needs the extra `text`).
     sweep : of images, "patches" (default), "rows" or "pixels"; `patch` pixels on each side, 4 by default.
     shift : pixels by which training images and videos are moved, anew for each epoch and at random between
         none and so many in each direction; 0 by default.
@@ -205,6 +206,10 @@ class Classifier(Labelling):
         if isinstance(reader, Images) and reader.sweep == "patches":
             layers += sweeps(reader.grid, self.hidden_size, self.num_layers)
         else:
+            # A pixel says little by itself: memories last up to two rows from the start.
+            memory: dict[str, Any] = {}
+            if isinstance(reader, Images) and reader.sweep == "pixels":
+                memory = {"init": "chrono", "chrono_length": 2 * reader.shape[1]}
             layers.append(
                 LSTM(
                     self.hidden_size,
@@ -212,6 +217,7 @@ class Classifier(Labelling):
                     direction=self.direction,
                     dropout=self.dropout,
                     return_sequences=True,
+                    **memory,
                 )
             )
         return [*layers, Pool(), Dropout(self.dropout), Dense(len(self.classes_))]
@@ -252,7 +258,7 @@ class _Moved(Callback):
         places = 2 * self._most + 1
         place = self._random.integers(0, places * places, len(self._steps))
         rows, columns = (size - places + 1 for size in self._wide.shape[-3:-1])
-        for at in range(places * places):
+        for at in np.unique(place):
             ours = place == at
             down, right = divmod(at, places)
             part = self._wide[ours, ..., down : down + rows, right : right + columns, :]

@@ -17,12 +17,13 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, MissingDependencyError, UsageError
+from karusel.errors import DataError, UsageError
+from karusel.tasks.tokens import Pairs, tokenizers_library
 
 __all__ = ["READERS", "Grid", "Images", "Reader", "Series", "Texts", "Videos", "reader_of"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_UNITS = ("words", "characters", "byte_pairs")
+_UNITS = ("words", "characters", "pairs")
 _PAIRS = 8_000
 _UNKNOWN = 0  # the index of what was not in the training data
 
@@ -117,8 +118,10 @@ class Texts(Reader):
             raise UsageError(f"unit must be one of {', '.join(_UNITS)}, got {self.unit!r}")
         texts = self._texts(data)
         made = self
-        if self.unit == "byte_pairs":
-            made = replace(self, pairs=_byte_pairs([text for text in texts if isinstance(text, str)]))
+        if self.unit == "pairs":
+            made = replace(
+                self, pairs=Pairs(_PAIRS).fit([text for text in texts if isinstance(text, str)]).tokenizer
+            )
         counts = Counter(part for parts in made._cut(texts) for part in parts)
         known = [part for part, count in counts.most_common(self.most) if count >= self.least]
         return replace(made, known=tuple(known))
@@ -152,8 +155,8 @@ class Texts(Reader):
 
     def _cut(self, texts: list[str | list[str]]) -> Iterator[list[str]]:
         """The parts of each text."""
-        if self.unit == "byte_pairs":
-            cutter = _tokenizers().Tokenizer.from_str(self.pairs)
+        if self.unit == "pairs":
+            cutter = tokenizers_library().Tokenizer.from_str(self.pairs)
         for text in texts:
             if isinstance(text, list):
                 yield [word.lower() for word in text] if self.unit == "words" else text
@@ -163,30 +166,6 @@ class Texts(Reader):
                 yield list(text)
             else:
                 yield cutter.encode(text).tokens
-
-
-def _tokenizers() -> Any:
-    try:
-        import tokenizers
-    except ImportError:
-        raise MissingDependencyError(
-            "byte pairs need the package tokenizers; run: pip install 'karusel[text]', or choose words"
-        ) from None
-    return tokenizers
-
-
-def _byte_pairs(texts: list[str]) -> str:
-    """Byte pairs that are frequent in texts, as the package tokenizers keeps them."""
-    found = _tokenizers()
-    made = found.Tokenizer(found.models.BPE())
-    made.pre_tokenizer = found.pre_tokenizers.ByteLevel(add_prefix_space=True)
-    trainer = found.trainers.BpeTrainer(
-        vocab_size=_PAIRS,
-        show_progress=False,
-        initial_alphabet=found.pre_tokenizers.ByteLevel.alphabet(),
-    )
-    made.train_from_iterator(texts, trainer)
-    return str(made.to_str())
 
 
 @dataclass(frozen=True)

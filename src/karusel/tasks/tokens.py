@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 
 from karusel.errors import DataError, MissingDependencyError
 
-__all__ = ["END", "UNITS", "Bytes", "Characters", "Notes", "Pairs", "Tokens", "Words", "tokens_of"]
+__all__ = [
+    "END",
+    "UNITS",
+    "Bytes",
+    "Characters",
+    "Notes",
+    "Pairs",
+    "Tokens",
+    "Words",
+    "tokenizers_library",
+    "tokens_of",
+]
 
 END = 0  # the token before the first of a text, and after the last of each of several
 _WORD = re.compile(r"\n|[^\s]+")
@@ -168,7 +179,7 @@ class Pairs(Tokens):
     tokenizer: str = ""
 
     def fit(self, texts: Sequence[Any]) -> Pairs:
-        library = _tokenizers()
+        library = tokenizers_library()
         made = library.Tokenizer(library.models.BPE())
         level = library.pre_tokenizers.ByteLevel
         made.pre_tokenizer = level(add_prefix_space=False)
@@ -180,7 +191,7 @@ class Pairs(Tokens):
 
     @cached_property
     def _made(self) -> Any:
-        return _tokenizers().Tokenizer.from_str(self.tokenizer)
+        return tokenizers_library().Tokenizer.from_str(self.tokenizer)
 
     @property
     def symbols(self) -> int:
@@ -199,7 +210,8 @@ class Pairs(Tokens):
         return "".join(parts)
 
 
-def _tokenizers() -> Any:
+def tokenizers_library() -> Any:
+    """The tokenizers library, which byte pairs need; raises `MissingDependencyError` without it."""
     try:
         import tokenizers
     except ImportError:
