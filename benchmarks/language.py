@@ -64,7 +64,14 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
     # reader, settings of the generator, measure, goal
     "war_and_peace": (
         war_and_peace,
-        {"hidden_size": 256, "steps": 100, "batch_size": 64, "epochs": 20, "dropout": 0.0},
+        {
+            "hidden_size": 384,
+            "steps": 50,
+            "batch_size": 32,
+            "epochs": 24,
+            "dropout": 0.15,
+            "weight_drop": 0.3,
+        },
         "nats",
         1.25,
     ),
@@ -73,16 +80,30 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
         {
             "unit": "words",
             "hidden_size": 200,
+            "num_layers": 2,
             "embedding_size": 200,
             "tied": True,
             "steps": 35,
+            "batch_size": 20,
+            "epochs": 20,
             "dropout": 0.3,
+            "weight_drop": 0.3,
         },
         "perplexity",
         105,
     ),
-    "jsb": (music("JSB_Chorales"), {"hidden_size": 150, "dropout": 0.5, "epochs": 100}, "nats", 8.40),
-    "nottingham": (music("Nottingham"), {"hidden_size": 150, "dropout": 0.3, "epochs": 40}, "nats", 3.25),
+    "jsb": (
+        music("JSB_Chorales"),
+        {"hidden_size": 200, "dropout": 0.3, "weight_drop": 0.3, "epochs": 150, "batch_size": 16},
+        "nats",
+        8.40,
+    ),
+    "nottingham": (
+        music("Nottingham"),
+        {"hidden_size": 200, "dropout": 0.05, "epochs": 60, "batch_size": 2, "learning_rate": 0.004},
+        "nats",
+        3.25,
+    ),
 }
 
 
