@@ -130,6 +130,10 @@ def test_what_is_written_comes_token_by_token(rhyme):
     assert rhyme.generate("This is ", 7, seed=3) == "".join(first[:7])
 
 
+def test_within_one_text_nothing_ends(rhyme):
+    assert len(rhyme.generate(length=2000, temperature=5.0)) == 2000
+
+
 def test_the_options_of_the_network():
     options = {**SMALL, "dropout": 0.2, "embedding_size": 12}
     model = Generator(num_layers=2, tied=True, weight_drop=0.3, epochs=2, batch_size=5, **options).fit(TEXT)
