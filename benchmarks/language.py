@@ -123,9 +123,9 @@ def run(task: str, data: pathlib.Path, threads: int, seed: int) -> None:
     print(f"{task}: {model.network_.count_params():,} weights, {json.dumps(settings)}")
     for name, part in (("validation", held_out), ("test", tested)):
         found = model.measure(part)
-        words = f"{found.nats:.4f} nats, perplexity {found.perplexity:.2f}"
+        words = f"{found.nats:.4f} nats"
         if found.bits_per_character is not None:
-            words += f", {found.bits_per_character:.3f} bits per character"
+            words += f", perplexity {found.perplexity:.2f}, {found.bits_per_character:.3f} bits per character"
         print(f"{name:<12}{words}, of {found.tokens:,} {model.reader_.unit}")
     print(f"goal        {measure} {goal:g}")
     print(f"{seconds:.0f} s of training on {threads} thread(s), {processor:.0f} s of processor time")
