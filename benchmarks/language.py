@@ -10,19 +10,24 @@ from __future__ import annotations
 import gzip
 import json
 import pathlib
-import statistics
 import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from measuring import RIVALS_FOLDER
 
+from karusel import Sequential
+from karusel.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
+from karusel.optimizers import Adam
 from karusel.sampling import Sampling
 from karusel.tasks import Generator
+from karusel.tasks.tokens import UNITS
 
 Parts = tuple[Any, Any, Any]  # training, validation, test
 WRITTEN = 2000  # tokens
+ROUNDS = 11
 
 
 def war_and_peace(data: pathlib.Path) -> Parts:
@@ -59,7 +64,14 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
     # reader, settings of the generator, measure, goal
     "war_and_peace": (
         war_and_peace,
-        {"hidden_size": 256, "steps": 100, "batch_size": 64, "epochs": 20, "dropout": 0.0},
+        {
+            "hidden_size": 384,
+            "steps": 50,
+            "batch_size": 32,
+            "epochs": 24,
+            "dropout": 0.15,
+            "weight_drop": 0.3,
+        },
         "nats",
         1.25,
     ),
@@ -68,24 +80,38 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
         {
             "unit": "words",
             "hidden_size": 200,
+            "num_layers": 2,
             "embedding_size": 200,
             "tied": True,
             "steps": 35,
+            "batch_size": 20,
+            "epochs": 20,
             "dropout": 0.3,
+            "weight_drop": 0.3,
         },
         "perplexity",
         105,
     ),
-    "jsb": (music("JSB_Chorales"), {"hidden_size": 150, "dropout": 0.5, "epochs": 100}, "nats", 8.40),
-    "nottingham": (music("Nottingham"), {"hidden_size": 150, "dropout": 0.3, "epochs": 40}, "nats", 3.25),
+    "jsb": (
+        music("JSB_Chorales"),
+        {"hidden_size": 200, "dropout": 0.3, "weight_drop": 0.3, "epochs": 150, "batch_size": 16},
+        "nats",
+        8.40,
+    ),
+    "nottingham": (
+        music("Nottingham"),
+        {"hidden_size": 200, "dropout": 0.05, "epochs": 60, "batch_size": 2, "learning_rate": 0.004},
+        "nats",
+        3.25,
+    ),
 }
 
 
-def run(task: str, data: pathlib.Path, threads: int, seed: int, rivals: pathlib.Path | None) -> None:
+def run(task: str, data: pathlib.Path, threads: int, seed: int) -> None:
     """Fit, measure, and print."""
     read, settings, measure, goal = TASKS[task]
     train, held_out, tested = read(data)
-    start, used = time.perf_counter(), time.process_time()
+    start, processor = time.perf_counter(), time.process_time()
 
     def progress(epoch: int, logs: dict[str, float]) -> None:
         losses = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
@@ -93,68 +119,80 @@ def run(task: str, data: pathlib.Path, threads: int, seed: int, rivals: pathlib.
 
     model = Generator(random_state=seed, n_jobs=threads, **settings)
     model.fit(train, validation=held_out, progress=progress)
-    wall, used = time.perf_counter() - start, time.process_time() - used
+    seconds, processor = time.perf_counter() - start, time.process_time() - processor
     print(f"{task}: {model.network_.count_params():,} weights, {json.dumps(settings)}")
     for name, part in (("validation", held_out), ("test", tested)):
         found = model.measure(part)
-        words = f"{found.nats:.4f} nats, perplexity {found.perplexity:.2f}"
+        words = f"{found.nats:.4f} nats"
         if found.bits_per_character is not None:
-            words += f", {found.bits_per_character:.3f} bits per character"
+            words += f", perplexity {found.perplexity:.2f}, {found.bits_per_character:.3f} bits per character"
         print(f"{name:<12}{words}, of {found.tokens:,} {model.reader_.unit}")
     print(f"goal        {measure} {goal:g}")
-    print(f"{wall:.0f} s of training on {threads} thread(s), {used:.0f} s of processor time")
-    compare(model, train, threads, rivals)
+    print(f"{seconds:.0f} s of training on {threads} thread(s), {processor:.0f} s of processor time")
 
 
-def compare(model: Generator, train: Any, threads: int, rivals: pathlib.Path | None) -> None:
-    """A training step's and a written token's time, beside PyTorch's if its Python is there."""
-    notes = getattr(model.reader_, "notes", 0)
-    rows, steps = model.batch_size or 64, 64 if notes else model.steps
-    hidden = [model.hidden_size] * model.num_layers
-    if model.tied:
-        hidden[-1] = model.embedding_size
-    symbols = 0 if notes else model.reader_.symbols
-    told = {"symbols": symbols, "notes": notes, "embedding": model.embedding_size, "hidden": hidden}
-    told |= {"tied": model.tied, "rows": rows, "steps": steps, "batches": 15, "threads": threads}
-    told["written"] = WRITTEN
+def compare(task: str, data: pathlib.Path, threads: int) -> None:
+    """Time a training step and a written token, and PyTorch's, in turn; music in pieces of 64 frames."""
+    read, settings, _, _ = TASKS[task]
+    train, held_out, _ = read(data)
+    made = Generator(n_jobs=threads, **settings)
+    several = isinstance(train, list)
+    reader = UNITS[made.unit or ("notes" if several else "characters")]()
+    reader = reader.fit(train if several else [train + held_out])
+    notes = reader.notes if several else 0
+    symbols = 0 if several else reader.symbols
+    rows, steps = made.batch_size or 64, 64 if several else made.steps
+    tokens = sum(map(len, train)) if several else len(reader.read(train))
+    batches = tokens / (rows * steps)
+    hidden = [made.hidden_size] * made.num_layers
+    if made.tied:
+        hidden[-1] = made.embedding_size
+
+    network = Sequential(made._layers(notes or symbols, notes=several), n_jobs=threads)
+    network.compile(BinaryCrossEntropy() if several else SoftmaxCrossEntropy(), Adam(clip_norm=1.0))
     random = np.random.default_rng(0)
-    x: Any = (random.random((20 * rows, steps, notes)) < 0.05).astype(np.float32)
-    x = x if notes else random.integers(0, symbols, (20 * rows, steps))
-    network = Generator(**{name: getattr(model, name) for name in ("n_jobs",)})._network(
-        model._layers(notes or symbols, notes=bool(notes))
-    )
-    network.compile(model.network_.loss, model.network_.optimizer)
-    network.fit(x[: 2 * rows], x[: 2 * rows], streams=rows)
-    taken = []
-    for first in range(0, len(x), rows):
-        start, used = time.perf_counter(), time.process_time()
-        network.fit(x[first : first + rows], x[first : first + rows], streams=rows)
-        taken.append((time.perf_counter() - start, time.process_time() - used))
-    stream, sampling = model.network_.stream(), Sampling(notes=bool(notes))
-    begin = np.zeros(notes) if notes else 0
-    written = []
-    for _ in range(5):
-        start, used = time.perf_counter(), time.process_time()
-        stream.generate(begin, WRITTEN, sampling)
-        written.append(((time.perf_counter() - start) / WRITTEN, (time.process_time() - used) / WRITTEN))
-    ours = {
-        "step": statistics.median(one for one, _ in taken),
-        "step_processor": statistics.median(one for _, one in taken),
-        "token": min(one for one, _ in written),
-        "token_processor": min(one for _, one in written),
-    }
-    theirs = {}
-    if rivals is not None:
-        worker = pathlib.Path(__file__).parent / "rivals" / "torch_language.py"
-        done = subprocess.run(
-            [rivals, worker], input=json.dumps(told), capture_output=True, text=True, check=True
-        )
-        theirs = json.loads(done.stdout)
-    for name, words in (("step", f"a training step of {rows} x {steps}"), ("token", "a written token")):
-        for kind, title in (("", "wall"), ("_processor", "processor")):
-            own = ours[name + kind]
-            line = f"{words}, {title} time: Karusel {1e6 * own:,.1f} us"
-            if theirs:
-                other = theirs[name + kind]
-                line += f", PyTorch {theirs['torch']} {1e6 * other:,.1f} us, ratio {other / own:.2f}"
-            print(line)
+    x: Any = (random.random((rows, steps, notes)) < 0.05).astype(np.float32)
+    x = x if several else random.integers(0, symbols, (rows, steps))
+    told = {"symbols": symbols, "notes": notes, "embedding": made.embedding_size, "hidden": hidden}
+    told |= {"tied": made.tied, "dropout": made.dropout, "rows": rows, "steps": steps, "threads": threads}
+    with subprocess.Popen(
+        [RIVALS_FOLDER / "bin" / "python", pathlib.Path(__file__).parent / "rivals" / "torch_language.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as rival:
+        assert rival.stdin is not None
+        assert rival.stdout is not None
+
+        def theirs(what: Any) -> Any:
+            print(json.dumps(what), file=rival.stdin, flush=True)
+            return json.loads(rival.stdout.readline())
+
+        version = theirs(told)
+        network.fit(x, x, streams=rows, epochs=3)
+        theirs("train")
+        stream, sampling, begin = network.stream(), Sampling(notes=several), np.zeros(notes) if several else 0
+
+        def train_step() -> Any:
+            return network.fit(x, x, streams=rows)
+
+        def write() -> Any:
+            return stream.generate(begin, WRITTEN, sampling)
+
+        for what, ours, times, words in (
+            ("train", train_step, ROUNDS, f"an epoch of {batches:,.0f} steps of {rows} x {steps}, s"),
+            ("write", write, 5, "a written token, us"),
+        ):
+            unit = batches if what == "train" else 1e6 / WRITTEN
+            pairs = [(_clocks(ours), theirs(what)) for _ in range(times)]
+            for clock, name in enumerate(("wall", "processor")):
+                own, other = (unit * min(pair[side][clock] for pair in pairs) for side in (0, 1))
+                print(f"{words}, {name}: Karusel {own:,.1f}, {version} {other:,.1f}, ratio {other / own:.2f}")
+        rival.stdin.close()
+
+
+def _clocks(function: Callable[[], Any]) -> tuple[float, float]:
+    """Seconds on the wall and of the processor."""
+    start, processor = time.perf_counter(), time.process_time()
+    function()
+    return time.perf_counter() - start, time.process_time() - processor

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import language
 import numpy as np
 from measuring import RIVALS_PYTHON
 
@@ -185,12 +186,18 @@ def against_torch(task: Task, X: Any, y: Any, threads: int, rounds: int = 3) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", choices=list(TASKS), required=True)
+    parser.add_argument("--task", choices=[*TASKS, *language.TASKS], required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rival", action="store_true", help="time an epoch of this and of PyTorch instead")
     arguments = parser.parse_args()
+    if arguments.task in language.TASKS:
+        if arguments.rival:
+            language.compare(arguments.task, arguments.data, arguments.threads)
+        else:
+            language.run(arguments.task, arguments.data, arguments.threads, arguments.seed)
+        return
     task = TASKS[arguments.task]
     X, y, tested, truth = task.read(arguments.data)
     if arguments.rival:

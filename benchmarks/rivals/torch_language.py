@@ -1,17 +1,18 @@
-"""The generator's network and its training step in PyTorch: told one JSON object on stdin, answers with one.
+"""The generator's network in PyTorch. The first line of stdin says which, in JSON:
 
-    {"symbols": V or 0, "notes": N or 0, "embedding": E, "hidden": [H, ...], "tied": bool, "rows": B,
-     "steps": T, "batches": how many to time, "threads": n, "written": tokens to write}
+    {"symbols": V or 0, "notes": N or 0, "embedding": E, "hidden": [H, ...], "tied": bool, "dropout": share,
+     "rows": B, "steps": T, "threads": n}
 
-Answers seconds per training step (the median, after three to warm up, wall and processor time), and seconds
-per written token: embedding, nn.LSTM, linear, softmax and a draw, one token at a time, without a gradient.
+and is answered by PyTorch's version. Then each line "train" is answered by the seconds of a training step,
+and "write" by those of 2,000 tokens written one at a time: embedding, nn.LSTM, linear, softmax and a draw,
+without a gradient. Both as [on the wall, of the processor]. Dropout has a mask for each sequence, like the
+generator's.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import statistics
 import sys
 import time
 from typing import Any
@@ -35,74 +36,74 @@ class Network(torch.nn.Module):
         self.dense = torch.nn.Linear(sizes[-1], told["symbols"] or told["notes"])
         if told["tied"]:
             self.dense.weight = self.embedding.weight
+        self.told = told
+
+    def drop(self, y: torch.Tensor) -> torch.Tensor:
+        if not self.training or not self.told["dropout"]:
+            return y
+        return y * torch.nn.functional.dropout(torch.ones_like(y[:, :1]), self.told["dropout"])
 
     def forward(self, x: torch.Tensor, states: list[Any]) -> tuple[torch.Tensor, list[Any]]:
         y, left = self.embedding(x), []
+        if self.told["symbols"]:
+            y = self.drop(y)
         for lstm, state in zip(self.lstms, states, strict=True):
             y, state = lstm(y, state)
+            y = self.drop(y)
             left.append(state)
         return self.dense(y), left
 
 
-def train(network: Network, told: dict[str, Any]) -> list[tuple[float, float]]:
-    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    shape = (told["rows"], told["steps"])
-    states: list[Any] = [None] * len(network.lstms)
-    times = []
-    for _ in range(told["batches"] + 3):
+class Job:
+    """Training and writing with one network."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        torch.set_num_threads(told["threads"])
+        torch.manual_seed(0)
+        self.told, self.network = told, Network(told)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=1e-3, fused=True)
+        self.states: list[Any] = [None] * len(told["hidden"])
+        shape = (told["rows"], told["steps"])
         if told["symbols"]:
-            x, y = (torch.randint(told["symbols"], shape) for _ in range(2))
+            self.x, self.y = (torch.randint(told["symbols"], shape) for _ in range(2))
         else:
-            x, y = (torch.bernoulli(torch.full((*shape, told["notes"]), 0.05)) for _ in range(2))
-        start, used = time.perf_counter(), time.process_time()
-        optimizer.zero_grad()
-        out, states = network(x, states)
-        states = [tuple(part.detach() for part in state) for state in states]
-        if told["symbols"]:
-            loss = torch.nn.functional.cross_entropy(out.flatten(0, 1), y.flatten())
+            self.x, self.y = (torch.bernoulli(torch.full((*shape, told["notes"]), 0.05)) for _ in range(2))
+
+    def train(self) -> None:
+        self.network.train()
+        self.optimizer.zero_grad()
+        out, states = self.network(self.x, self.states)
+        self.states = [tuple(part.detach() for part in state) for state in states]
+        if self.told["symbols"]:
+            loss = torch.nn.functional.cross_entropy(out.flatten(0, 1), self.y.flatten())
         else:
-            loss = torch.nn.functional.binary_cross_entropy_with_logits(out, y)
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(out, self.y)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        times.append((time.perf_counter() - start, time.process_time() - used))
-    return times[3:]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+        self.optimizer.step()
 
-
-@torch.inference_mode()
-def write(network: Network, told: dict[str, Any]) -> tuple[float, float]:
-    states: list[Any] = [None] * len(network.lstms)
-    x = torch.zeros((1, 1), dtype=torch.long) if told["symbols"] else torch.zeros((1, 1, told["notes"]))
-    best = (float("inf"), float("inf"))
-    for _ in range(5):
-        start, used = time.perf_counter(), time.process_time()
-        for _ in range(told["written"]):
-            out, states = network(x, states)
-            if told["symbols"]:
+    @torch.inference_mode()
+    def write(self) -> None:
+        self.network.eval()
+        states: list[Any] = [None] * len(self.states)
+        symbols = self.told["symbols"]
+        x = torch.zeros((1, 1), dtype=torch.long) if symbols else torch.zeros((1, 1, self.told["notes"]))
+        for _ in range(2000):
+            out, states = self.network(x, states)
+            if symbols:
                 x = torch.multinomial(torch.softmax(out[0], -1), 1)
                 x.item()
             else:
                 x = torch.bernoulli(torch.sigmoid(out))
-        took = time.perf_counter() - start, time.process_time() - used
-        best = min(best[0], took[0] / told["written"]), min(best[1], took[1] / told["written"])
-    return best
 
 
 def main() -> None:
-    told = json.load(sys.stdin)
-    torch.set_num_threads(told["threads"])
-    torch.manual_seed(0)
-    network = Network(told)
-    times = train(network, told)
-    wall, used = write(network, told)
-    answer = {
-        "step": statistics.median(one for one, _ in times),
-        "step_processor": statistics.median(one for _, one in times),
-        "token": wall,
-        "token_processor": used,
-        "torch": torch.__version__,
-    }
-    print(json.dumps(answer))
+    job = Job(json.loads(sys.stdin.readline()))
+    print(json.dumps(f"torch {torch.__version__}"), flush=True)
+    for line in sys.stdin:
+        start, processor = time.perf_counter(), time.process_time()
+        getattr(job, json.loads(line))()
+        print(json.dumps([time.perf_counter() - start, time.process_time() - processor]), flush=True)
 
 
 if __name__ == "__main__":

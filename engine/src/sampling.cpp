@@ -16,7 +16,7 @@ Sampler::Sampler(const Sampling& sampling, int64_t outputs)
       order_(static_cast<size_t>(outputs)) {}
 
 double Sampler::uniform(uint64_t counter) const {
-  return static_cast<double>(mix(sampling_.key + counter * GOLDEN) >> 40) * 0x1p-24;
+  return (static_cast<double>(mix(sampling_.key + counter * GOLDEN) >> 40) + 0.5) * 0x1p-24;  // never 0
 }
 
 void Sampler::draw(const float* y, uint64_t step, float* next) {

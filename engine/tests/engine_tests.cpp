@@ -92,6 +92,35 @@ void test_dense() {
               worst = std::fmax(worst, std::fabs(sum - static_cast<double>(dx[static_cast<size_t>(r * I + i)])));
             }
           check(worst < 2e-5, "dense against sums of products");
+
+          // The transpose of the weight, transposed, is the weight.
+          std::vector<float> turned_W(W.size() + 16), turned_dW(static_cast<size_t>(I * O)), again(y.size()),
+              again_dx = dx_before, again_db(static_cast<size_t>(O));
+          for (int64_t i = 0; i < I; ++i)
+            for (int64_t o = 0; o < O; ++o) {
+              turned_W[static_cast<size_t>(o * I + i)] = W[static_cast<size_t>(i * O + o)];
+              turned_dW[static_cast<size_t>(o * I + i)] = dW_before[static_cast<size_t>(i * O + o)];
+            }
+          Weight turned_weight = {turned_W.data(), O, I, nullptr, nullptr};
+          if (weight.panels) {
+            turned_weight.panels = turned.data();
+            turned_weight.panels_transposed = plain.data();
+          }
+          kernels().dense_forward(
+              {matrix(x, lines, I), turned_weight, matrix(b, 1, O), matrix(again, lines, O), true});
+          kernels().dense_backward({matrix(x, lines, I), turned_weight, matrix(dy, lines, O),
+                                    matrix(again_dx, lines, I), matrix(turned_dW, O, I), matrix(again_db, 1, O), true,
+                                    true});
+          worst = 0;
+          for (size_t k = 0; k < static_cast<size_t>(lines * O); ++k)
+            worst = std::fmax(worst, static_cast<double>(std::fabs(again[k] - y[k])));
+          for (size_t k = 0; k < static_cast<size_t>(lines * I); ++k)
+            worst = std::fmax(worst, static_cast<double>(std::fabs(again_dx[k] - dx[k])));
+          for (int64_t i = 0; i < I; ++i)
+            for (int64_t o = 0; o < O; ++o)
+              worst = std::fmax(worst, static_cast<double>(std::fabs(turned_dW[static_cast<size_t>(o * I + i)] -
+                                                                     dW[static_cast<size_t>(i * O + o)])));
+          check(worst < 2e-5, "dense with the weight transposed");
         }
 }
 
@@ -122,20 +151,22 @@ struct Network {
       return A{space, 0, first, rows, cols};
     };
     const std::vector<Program::CallTuple> calls = {
+        {"weight_drop_forward", {part(2, U, H, 4 * H)}, {0.3f, 1}},
         {"lstm_forward",
          {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, buffer(GATES),
           buffer(C), buffer(HS), buffer(LAST), none},
          {0, 1, 1}},
-        {"dense_forward", {buffer(LAST), part(2, W2, H, 1), part(2, b2, 1, 1), buffer(Y)}, {}},
+        {"dense_forward", {buffer(LAST), part(2, W2, H, 1), part(2, b2, 1, 1), buffer(Y)}, {0}},
         {"squared_loss", {buffer(Y), buffer(TARGET), none, buffer(DY)}, {}},
         {"dense_backward",
          {buffer(LAST), part(2, W2, H, 1), buffer(DY), buffer(DLAST), part(3, W2, H, 1), part(3, b2, 1, 1)},
-         {0}},
+         {0, 0}},
         {"lstm_backward",
          {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, buffer(GATES), buffer(C), buffer(HS), none,
           buffer(DLAST), none, buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H), part(3, U, H, 4 * H),
           part(3, b, 1, 4 * H), none, none},
          {0, 1, 0}},
+        {"weight_drop_backward", {part(3, U, H, 4 * H)}, {0.3f, 1}},
     };
     Program made(buffers, n_weights(), calls, kernels().panel);
     made.place(offsets, size);
@@ -242,6 +273,32 @@ void test_every_task_runs_once() {
   }
 }
 
+void test_sampler() {
+  const std::vector<float> y = {-1.0f, 2.0f, 0.5f, 2.0f, -3.0f};
+  const auto drawn = [&](Sampling sampling) {
+    sampling.key = 7;
+    Sampler sampler(sampling, static_cast<int64_t>(y.size()));
+    std::vector<int> count(y.size());
+    for (uint64_t step = 0; step < 3000; ++step) {
+      float next[5];
+      sampler.draw(y.data(), step, next);
+      int32_t symbol;
+      std::memcpy(&symbol, next, sizeof symbol);
+      for (size_t j = 0; j < y.size(); ++j)
+        count[j] += sampling.draw == Draw::notes ? next[j] != 0.0f : symbol == static_cast<int32_t>(j);
+    }
+    return count;
+  };
+  for (const int count : drawn({})) check(count > 0, "every symbol is drawn");
+  check(drawn({Draw::symbol, 0.0})[1] == 3000, "temperature 0 takes the first of the likeliest");
+  const auto two = drawn({Draw::symbol, 1.0, 2});
+  check(two[1] + two[3] == 3000 && two[1] > 1300 && two[3] > 1300, "top_k leaves the likeliest");
+  const auto nucleus = drawn({Draw::symbol, 1.0, 0, 0.9});
+  check(nucleus[0] == 0 && nucleus[2] > 0 && nucleus[4] == 0, "top_p leaves the nucleus");
+  const auto notes = drawn({Draw::notes});
+  check(notes[1] > 2500 && notes[3] > 2500 && notes[4] < 300, "notes are drawn each by itself");
+}
+
 void test_stepper() {
   const int64_t I = 3, H = 21, rows = 5, steps = 40;
   std::vector<Buffer> buffers = {{Extent::steps, I, false}, {Extent::rows, 4 * H, false}, {Extent::steps, H, false},
@@ -318,6 +375,7 @@ void test_stepper() {
 int main() {
   for (const auto& [name, test] : std::vector<std::pair<const char*, std::function<void()>>>{
            {"dense", test_dense},
+           {"sampler", test_sampler},
            {"gradient", test_gradient_by_finite_differences},
            {"tasks", test_every_task_runs_once},
            {"threads", test_threads_agree},

@@ -59,17 +59,20 @@ class Sampling:
     @property
     def key(self) -> int:
         """What all draws come from."""
-        return call_key(self.seed, 0)
+        return call_key(self.seed, 1)
 
     def draw(self, y: NDArray[Any], step: int) -> NDArray[Any]:
         """What is drawn from y [O] in a step: [1], the symbol, or zeros and ones [O]."""
         y = y.astype(np.float64)
         if not self.notes:
-            return np.array([self._symbol(y, float(uniform(self.key, np.array([step]))[0]))])
+            return np.array([self._symbol(y, float(self._uniform(np.array([step]))[0]))])
         if self.temperature == 0:
             return (y > 0).astype(np.float64)
         chance = 0.5 * (1 + np.tanh(y / self.temperature / 2))
-        return (uniform(self.key, step * len(y) + np.arange(len(y))) < chance).astype(np.float64)
+        return (self._uniform(step * len(y) + np.arange(len(y))) < chance).astype(np.float64)
+
+    def _uniform(self, counters: NDArray[np.int64]) -> NDArray[np.float64]:
+        return uniform(self.key, counters) + 2.0**-25  # never 0, which would draw what has no chance
 
     def _symbol(self, y: NDArray[np.float64], u: float) -> int:
         if self.temperature == 0:

@@ -47,7 +47,8 @@ def run_train(
         held_out = _held_out(source)
 
         def epoch(number: int, logs: dict[str, float]) -> None:
-            progress(f"epoch {number + 2}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
+            following = min(number + 2, model.epochs)
+            progress(f"epoch {following}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
 
         progress(f"epoch 1/{model.epochs}")
         with naming(short_name(source)):
@@ -98,13 +99,17 @@ def run_run(
         raise UsageError("--prompt and --prompt-file are both given; leave one out")
     if unit == "notes" and prompt is not None:
         raise UsageError("--prompt is text, but the model writes music; give --prompt-file with a piano-roll")
-    if unit == "notes" and out is None and not json:
+    if unit == "notes" and not json and (out is None or out.suffix.lower() != ".npy"):
         raise UsageError("music is written to a file: give --out FILE.npy, or --json")
     if out is not None:
         check_output(out, [model])
     begin: Any = prompt
     if prompt_file is not None:
-        [begin] = _read_one(prompt_file, unit, "train")
+        begin = _read([prompt_file], False, unit, "train")
+        if isinstance(begin, list):
+            if len(begin) > 1:
+                raise DataError(f"{prompt_file} holds {len(begin)} pieces; the prompt is one")
+            begin = begin[0]
     with naming("the prompt"):
         parts = made.stream(
             begin,
@@ -267,7 +272,9 @@ def _read_mat(path: Path) -> dict[str, Any]:
         raise MissingDependencyError(f"{path}: .mat files need SciPy: pip install 'karusel[music]'") from None
     try:
         return dict(loadmat(path))
-    except (ValueError, NotImplementedError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file fails anywhere in SciPy
         raise DataError(f"{path} is no .mat file that SciPy reads: {error}") from None
 
 

@@ -39,6 +39,7 @@ _SETTINGS = (
 _AVERAGED = 0.05  # of all steps, over which weights are averaged
 _STEPS = 50  # of an epoch, wanted
 _BATCHES = (4, 64)
+_NEVER = -100.0  # a logit whose chance float32 rounds to nothing
 _DRAWN = 32  # tokens drawn in one call: some hundred microseconds
 _MEASURED = 256  # tokens measured in one call
 
@@ -181,6 +182,9 @@ class Generator:
         else:
             examples, tested, streams = self._text(reader, train, held_out)
             network = self._network(self._layers(reader.symbols, notes=False))
+            network.build((None, 1))
+            if not self.ends_:  # within one text no end ever comes next
+                network.parameters[f"dense_{len(network.layers) - 1}.b"][END] = _NEVER
             batch, scale = streams, 1.0
             batches = -(-len(examples[0]) // streams)
         steps = self.epochs * batches
@@ -331,7 +335,7 @@ class Generator:
             if sampling.notes:
                 yield from drawn.astype(np.uint8)
             else:
-                ends = np.flatnonzero(drawn == END) if self.ends_ else drawn[:0]
+                ends = np.flatnonzero(drawn == END)
                 kept = drawn[: ends[0]] if len(ends) else drawn
                 yield from self.reader_.write(kept.tolist(), int(last.item()))
                 if len(ends):

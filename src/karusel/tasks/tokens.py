@@ -59,7 +59,7 @@ class Tokens(ABC):
 
     @abstractmethod
     def write(self, tokens: Sequence[int], before: int) -> Iterator[Any]:
-        """What each token adds to the text, `before` being the token before the first."""
+        """What each token adds to the text, `before` being the one before them; none of them is an end."""
 
     @abstractmethod
     def join(self, parts: Iterator[Any]) -> Any:
@@ -99,7 +99,7 @@ class Characters(Tokens):
 
     def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
         for token in tokens:
-            yield self.known[token - 1] if token != END else ""
+            yield self.known[token - 1]
 
     def join(self, parts: Iterator[Any]) -> str:
         return "".join(parts)
@@ -126,7 +126,7 @@ class Bytes(Tokens):
 
     def write(self, tokens: Sequence[int], before: int) -> Iterator[bytes]:
         for token in tokens:
-            yield bytes([token - 1]) if token != END else b""
+            yield bytes([token - 1])
 
     def join(self, parts: Iterator[Any]) -> bytes:
         return b"".join(parts)
@@ -159,8 +159,8 @@ class Words(Tokens):
     def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
         last = "\n" if before == END else self.known[before - 1]
         for token in tokens:
-            word = self.known[token - 1] if token != END else ""
-            yield word if word in ("", "\n") or last in ("", "\n") else f" {word}"
+            word = self.known[token - 1]
+            yield word if "\n" in (word, last) else f" {word}"
             last = word
 
     def join(self, parts: Iterator[Any]) -> str:
@@ -203,7 +203,7 @@ class Pairs(Tokens):
     def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for token in tokens:
-            name = self._made.id_to_token(token - 1) if token != END else ""
+            name = self._made.id_to_token(token - 1)
             yield decoder.decode(bytes(_BYTES[one] for one in name))
 
     def join(self, parts: Iterator[Any]) -> str:
