@@ -28,7 +28,7 @@ from karusel.tasks.speech import LogMel
 
 HERE = pathlib.Path(__file__).parent
 RATE = 8000
-JOINED = 1500  # strings to train on
+JOINED = 3000  # strings to train on
 TESTED = 600  # strings to test
 CHUNK = 800  # samples of a live chunk: 100 ms
 Recording = tuple[Any, str, str]  # samples, digit, speaker

@@ -42,12 +42,12 @@ class Transcriber:
     Parameters
     ----------
     live : False; True for an LSTM in one direction, which can `stream`.
-    hidden_size : hidden units of each direction; 96 by default.
+    hidden_size : hidden units of each direction; 128 by default.
     num_layers : LSTM layers; 2 by default.
-    dropout : share of numbers left out in training between layers; 0.3 by default.
-    variations : varied copies of each recording to train on; 3 by default.
+    dropout : share of numbers left out in training between layers; 0.4 by default.
+    variations : varied copies of each recording to train on; 2 by default.
     beam_width : texts kept in the search; 16 by default. 1 follows the likeliest character of each step.
-    epochs : most epochs; 20 by default.
+    epochs : most epochs; 12 by default.
     batch_size : recordings per optimiser step; from 4 for few to 32 for many by default.
     learning_rate : of Adam with a cosine schedule; 0.004 by default.
     validation_share : share of the recordings held out; 0.1 by default.
@@ -82,12 +82,12 @@ class Transcriber:
         self,
         *,
         live: bool = False,
-        hidden_size: int = 96,
+        hidden_size: int = 128,
         num_layers: int = 2,
-        dropout: float = 0.3,
-        variations: int = 3,
+        dropout: float = 0.4,
+        variations: int = 2,
         beam_width: int = 16,
-        epochs: int = 20,
+        epochs: int = 12,
         batch_size: int | None = None,
         learning_rate: float = 0.004,
         validation_share: float = 0.1,
