@@ -91,8 +91,12 @@ def test_executors_agree(seed: int, rows: int, outputs: int) -> None:
     ]
     y = [random.integers(1, outputs, random.integers(0, min(5, (len(x) + 1) // 2) + 1)) for x in X]
     found = [logits_network(outputs, executor).gradients(X, y) for executor in ("native", "reference")]
-    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5)
-    assert_close(found[0][1], found[1][1], tolerance=1e-4)
+    # Both are differences of numbers of size 1 (log P of a certain string; p less its posterior), so the
+    # rounding of float32 stays when they are small.
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-5, abs=1e-5)
+    largest = max(float(np.abs(x).max()) for x in X)
+    for name, gradient in found[1][1].items():
+        np.testing.assert_allclose(found[0][1][name], gradient, rtol=1e-4, atol=1e-5 * max(1, largest))
 
 
 def test_one_thread_equals_many_and_a_row_of_weight_zero_is_never_there() -> None:

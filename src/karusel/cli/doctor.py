@@ -19,6 +19,7 @@ _EXTRAS = {
     "postgres": ("psycopg", "PostgreSQL databases"),
     "text": ("tokenizers", "byte pairs"),
     "images": ("pillow", "folders of images"),
+    "control": ("gymnasium", "environments by name"),
 }
 _FRAMES = ("pandas", "polars", "pyarrow")
 

@@ -1,8 +1,10 @@
 """Tasks: what networks are for besides forecasting, each with fit, predict, score, save and load."""
 
 from karusel.tasks.classifier import Classifier
+from karusel.tasks.controller import Controller
 from karusel.tasks.generator import Generator
 from karusel.tasks.labeller import Labeller
+from karusel.tasks.policy import Policy
 from karusel.tasks.transcriber import Transcriber
 
-__all__ = ["Classifier", "Generator", "Labeller", "Transcriber"]
+__all__ = ["Classifier", "Controller", "Generator", "Labeller", "Policy", "Transcriber"]

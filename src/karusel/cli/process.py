@@ -1,0 +1,221 @@
+"""What `karusel control` does: learn a process or a policy, control or play, and say how well."""
+
+from __future__ import annotations
+
+import json as json_module
+import math
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.cli.control import Learning, Process
+from karusel.cli.document import print_document, versions
+from karusel.cli.files import check_output
+from karusel.cli.options import Running
+from karusel.cli.progress import Progress
+from karusel.cli.work import naming, short_name
+from karusel.errors import DataError, UsageError
+from karusel.sources import read_table
+from karusel.tasks.controller import Controller
+from karusel.tasks.policy import Policy
+
+__all__ = ["run_run", "run_score", "run_train"]
+
+
+def run_train(
+    records: list[str],
+    environment: str | None,
+    process: Process,
+    learning: Learning,
+    running: Running,
+    out: Path,
+    json: bool,
+) -> None:
+    """Learn, and write the model to `out`."""
+    check_output(out, [Path(one) for one in records])
+    _one_of(records, environment)
+    started = time.perf_counter()
+    settings: dict[str, Any] = {"random_state": running.seed, "n_jobs": running.threads}
+    for name in ("hidden_size", "epochs"):
+        if getattr(learning, name) is not None:
+            settings[name] = getattr(learning, name)
+    with Progress() as progress:
+        if environment is not None:
+            found = _train_policy(environment, learning, settings, out, progress)
+        else:
+            found = _train_controller(records, process, learning, settings, out, progress)
+    seconds = time.perf_counter() - started
+    lines = found.pop("lines")
+    if json:
+        print_document({**found, "out": str(out), "seconds": round(seconds, 3), "versions": versions()})
+        return
+    print("\n".join(lines))
+    after = f"--environment {environment} plays" if environment else "--target VALUE controls"
+    print(f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}")
+
+
+def _train_policy(
+    environment: str, learning: Learning, settings: dict[str, Any], out: Path, progress: Progress
+) -> dict[str, Any]:
+    policy = Policy(observe=_numbers(learning.observe), **settings)
+
+    def played(number: int, logs: dict[str, float]) -> None:
+        progress(f"{logs['steps']:,.0f} steps played, mean return {logs['return']:.1f}")
+
+    progress(f"playing {environment}")
+    goal = math.inf if learning.goal is None else learning.goal
+    if goal == math.inf and learning.time_limit is None:
+        raise UsageError("a policy learns until --goal or --time-limit; give one of them")
+    policy.fit(environment, goal=goal, time_limit=learning.time_limit, progress=played)
+    policy.save(out)
+    last = float(np.mean(policy.returns_[-100:]))
+    return {
+        "environment": environment,
+        "episodes": len(policy.returns_),
+        "steps": policy.steps_,
+        "mean_return": last,
+        "lines": [
+            f"{environment}: {policy.steps_:,} steps in {len(policy.returns_):,} episodes; "
+            f"mean return of the last 100 {last:.1f}"
+        ],
+    }
+
+
+def _train_controller(
+    records: list[str],
+    process: Process,
+    learning: Learning,
+    settings: dict[str, Any],
+    out: Path,
+    progress: Progress,
+) -> dict[str, Any]:
+    if not process.low or not process.high:
+        raise UsageError("--low and --high, the limits of the inputs, are needed")
+    u, y = _read(records, process, progress)
+    model = Controller(
+        low=process.low if len(process.low) > 1 else process.low[0],
+        high=process.high if len(process.high) > 1 else process.high[0],
+        horizon=learning.horizon,
+        caution=learning.caution,
+        known=learning.known,
+        ahead=learning.ahead,
+        **settings,
+    )
+
+    def epoch(number: int, logs: dict[str, float]) -> None:
+        progress(f"epoch {number + 2}/{model.epochs}")
+
+    progress(f"epoch 1/{model.epochs}")
+    with naming(short_name(records)):
+        model.fit(u, y, time_limit=learning.time_limit, progress=epoch)
+    held_out = round((1 - model.validation_share) * len(u))
+    error, linear = (score(u[held_out:], y[held_out:]) for score in (model.score, model.score_linear))
+    progress(f"writing {out}")
+    model.save(out)
+    return {
+        "file": short_name(records),
+        "steps": len(u),
+        "held_out": {"steps": len(u) - held_out, "error": error, "linear_error": linear},
+        "lines": [
+            f"{short_name(records)}: {len(u):,} steps",
+            f"simulation of the last {len(u) - held_out:,}, which were held out: off by {error:.4g} "
+            f"(root mean square), a linear model by {linear:.4g}",
+        ],
+    }
+
+
+def run_run(path: Path, target: list[float], environment: str | None, episodes: int, json: bool) -> None:
+    """Control by lines of standard input, or play."""
+    if environment is not None:
+        returns = Policy.load(path).play(environment, episodes=episodes)
+        if json:
+            print_document({"model": str(path), "environment": environment, "returns": returns})
+        else:
+            print("\n".join(f"episode {number}: return {one:g}" for number, one in enumerate(returns, 1)))
+        return
+    model = Controller.load(path)
+    outputs, stream = len(model.y_mean_), model.stream()
+    if target and len(target) != outputs:
+        raise UsageError(f"--target must be given once for each of {outputs} outputs, got {len(target)}")
+    for number, line in enumerate(sys.stdin, 1):
+        if not line.strip():
+            continue
+        try:
+            given = [float(cell) for cell in line.replace(",", " ").split()]
+        except ValueError:
+            raise DataError(f"line {number} of the input is {line.strip()!r}, not numbers") from None
+        wanted = given[outputs:] or target
+        if len(given) < outputs or len(wanted) != outputs:
+            raise DataError(
+                f"line {number} of the input has {len(given)} numbers; it must have {outputs} outputs, and "
+                "behind them as many set points unless --target is given"
+            )
+        with naming(f"line {number} of the input"):
+            answer = np.atleast_1d(stream.step(given[:outputs], wanted))
+        if json:
+            expected = stream.expected[0].tolist()
+            print(json_module.dumps({"input": answer.tolist(), "expected": expected}), flush=True)
+        else:
+            print(",".join(f"{one:.6g}" for one in answer), flush=True)
+
+
+def run_score(
+    path: Path,
+    records: list[str],
+    environment: str | None,
+    process: Process,
+    episodes: int,
+    json: bool,
+) -> None:
+    """Say how good a model is."""
+    _one_of(records, environment)
+    found: dict[str, Any] = {"model": str(path)}
+    with Progress() as progress:
+        if environment is not None:
+            progress(f"playing {episodes} episodes")
+            returns = Policy.load(path).play(environment, episodes=episodes)
+            mean = float(np.mean(returns))
+            found |= {"environment": environment, "episodes": episodes, "mean_return": mean}
+            line = f"{environment}: mean return of {episodes} episodes {mean:.1f}, least {min(returns):g}"
+        else:
+            model = Controller.load(path)
+            u, y = _read(records, process, progress)
+            with naming(short_name(records)):
+                error, linear = model.score(u, y), model.score_linear(u, y)
+            found |= {"file": short_name(records), "steps": len(u), "error": error, "linear_error": linear}
+            line = (
+                f"{short_name(records)}: simulation of {len(u):,} steps off by {error:.4g} (root mean "
+                f"square), a linear model by {linear:.4g}"
+            )
+    if json:
+        print_document({**found, "versions": versions()})
+    else:
+        print(line)
+
+
+def _one_of(records: list[str], environment: str | None) -> None:
+    if bool(records) == (environment is not None):
+        raise UsageError("give either RECORDS of a process, or --environment")
+
+
+def _read(records: list[str], process: Process, progress: Progress) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Inputs and outputs of a table."""
+    inputs, outputs = process.input_col or [], process.output_col or []
+    if not inputs or not outputs:
+        raise UsageError("--input-col and --output-col, the columns of inputs and outputs, are needed")
+    progress(f"reading {short_name(records)}")
+    table = read_table(records, time_col="none", target_cols=(*inputs, *outputs))
+    return table.values[:, : len(inputs)], table.values[:, len(inputs) :]
+
+
+def _numbers(text: str | None) -> tuple[int, ...] | None:
+    if text is None:
+        return None
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--observe {text!r} is not a list of numbers; write one such as 0,2") from None

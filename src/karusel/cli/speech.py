@@ -1,0 +1,139 @@
+"""What `karusel transcribe` does: fit a transcriber, write down what WAV files say, count its errors."""
+
+from __future__ import annotations
+
+import csv
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from karusel.cli.document import print_document, versions
+from karusel.cli.files import check_output
+from karusel.cli.options import Running
+from karusel.cli.progress import Progress
+from karusel.cli.transcribe import Learning
+from karusel.cli.work import naming
+from karusel.errors import DataError, FileMissingError
+from karusel.tasks.transcriber import Transcriber
+
+__all__ = ["run_run", "run_score", "run_train"]
+
+
+def run_train(
+    path: Path, learning: Learning, running: Running, out: Path, time_limit: float | None, json: bool
+) -> None:
+    """Fit a transcriber and write it to `out`."""
+    check_output(out, [path])
+    started = time.perf_counter()
+    model = Transcriber(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
+    with Progress() as progress:
+        files, texts = _listed(path)
+        progress(f"epoch 1/{model.epochs}")
+
+        def epoch(number: int, logs: dict[str, float]) -> None:
+            progress(f"epoch {number + 2}/{model.epochs}, loss {logs['val_loss']:.3f} on what is held out")
+
+        with naming(path.name):
+            model.fit(files, texts, time_limit=time_limit, progress=epoch)
+        progress(f"writing {out}")
+        model.save(out)
+    seconds = time.perf_counter() - started
+    losses = model.history_["val_loss"]
+    best = int(np.argmin(losses)) + 1
+    if json:
+        print_document(
+            {
+                "file": str(path),
+                "recordings": len(files),
+                "rate": model.features_.rate,
+                "characters": model.characters_,
+                "weights": model.network_.count_params(),
+                "epochs": len(losses),
+                "best_epoch": best,
+                "held_out": {"loss": losses[best - 1], "right": model.validation_score_},
+                "out": str(out),
+                "seconds": round(seconds, 3),
+                "versions": versions(),
+            }
+        )
+        return
+    print(
+        f"{path.name}: {len(files):,} recordings of {model.features_.rate:,} samples a second; "
+        f"{len(model.characters_)} characters, {model.characters_}"
+    )
+    print(
+        f"Trained {len(losses)} epochs in {seconds:.1f} s; of the recordings held out "
+        f"{100 * model.validation_score_:.1f} % are written down right"
+    )
+    print(f"{out} holds the model; karusel transcribe run {out} FILE.wav writes down what it hears")
+
+
+def run_run(path: Path, files: list[Path], beam_width: int | None, json: bool) -> None:
+    """Transcribe WAV files."""
+    with Progress() as progress:
+        model = _model(path, beam_width)
+        progress("transcribing")
+        texts = model.predict(files)
+    if json:
+        found = [{"file": str(one), "text": text} for one, text in zip(files, texts, strict=True)]
+        print_document({"model": str(path), "transcripts": found, "versions": versions()})
+        return
+    for one, text in zip(files, texts, strict=True):
+        print(f"{one}\t{text}")
+
+
+def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) -> None:
+    """Say how many texts and characters a model gets right."""
+    with Progress() as progress:
+        model = _model(path, beam_width)
+        files, texts = _listed(recordings)
+        progress("transcribing")
+        with naming(recordings.name):
+            found = model.predict(files)
+        right = float(np.mean([a == b for a, b in zip(found, texts, strict=True)]))
+        errors = model.errors(found, texts)
+    if json:
+        print_document(
+            {
+                "model": str(path),
+                "file": str(recordings),
+                "recordings": len(files),
+                "right": right,
+                "error_rate": errors,
+                "versions": versions(),
+            }
+        )
+        return
+    print(f"{recordings.name}: {100 * right:.2f} % of {len(files):,} texts are right")
+    print(f"{100 * errors:.2f} characters in 100 are to be inserted, deleted or changed")
+
+
+def _model(path: Path, beam_width: int | None) -> Transcriber:
+    model = Transcriber.load(path)
+    if beam_width is not None:
+        model.beam_width = beam_width
+    return model
+
+
+def _listed(path: Path) -> tuple[list[Path], list[str]]:
+    """WAV files, and what they say, of a CSV file."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            columns = reader.fieldnames or []
+    except FileNotFoundError:
+        raise FileMissingError(f"there is no file {str(path)!r}") from None
+    except (UnicodeDecodeError, csv.Error) as fault:
+        raise DataError(f"{path} is no CSV file in UTF-8: {fault}") from None
+    except OSError as fault:
+        raise DataError(f"{path} cannot be read: {fault.strerror}") from None
+    if not {"file", "text"} <= set(columns):
+        names = ", ".join(columns) or "none"
+        raise DataError(f"{path.name} has the columns {names}; it must have `file` and `text`")
+    for number, row in enumerate(rows, start=1):
+        if not row["file"] or row["text"] is None:
+            raise DataError(f"{path.name}, row {number}: a file and its text are needed")
+    return [path.parent / row["file"] for row in rows], [row["text"].strip() for row in rows]
