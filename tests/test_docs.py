@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TAUGHT = [page for page in PAGES if page.name == "what-is-an-lstm.md"]
 WITH_PYTHON = [page for page in PAGES if "```python\n" in page.read_text()]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 KARUSEL = Path(sys.executable).with_name("karusel")
@@ -54,6 +55,32 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     for line, text in blocks(page, "python"):
         # The empty lines in front make a traceback show the line of the page.
         exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+    plots = sys.modules.get("matplotlib.pyplot")
+    if plots is not None:
+        plots.close("all")
+
+
+@pytest.mark.parametrize("page", TAUGHT, ids=name)
+def test_pictures_are_drawn_by_the_code_above_them(page: Path) -> None:
+    drawn: list[str] = []
+    for code, picture in re.findall(
+        r'savefig\("([\w-]+\.png)"|!\[[^\]]+\]\(\S*?([\w-]+\.png)\)', page.read_text()
+    ):
+        if code:
+            drawn.append(code)
+        else:
+            assert [picture] == drawn, "each picture stands below the code that draws it"
+            drawn.clear()
+    assert not drawn
+    assert page.read_text().count("](images/") + page.read_text().count("](../images/ru/") == 6
+
+
+def test_the_page_in_russian_has_the_same_code() -> None:
+    """All but texts and comments."""
+    english, russian = (
+        re.sub(r'#.*|f?"[^"]*"', "", "".join(text for _, text in blocks(page, "python"))) for page in TAUGHT
+    )
+    assert english.split() == russian.split()
 
 
 SOURCES = ROOT / "src" / "karusel"
