@@ -75,12 +75,17 @@ def test_pictures_are_drawn_by_the_code_above_them(page: Path) -> None:
     assert page.read_text().count("](images/") + page.read_text().count("](../images/ru/") == 6
 
 
-def test_the_page_in_russian_has_the_same_code() -> None:
+@pytest.mark.parametrize(
+    "pages", [TAUGHT, [ROOT / "README.md", ROOT / "README.ru.md"]], ids=["lstm", "README"]
+)
+def test_a_page_in_russian_has_the_same_code(pages: list[Path]) -> None:
     """All but texts and comments."""
-    english, russian = (
-        re.sub(r'#.*|f?"[^"]*"', "", "".join(text for _, text in blocks(page, "python"))) for page in TAUGHT
-    )
-    assert english.split() == russian.split()
+    for language in ("python", "sh"):
+        english, russian = (
+            re.sub(r'#.*|f?"[^"]*"', "", "".join(text for _, text in blocks(page, language)))
+            for page in pages
+        )
+        assert english.split() == russian.split()
 
 
 SOURCES = ROOT / "src" / "karusel"
@@ -98,8 +103,9 @@ def test_examples_in_docstrings_run(
     assert found.failed == 0, capsys.readouterr().out
 
 
-def test_readme_first_screen_is_short() -> None:
-    before, first, *_ = (ROOT / "README.md").read_text().split("```python\n")
+@pytest.mark.parametrize("readme", ["README.md", "README.ru.md"])
+def test_readme_first_screen_is_short(readme: str) -> None:
+    before, first, *_ = (ROOT / readme).read_text().split("```python\n")
     assert before.count("\n") <= 25
     assert first.split("```")[0].count("\n") <= 12
 
