@@ -37,7 +37,7 @@ EPOCH = 100  # training steps between two looks at the error
 TEST_ROWS = 1_000
 IMAGES = results.PAGE.parent / "images"
 PAGE = results.PAGE.parent / "memory.md"
-LINES = ("-", "--", ":", "-.", (0, (1, 1, 4, 1, 1, 1)), (0, (5, 1)), (0, (1, 3)))  # told apart without colour
+LINES = ("-", "--", ":", "-.", (0, (1, 1, 4, 1, 1, 1)), "-", (0, (1, 3)))  # told apart without colour
 
 
 @dataclass
