@@ -123,7 +123,7 @@ struct Network {
     };
     const std::vector<Program::CallTuple> calls = {
         {"lstm_forward",
-         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, buffer(GATES),
+         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, none, buffer(GATES),
           buffer(C), buffer(HS), buffer(LAST), none},
          {0, 1, 1}},
         {"dense_forward", {buffer(LAST), part(2, W2, H, 1), part(2, b2, 1, 1), buffer(Y)}, {}},
@@ -132,7 +132,7 @@ struct Network {
          {buffer(LAST), part(2, W2, H, 1), buffer(DY), buffer(DLAST), part(3, W2, H, 1), part(3, b2, 1, 1)},
          {0}},
         {"lstm_backward",
-         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, buffer(GATES), buffer(C), buffer(HS), none,
+         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, none, buffer(GATES), buffer(C), buffer(HS), none,
           buffer(DLAST), none, buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H), part(3, U, H, 4 * H),
           part(3, b, 1, 4 * H), none, none},
          {0, 1, 0}},
@@ -254,6 +254,7 @@ void test_stepper() {
                                                    {2, 0, b, 1, 4 * H},
                                                    {1, 4, 0, 0, H},
                                                    {1, 5, 0, 0, H},
+                                                   {0, 0, 0, 0, 0},
                                                    {1, 1, 0, 0, 4 * H},
                                                    {1, 2, 0, 0, H},
                                                    {1, 3, 0, 0, H},
