@@ -17,7 +17,8 @@ import pytest
 from karusel.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TAUGHT = [page for page in PAGES if page.name == "what-is-an-lstm.md"]
 WITH_PYTHON = [page for page in PAGES if "```python\n" in page.read_text()]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 KARUSEL = Path(sys.executable).with_name("karusel")
@@ -57,6 +58,37 @@ def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.Monke
     for line, text in blocks(page, "python"):
         # The empty lines in front make a traceback show the line of the page.
         exec(compile("\n" * (line - 1) + text, str(page), "exec"), namespace)
+    plots = sys.modules.get("matplotlib.pyplot")
+    if plots is not None:
+        plots.close("all")
+
+
+@pytest.mark.parametrize("page", TAUGHT, ids=name)
+def test_pictures_are_drawn_by_the_code_above_them(page: Path) -> None:
+    drawn: list[str] = []
+    for code, picture in re.findall(
+        r'savefig\("([\w-]+\.png)"|!\[[^\]]+\]\(\S*?([\w-]+\.png)\)', page.read_text()
+    ):
+        if code:
+            drawn.append(code)
+        else:
+            assert [picture] == drawn, "each picture stands below the code that draws it"
+            drawn.clear()
+    assert not drawn
+    assert page.read_text().count("](images/") + page.read_text().count("](../images/ru/") == 6
+
+
+@pytest.mark.parametrize(
+    "pages", [TAUGHT, [ROOT / "README.md", ROOT / "README.ru.md"]], ids=["lstm", "README"]
+)
+def test_a_page_in_russian_has_the_same_code(pages: list[Path]) -> None:
+    """All but texts and comments."""
+    for language in ("python", "sh"):
+        english, russian = (
+            re.sub(r'#.*|f?"[^"]*"', "", "".join(text for _, text in blocks(page, language)))
+            for page in pages
+        )
+        assert english.split() == russian.split()
 
 
 SOURCES = ROOT / "src" / "karusel"
@@ -74,8 +106,9 @@ def test_examples_in_docstrings_run(
     assert found.failed == 0, capsys.readouterr().out
 
 
-def test_readme_first_screen_is_short() -> None:
-    before, first, *_ = (ROOT / "README.md").read_text().split("```python\n")
+@pytest.mark.parametrize("readme", ["README.md", "README.ru.md"])
+def test_readme_first_screen_is_short(readme: str) -> None:
+    before, first, *_ = (ROOT / readme).read_text().split("```python\n")
     assert before.count("\n") <= 25
     assert first.split("```")[0].count("\n") <= 12
 

@@ -75,21 +75,28 @@ def sigmoid(a: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * a))
 
 
-def cell(x: Array, h: Array, c: Array, W: Array, U: Array, b: Array) -> tuple[Array, Array, Array]:
-    """One step of the LSTM: gates (i, f, g, o side by side), new cell state, new hidden state."""
+def cell(
+    x: Array, h: Array, c: Array, W: Array, U: Array, b: Array, keep: Array | float = 1.0
+) -> tuple[Array, Array, Array]:
+    """One step of the LSTM: gates (i, f, g, o side by side), new cell state, new hidden state.
+
+    keep: what g is multiplied by as it is written (recurrent dropout; Semeniuta et al. 2016).
+    """
     a_i, a_f, a_g, a_o = np.split(x @ W + h @ U + b, 4, axis=1)
     i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
-    c = f * c + i * g
+    c = f * c + i * g * keep
     return np.concatenate([i, f, g, o], axis=1), c, o * np.tanh(c)
 
 
-def cell_backward(gates: Array, c_before: Array, c: Array, dh: Array, dc: Array) -> tuple[Array, Array]:
+def cell_backward(
+    gates: Array, c_before: Array, c: Array, dh: Array, dc: Array, keep: Array | float = 1.0
+) -> tuple[Array, Array]:
     """Gradient of the loss by a, and by the cell state before, from those by h and c."""
     i, f, g, o = np.split(gates, 4, axis=1)
     tanh_c = np.tanh(c)
     do = dh * tanh_c
     dc = dc + dh * o * (1 - tanh_c**2)
-    di, df, dg = dc * g, dc * c_before, dc * i
+    di, df, dg = dc * keep * g, dc * c_before, dc * keep * i
     da = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1)
     return da, dc * f
 
@@ -130,6 +137,7 @@ def lstm_forward(
     b: Array,
     h0: Array | None,
     c0: Array | None,
+    keep: Array | None,
     gates: Array,
     c: Array,
     h: Array,
@@ -145,7 +153,9 @@ def lstm_forward(
         now = packing.lines(t, 0, int(packing.active[t]))
         h_before = _before(packing, t, step, h, h0)
         c_before = _before(packing, t, step, c, c0)
-        gates_now, c[now], h[now] = cell(x[now], h_before, c_before, W, U, b)
+        gates_now, c[now], h[now] = cell(
+            x[now], h_before, c_before, W, U, b, 1.0 if keep is None else keep[now]
+        )
         if tape:
             gates[now] = gates_now
 
@@ -175,6 +185,7 @@ def lstm_backward(
     U: Array,
     h0: Array | None,
     c0: Array | None,
+    keep: Array | None,
     gates: Array,
     c: Array,
     h: Array,
@@ -212,7 +223,9 @@ def lstm_backward(
         m = _following(packing, t, t - step)
         h_before = _before(packing, t, step, h, h0)
         c_before = _before(packing, t, step, c, c0)
-        da, dc_before = cell_backward(gates[now], c_before, c[now], dh_all[now] + dh_back[now], dc_all[now])
+        kept = 1.0 if keep is None else keep[now]
+        dh_now = dh_all[now] + dh_back[now]
+        da, dc_before = cell_backward(gates[now], c_before, c[now], dh_now, dc_all[now], kept)
         gates[now] = da
         dU += h_before.T @ da
         dh_before = da @ U.T
@@ -321,9 +334,10 @@ def _keep(packing: Packing, shape: tuple[int, ...], rate: float, key: int, share
 
 
 def dropout_forward(
-    packing: Packing, *, x: Array, y: Array, rate: float, salt: float, shared: float, seed: int
+    packing: Packing, *, x: Array | None, y: Array, rate: float, salt: float, shared: float, seed: int
 ) -> None:
-    y[:] = x * _keep(packing, x.shape, rate, call_key(seed, int(salt)), shared)
+    """Without x the mask itself."""
+    y[:] = (1.0 if x is None else x) * _keep(packing, y.shape, rate, call_key(seed, int(salt)), shared)
 
 
 def dropout_backward(

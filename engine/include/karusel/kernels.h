@@ -26,6 +26,7 @@ struct LstmForward {
   Matrix b;      // [1, 4H]
   Matrix h0;     // optional [B, slots·H], slots is 1 or d
   Matrix c0;     // optional, given exactly when h0 is
+  Matrix keep;   // optional [N, H]: what the candidate g is multiplied by as it is written into c; needs a tape
   Matrix gates;  // out: activated gates [N, 4H] (tape), or scratch [B, 4H] (no tape)
   Matrix c;      // out [N, H]
   Matrix h;      // out [N, H], may be columns of a wider array
@@ -43,6 +44,7 @@ struct LstmBackward {
   Weight U;   // [H, 4H]
   Matrix h0;  // as in the forward call
   Matrix c0;
+  Matrix keep;
   Matrix gates;  // in: the forward call's; out: the gradient of a, [N, 4H]
   Matrix c;      // [N, H]
   Matrix h;      // [N, H]
@@ -121,7 +123,7 @@ struct LayerNormBackward {
 // y = x · keep / (1 - rate), keep drawn per element by (key, row name, step, column); when `shared`, all steps of a
 // row share what is drawn for its first. The backward pass is the same call on gradients.
 struct Dropout {
-  Matrix x;
+  Matrix x;  // optional: 1 throughout
   Matrix y;  // out, may be x
   float rate = 0;
   uint64_t key = 0;

@@ -90,20 +90,20 @@ void last_backward(const Packing& packing, const LastBackward& call) {
 }
 
 void dropout(const Packing& packing, const Dropout& call) {
-  const int64_t W = call.x.cols;
+  const int64_t W = call.y.cols;
   const float scale = 1.0f / (1.0f - call.rate);
   const auto line = [&](int64_t at, int64_t row, int64_t t) {
     const uint64_t first = static_cast<uint64_t>((packing.name[row] * packing.batch_steps + (call.shared ? 0 : t)) * W);
-    const float* x = call.x.row(at);
+    const float* x = call.x ? call.x.row(at) : nullptr;
     float* y = call.y.row(at);
     for (int64_t j = 0; j < W; ++j) {
       const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(j)) * GOLDEN) >> 40;  // 24 bits
       const bool keep = static_cast<float>(drawn) * 0x1p-24f >= call.rate;
-      const float value = keep ? x[j] * scale : 0.0f;
+      const float value = keep ? (x ? x[j] : 1.0f) * scale : 0.0f;
       y[j] = call.accumulate ? y[j] + value : value;
     }
   };
-  if (call.x.rows == packing.total && packing.total != packing.rows) {
+  if (call.y.rows == packing.total && packing.total != packing.rows) {
     for (int64_t t = 0; t < packing.steps; ++t)
       for (int64_t r = 0; r < packing.active[t]; ++r) line(packing.offset[t] + r, r, t);
   } else {

@@ -46,13 +46,13 @@ State slot(const Matrix& initial, int64_t H, int64_t t) {
 }
 
 // In loops of their own: each is short enough for the processor to work on many vectors at once.
-void gates_forward(int64_t H, float* a, const float* c_before, float* c, float* h) {
+void gates_forward(int64_t H, float* a, const float* c_before, const float* keep, float* c, float* h) {
   for_vectors(2 * H, [&](int64_t j, auto get, auto put) { put(a + j, sigmoid(get(a + j))); });
   for_vectors(H, [&](int64_t j, auto get, auto put) { put(a + 2 * H + j, tanh(get(a + 2 * H + j))); });
   for_vectors(H, [&](int64_t j, auto get, auto put) { put(a + 3 * H + j, sigmoid(get(a + 3 * H + j))); });
   for_vectors(H, [&](int64_t j, auto get, auto put) {
     const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
-    const Vec state = i * g + (c_before ? f * get(c_before + j) : Vec{});
+    const Vec state = i * (keep ? g * get(keep + j) : g) + (c_before ? f * get(c_before + j) : Vec{});
     put(c + j, state);
     put(h + j, o * tanh(state));
   });
@@ -67,7 +67,8 @@ struct Incoming {
 };
 
 // a: gates in, their gradient out. carry: dc from the later step in (if there is one), for the earlier step out.
-void gates_backward(int64_t H, float* a, const float* c_before, const float* c, const Incoming& in, float* carry) {
+void gates_backward(int64_t H, float* a, const float* c_before, const float* keep, const float* c, const Incoming& in,
+                    float* carry) {
   for_vectors(H, [&](int64_t j, auto get, auto put) {
     const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
     const Vec tc = tanh(get(c + j));
@@ -77,9 +78,10 @@ void gates_backward(int64_t H, float* a, const float* c_before, const float* c, 
     Vec dc = dh * o * (1.0f - tc * tc);
     if (in.later) dc += get(carry + j);
     if (in.dc_end) dc += get(in.dc_end + j);
-    put(a + j, dc * g * i * (1.0f - i));
+    const Vec written = keep ? dc * get(keep + j) : dc;
+    put(a + j, written * g * i * (1.0f - i));
     put(a + H + j, c_before ? dc * get(c_before + j) * f * (1.0f - f) : Vec{});
-    put(a + 2 * H + j, dc * i * (1.0f - g * g));
+    put(a + 2 * H + j, written * i * (1.0f - g * g));
     put(a + 3 * H + j, dh * tc * o * (1.0f - o));
     put(carry + j, dc * f);
   });
@@ -111,8 +113,8 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
       multiply(count, 4 * H, factors, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
                call.gates.stride, (packing.steps_before + k) % 2 == 1);
       for (int64_t r = first; r < first + count; ++r)
-        gates_forward(H, call.gates.row(gate_line + r), c_before.row(r), call.c.row(s.line + r),
-                      call.h.row(s.line + r));
+        gates_forward(H, call.gates.row(gate_line + r), c_before.row(r),
+                      call.keep ? call.keep.row(s.line + r) : nullptr, call.c.row(s.line + r), call.h.row(s.line + r));
     };
     rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});
     rows(s.m, s.n - s.m, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
@@ -164,7 +166,9 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
       const Incoming in = {r < s.q ? call.sum.row(sum_line + r) : nullptr, call.dh ? call.dh.row(s.line + r) : nullptr,
                            ends && call.dhn ? call.dhn.row(r) : nullptr, ends && call.dcn ? call.dcn.row(r) : nullptr};
       const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
-      gates_backward(H, gates.row(s.line + r), c_before, call.c.row(s.line + r), in, call.carry.row(r) + (s.t % d) * H);
+      const float* keep = call.keep ? call.keep.row(s.line + r) : nullptr;
+      gates_backward(H, gates.row(s.line + r), c_before, keep, call.c.row(s.line + r), in,
+                     call.carry.row(r) + (s.t % d) * H);
     }
     if (call.dh0)
       multiply_transposed(s.n - s.m, gates.row(s.line + s.m), gates.stride, call.U, true, call.dh0.row(s.m),

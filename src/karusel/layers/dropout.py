@@ -7,9 +7,9 @@ from typing import Any
 from karusel.errors import UsageError
 from karusel.layers.base import Layer, Shape, share
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Parameter
+from karusel.program.program import Extent, Parameter, View
 
-__all__ = ["Dropout", "lower_dropout", "lower_weight_drop"]
+__all__ = ["Dropout", "lower_dropout", "lower_mask", "lower_weight_drop"]
 
 
 class Dropout(Layer):
@@ -74,6 +74,16 @@ def lower_dropout(lowering: Lowering, x: Signal, rate: float, variational: bool 
 
     lowering.on_backward(backward)
     return y
+
+
+def lower_mask(lowering: Lowering, name: str, width: int, rate: float) -> View | None:
+    """A mask of its own for each step of each row [N, width]; None where the program does not train."""
+    if not lowering.training or rate == 0:
+        return None
+    mask = lowering.buffer(name, Extent.STEPS, width)
+    drawn: dict[str, float | tuple[float, ...]] = {"rate": rate, "salt": lowering.dropout_salt(), "shared": 0}
+    lowering.emit("dropout_forward", {"x": None, "y": mask}, drawn)
+    return mask
 
 
 def lower_weight_drop(lowering: Lowering, weight: Parameter, rate: float) -> None:

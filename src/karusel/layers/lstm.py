@@ -10,7 +10,7 @@ import numpy as np
 from karusel.errors import UsageError
 from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogonal
 from karusel.layers.base import Layer, NewParameter, Shape, positive_integer, share
-from karusel.layers.dropout import lower_dropout, lower_weight_drop
+from karusel.layers.dropout import lower_dropout, lower_mask, lower_weight_drop
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, View
 
@@ -59,6 +59,9 @@ class LSTM(Layer):
     weight_drop
         Share of U's numbers that each training step leaves out, the same for all rows and steps (DropConnect:
         Wan et al. 2013; on recurrent weights: Merity et al. 2018). In [0, 1).
+    recurrent_dropout
+        Rate at which the candidate g is left out as it is written into c, anew at each step, so that what is
+        in memory stays (Semeniuta et al. 2016). In [0, 1). Keras's argument of this name drops h instead.
     initial_state
         "zeros", "learned" (parameters h0, c0 [H]), or "given" with each call of fit and predict.
     init
@@ -94,6 +97,7 @@ class LSTM(Layer):
         residual: bool = False,
         dropout: float = 0.0,
         weight_drop: float = 0.0,
+        recurrent_dropout: float = 0.0,
         initial_state: str = "zeros",
         init: str = "default",
         chrono_length: int | None = None,
@@ -114,6 +118,7 @@ class LSTM(Layer):
         self.residual = bool(residual)
         self.dropout = share("LSTM", "dropout", dropout)
         self.weight_drop = share("LSTM", "weight_drop", weight_drop)
+        self.recurrent_dropout = share("LSTM", "recurrent_dropout", recurrent_dropout)
         self.initial_state = _choice("initial_state", initial_state, ("zeros", "learned", "given"))
         self.init = _choice("init", init, ("default", "chrono"))
         self.chrono_length = chrono_length
@@ -141,6 +146,7 @@ class LSTM(Layer):
             "residual": self.residual,
             "dropout": self.dropout,
             "weight_drop": self.weight_drop,
+            "recurrent_dropout": self.recurrent_dropout,
             "initial_state": self.initial_state,
             "init": self.init,
             "chrono_length": self.chrono_length,
@@ -153,6 +159,7 @@ class LSTM(Layer):
             "residual": False,
             "dropout": 0.0,
             "weight_drop": 0.0,
+            "recurrent_dropout": 0.0,
             "initial_state": "zeros",
             "init": "default",
             "chrono_length": None,
@@ -302,6 +309,7 @@ class LSTM(Layer):
         H = self.hidden_size
         W, U, b = (lowering.parameter(f"{name}.{p}") for p in "WUb")
         lower_weight_drop(lowering, U, self.weight_drop)
+        keep = lower_mask(lowering, f"{name}.keep", H, self.recurrent_dropout)
         c = lowering.buffer(f"{name}.c", Extent.STEPS, H)
         gates = lowering.buffer(f"{name}.gates", Extent.STEPS if lowering.tape else Extent.ROWS, 4 * H)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)
@@ -318,6 +326,7 @@ class LSTM(Layer):
                 "b": b,
                 "h0": h0,
                 "c0": c0,
+                "keep": keep,
                 "gates": gates,
                 "c": c,
                 "h": h,
@@ -348,6 +357,7 @@ class LSTM(Layer):
                     "U": U,
                     "h0": h0,
                     "c0": c0,
+                    "keep": keep,
                     "gates": gates,
                     "c": c,
                     "h": h,

@@ -53,13 +53,13 @@ _LOSS = Kernel(("y", "target", "weight"), ("dy",), flops=lambda w: 4 * w["y"])
 
 KERNELS: Mapping[str, Kernel] = {
     "lstm_forward": Kernel(
-        ("x", "W", "U", "b", "h0", "c0"),
+        ("x", "W", "U", "b", "h0", "c0", "keep"),
         ("gates", "c", "h", "hn", "cn"),
         ("reverse", "dilation", "tape"),
         _lstm_forward_flops,
     ),
     "lstm_backward": Kernel(
-        ("x", "W", "U", "h0", "c0"),
+        ("x", "W", "U", "h0", "c0", "keep"),
         ("gates", "c", "h", "dh", "dhn", "dcn", "sum", "carry", "dx", "dW", "dU", "db", "dh0", "dc0"),
         ("reverse", "dilation", "accumulate"),
         _lstm_backward_flops,
@@ -79,7 +79,7 @@ KERNELS: Mapping[str, Kernel] = {
         ("accumulate",),
         flops=lambda w: 14 * w["x"],
     ),
-    "dropout_forward": Kernel(("x",), ("y",), ("rate", "salt", "shared"), flops=lambda w: w["x"]),
+    "dropout_forward": Kernel(("x",), ("y",), ("rate", "salt", "shared"), flops=lambda w: w["y"]),
     "dropout_backward": Kernel(
         ("dy",), ("dx",), ("rate", "salt", "shared", "accumulate"), flops=lambda w: w["dy"]
     ),
