@@ -32,7 +32,8 @@ FORECAST = (
 )
 TRAINING = (
     "The same training job: LSTM(64) on AirPassengers, 24 months in and 12 out, 500 optimizer steps of 128 "
-    "windows, the absolute error; then a forecast."
+    "windows drawn with repetition from 109, the absolute error; then a forecast. Karusel computes a window "
+    "that is drawn several times once, with that weight, which is the same gradient."
 )
 
 

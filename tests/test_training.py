@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from compare import assert_close
 from karusel import (
     LSTM,
     Adam,
@@ -30,6 +31,7 @@ from karusel import (
     Step,
     UsageError,
 )
+from networks import EXECUTORS
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(60, 5, 2))
@@ -303,3 +305,35 @@ def test_an_unsound_checkpoint_is_refused_whole(part: str, value: Any, tmp_path:
     with pytest.raises(ModelFileError, match="is no sound checkpoint: delete it"):
         made.fit(X, Y, epochs=3, callbacks=[After(path)])
     assert np.array_equal(made._weights, before)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_rows_of_no_weight_might_as_well_not_be_there(executor: str) -> None:
+    """Not even with dropout, whose masks belong to places in the batch."""
+    random = np.random.default_rng(11)
+    X = [random.normal(size=(3 + k % 5, 2)) for k in range(45)]
+    y = [random.normal(size=(len(x), 3)) for x in X]
+    weights = np.where(np.arange(45) % 3 == 1, 0.0, 1.0 + np.arange(45) % 4)
+    rest = np.flatnonzero(weights)
+    net = Sequential([LSTM(5, return_sequences=True), Dense(3)], executor=executor)
+    net.compile(loss="mean_squared_error")
+    _, whole = net.gradients(X, y, sample_weight=weights)
+    _, part = net.gradients([X[k] for k in rest], [y[k] for k in rest], sample_weight=weights[rest])
+    assert_close(whole, part)
+    evaluated = net.evaluate(X, y, sample_weight=weights)
+    assert evaluated == pytest.approx(
+        net.evaluate([X[k] for k in rest], [y[k] for k in rest], sample_weight=weights[rest]), rel=1e-5
+    )
+    assert net.predict(X)[1].shape == (4, 3)  # they are still forecast
+
+
+def test_both_executors_drop_the_same_units_where_rows_have_no_weight() -> None:
+    random = np.random.default_rng(12)
+    X, y = random.normal(size=(40, 4, 2)), random.normal(size=40)
+    weights = (np.arange(40) % 4 > 0) * 1.0
+    losses = []
+    for executor in ("native", "reference"):
+        net = Sequential([LSTM(6), Dropout(0.5), Dense(1)], executor=executor, random_state=3)
+        net.compile(loss="mean_squared_error")
+        losses.append(net.fit(X, y, epochs=2, batch_size=20, sample_weight=weights).history["loss"])
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)

@@ -90,18 +90,29 @@ float* Executor::reserve(Floats& floats, int64_t n) {
   return floats.resize(n);
 }
 
-// The batch's rows, longest first, equal ones in the order given: a counting sort.
-void Executor::sort_rows(const Examples& examples, Selection batch) {
+// Where the rows that count stand in the batch. A row of no weight adds nothing to a loss, so it is left out where
+// nothing else is asked of it.
+void Executor::choose_rows(const Examples& examples, Selection batch) {
   const size_t n = static_cast<size_t>(batch.count);
-  batch_rows_ = batch.count;
   if (sorted_.size() < n) {
     ++allocations_;
-    sorted_.resize(n);
-    place_.resize(n);
+    for (auto* v : {&chosen_, &sorted_, &place_}) v->resize(n);
   }
+  const Stream* weights = examples.outputs.empty() ? weights_of(examples) : nullptr;
+  batch_rows_ = 0;
+  for (int64_t i = 0; i < batch.count; ++i)
+    if (!weights || has_weight(examples, *weights, batch.order[i])) chosen_[static_cast<size_t>(batch_rows_++)] = i;
+  if (batch_rows_ > 0) return;
+  for (; batch_rows_ < batch.count; ++batch_rows_) chosen_[static_cast<size_t>(batch_rows_)] = batch_rows_;
+}
+
+// The rows chosen, longest first, equal ones in the order given: a counting sort.
+void Executor::sort_rows(const Examples& examples, Selection batch) {
+  const size_t n = static_cast<size_t>(batch_rows_);
+  const auto row = [&](size_t i) { return batch.order[chosen_[i]]; };
   std::fill(count_.begin(), count_.end(), 0);
   for (size_t i = 0; i < n; ++i) {
-    const int64_t length = examples.lengths[batch.order[i]];
+    const int64_t length = examples.lengths[row(i)];
     if (length < 1 || length > max_steps_) throw std::invalid_argument("a row's length is outside the plan");
     ++count_[static_cast<size_t>(length)];
   }
@@ -112,10 +123,10 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
     before += here;
   }
   for (size_t i = 0; i < n; ++i) {
-    const size_t length = static_cast<size_t>(examples.lengths[batch.order[i]]);
+    const size_t length = static_cast<size_t>(examples.lengths[row(i)]);
     const size_t to = static_cast<size_t>(count_[length]++);
-    sorted_[to] = batch.order[i];
-    place_[to] = static_cast<int64_t>(i);
+    sorted_[to] = row(i);
+    place_[to] = chosen_[i];
   }
 }
 
@@ -151,13 +162,28 @@ double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker
   return loss;
 }
 
+const Stream* Executor::weights_of(const Examples& examples) const {
+  if (!program_.has_loss()) return nullptr;
+  for (const Stream& stream : examples.inputs)
+    if (stream.buffer == program_.loss_shape().weight_buffer) return &stream;
+  return nullptr;
+}
+
+bool Executor::has_weight(const Examples& examples, const Stream& weights, int64_t e) const {
+  const Program::LossShape& shape = program_.loss_shape();
+  const float* w = static_cast<const float*>(weights.values) + weights.starts[e];
+  const int64_t lines = shape.extent == Extent::steps ? examples.lengths[e] : 1;
+  for (int64_t t = 0; t < lines; ++t)
+    for (int64_t j = 0; j < shape.weights; ++j)
+      if (w[t * weights.stride + j] != shift_of(weights, e)) return true;
+  return false;
+}
+
 // The sum of the weights of all terms of the batch's loss: what it is divided by.
 double Executor::batch_weight(const Examples& examples, Selection batch) const {
   if (!program_.has_loss()) return 0;
   const Program::LossShape& shape = program_.loss_shape();
-  const Stream* weights = nullptr;
-  for (const Stream& stream : examples.inputs)
-    if (stream.buffer == shape.weight_buffer) weights = &stream;
+  const Stream* weights = weights_of(examples);
   double total = 0;
   for (int64_t i = 0; i < batch.count; ++i) {
     const int64_t e = batch.order[i];
@@ -196,9 +222,11 @@ const float* Executor::pack(const float* weights, int64_t lines) {
 Total Executor::run_batch(const float* weights, const Examples& examples, Selection batch, uint64_t seed,
                           bool with_gradient) {
   if (batch.count <= 0) return {};
+  choose_rows(examples, batch);
   sort_rows(examples, batch);
   const double weight = batch_weight(examples, batch);
-  const int64_t slices = (batch.count + slice_rows_ - 1) / slice_rows_;
+  int64_t slices = (batch_rows_ + slice_rows_ - 1) / slice_rows_;
+  if (slices > 1) slices += slices % 2;  // so that none is left over for one of two threads
   const int64_t lanes = with_gradient ? std::min(slices, MOST_LANES) : slices;
 
   if (static_cast<int64_t>(lanes_.size()) < lanes) {
@@ -214,7 +242,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
-  frame.panels = pack(weights, (batch.count + slices - 1) / slices * examples.lengths[sorted_[0]]);
+  frame.panels = pack(weights, (batch_rows_ + slices - 1) / slices * examples.lengths[sorted_[0]]);
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 

@@ -510,7 +510,8 @@ class Sequential:
             order where the last one ended, so that all rows are seen once before a new order begins.
         sample_weight, mask
             Weight of each row [n], of each step [n, T] or a list, of each number of y (in y's shape), or
-            `Windows` of a storage of weights; a mask's zeros leave targets out, which may then be NaN.
+            `Windows` of a storage of weights; a mask's zeros leave targets out, which may then be NaN. Rows
+            that have no weight at all cost next to nothing.
         lengths
             Steps of each row of a padded array. What lies beyond them is never read.
         initial_state

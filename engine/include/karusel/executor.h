@@ -92,7 +92,10 @@ class Executor {
   // Runs one batch; with a gradient, leaves the sum over lanes in the first lane.
   Total run_batch(const float* weights, const Examples&, Selection batch, uint64_t seed, bool with_gradient);
   double run_slice(Frame, const Examples&, Worker&, int64_t slice, int64_t slices) const;
+  void choose_rows(const Examples&, Selection batch);
   void sort_rows(const Examples&, Selection batch);
+  const Stream* weights_of(const Examples&) const;
+  bool has_weight(const Examples&, const Stream& weights, int64_t e) const;
   double batch_weight(const Examples&, Selection batch) const;
   const float* drop_weights(const float* weights, uint64_t seed);
   const float* pack(const float* weights, int64_t lines);
@@ -107,7 +110,8 @@ class Executor {
   int threads_;
   std::vector<Worker> workers_;
   std::vector<Lane> lanes_;
-  std::vector<int64_t> sorted_, place_;  // the batch's rows, longest first: the example, its place in the batch
+  std::vector<int64_t> chosen_;          // places in the batch of the rows that count
+  std::vector<int64_t> sorted_, place_;  // those rows, longest first: the example, its place in the batch
   std::vector<int64_t> count_;           // scratch of the counting sort
   std::vector<double> norms_;            // per piece of the gradient
   int64_t batch_rows_ = 0;
