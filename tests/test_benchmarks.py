@@ -193,12 +193,14 @@ def test_every_benchmark_is_listed_and_has_its_place() -> None:
         *suite.NAMES,
         "suite",
         "closure",
+        "control",
         "datapath",
         "m4",
         "memory",
         "monash",
         "nn5",
         "panel",
+        "speech",
         "tasks",
     }
     for name in suite.NAMES:
