@@ -160,7 +160,8 @@ def test_a_title_in_another_script(tmp_path):
     assert png_size(tmp_path / "a.png") == (1080, 540)
 
 
-def test_drawing_leaves_matplotlibs_global_state_alone(tmp_path):
+def test_drawing_leaves_matplotlibs_global_state_alone(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)  # of another test
     draw_png([WAVE], tmp_path / "a.png", "value", "time")
     assert "matplotlib.pyplot" not in sys.modules
 
