@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.tasks import (
     Examples,
     by_label,
-    epochs_told,
+    check_kind,
     image_folder,
     images_in,
     like_classes,
@@ -27,6 +26,7 @@ from karusel.cli.tasks import (
     settings_of,
     shares,
     told_by_label,
+    train,
 )
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError
@@ -46,38 +46,16 @@ def run_train(
     check_output(out, () if image_folder(source) else find_files(source.source or []))
     with Progress() as progress:
         examples = _read(source, progress, labels=True)
-        start = time.perf_counter()
         model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
-        with naming(short_name(source.source or [])):
-            model.fit(
-                examples.X,
-                examples.y,
-                time_limit=learning.time_limit,
-                progress=epochs_told(progress, learning.epochs),
-            )
-        seconds = time.perf_counter() - start
-        progress(f"writing {out}")
-        model.save(out)
+        done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
     if json:
-        print_document(
-            {
-                "found": examples.found,
-                "kind": examples.kind,
-                "examples": len(examples),
-                "classes": model.classes_.tolist(),
-                "held_out": {"examples": held_out.count, "accuracy": held_out.accuracy},
-                "epochs": len(model.history_["loss"]),
-                "out": str(out),
-                "seconds": round(seconds, 3),
-                "versions": versions(),
-            }
-        )
+        print_document(done)
         return
     print(examples.found)
     print(f"  {shares(examples.y)}")
     print(
-        f"Trained {len(model.history_['loss'])} epochs in {seconds:.1f} s; of {held_out.count:,} examples "
+        f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; of {held_out.count:,} examples "
         f"held out {100 * held_out.accuracy:.1f} % get their label"
     )
     print(f"{out} holds the model; karusel classify run {out} FILES labels others")
@@ -93,7 +71,7 @@ def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
         examples = _read(source, progress, labels=False)
         progress("labelling")
         with naming(short_name(source.source or [])):
-            _check_kind(model, examples)
+            check_kind(model, examples)
             probability = model.predict_proba(examples.X)
         labels = model.classes_[probability.argmax(axis=1)]
         rows = Rows(
@@ -142,7 +120,7 @@ def run_score(path: Path, source: Source, json: bool) -> None:
         examples = _read(source, progress, labels=True)
         progress("labelling")
         with naming(short_name(source.source or [])):
-            _check_kind(model, examples)
+            check_kind(model, examples)
             truth = like_classes(examples.y, model.classes_)
             accuracy = model.score(examples.X, truth)
             found = model.predict(examples.X)
@@ -194,9 +172,3 @@ def _read(source: Source, progress: Callable[[str], None], *, labels: bool) -> E
     size = " x ".join(map(str, images.shape[1:3]))
     found = f"{folder}: {len(listed):,} images of {size} pixels in {len(parts)} folders"
     return Examples("images", images, np.array([part for part, _ in listed]), names, found)
-
-
-def _check_kind(model: Classifier, examples: Examples) -> None:
-    kind = model.reader_.kind
-    if kind != examples.kind:
-        raise DataError(f"it holds {examples.kind}, but the model labels {kind}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.tasks import (
     Examples,
     by_label,
-    epochs_told,
+    check_kind,
     image_folder,
     images_in,
     like_classes,
@@ -28,6 +27,7 @@ from karusel.cli.tasks import (
     settings_of,
     shares,
     told_by_label,
+    train,
     write_masks,
 )
 from karusel.cli.work import naming, short_name
@@ -54,38 +54,16 @@ def run_train(
     check_output(out, () if image_folder(source) else find_files(source.source or []))
     with Progress() as progress:
         examples = _read(source, masks, progress, labels=True)
-        start = time.perf_counter()
         model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
-        with naming(short_name(source.source or [])):
-            model.fit(
-                examples.X,
-                examples.y,
-                time_limit=learning.time_limit,
-                progress=epochs_told(progress, learning.epochs),
-            )
-        seconds = time.perf_counter() - start
-        progress(f"writing {out}")
-        model.save(out)
+        done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
     if json:
-        print_document(
-            {
-                "found": examples.found,
-                "kind": examples.kind,
-                "examples": len(examples),
-                "classes": model.classes_.tolist(),
-                "held_out": {"examples": held_out.count, "accuracy": held_out.accuracy},
-                "epochs": len(model.history_["loss"]),
-                "out": str(out),
-                "seconds": round(seconds, 3),
-                "versions": versions(),
-            }
-        )
+        print_document(done)
         return
     print(examples.found)
     print(f"  {shares(_flat(examples.y))}")
     print(
-        f"Trained {len(model.history_['loss'])} epochs in {seconds:.1f} s; in {held_out.count:,} examples "
+        f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; in {held_out.count:,} examples "
         f"held out {100 * held_out.accuracy:.1f} % of the {_steps(examples)} get their label"
     )
     print(f"{out} holds the model; karusel label run {out} FILES labels others")
@@ -107,7 +85,7 @@ def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
         examples = _read(source, None, progress, labels=False)
         progress("labelling")
         with naming(short_name(source.source or [])):
-            _check_kind(model, examples)
+            check_kind(model, examples)
             probabilities = model.predict_proba(examples.X)
         labels = [model.classes_[one.argmax(axis=-1)] for one in probabilities]
         if out is not None:
@@ -180,7 +158,7 @@ def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> Non
         examples = _read(source, masks, progress, labels=True)
         progress("labelling")
         with naming(short_name(source.source or [])):
-            _check_kind(model, examples)
+            check_kind(model, examples)
             truth = [like_classes(one, model.classes_) for one in examples.y]
             accuracy = model.score(examples.X, truth)
             found = model.predict(examples.X)
@@ -236,9 +214,3 @@ def _flat(labels: Any) -> NDArray[Any]:
 
 def _steps(examples: Examples) -> str:
     return {"images": "pixels", "series": "steps", "texts": "words"}[examples.kind]
-
-
-def _check_kind(model: Labeller, examples: Examples) -> None:
-    kind = model.reader_.kind
-    if kind != examples.kind:
-        raise DataError(f"it holds {examples.kind}, but the model labels {kind}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,18 +12,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.cli.document import versions
 from karusel.cli.files import write_whole
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Running
 from karusel.cli.progress import Progress
-from karusel.cli.work import short_name
+from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, FileMissingError, MissingDependencyError, UsageError
 from karusel.sources.labelled import Labelled, read_labelled
+from karusel.tasks.classifier import Classifier
+from karusel.tasks.labeller import Labeller
 
 __all__ = [
     "Examples",
     "by_label",
-    "epochs_told",
+    "check_kind",
     "image_folder",
     "images_in",
     "like_classes",
@@ -31,6 +35,7 @@ __all__ = [
     "settings_of",
     "shares",
     "told_by_label",
+    "train",
     "write_masks",
 ]
 
@@ -189,7 +194,47 @@ def settings_of(learning: Learning, running: Running) -> dict[str, Any]:
     }
 
 
-def epochs_told(progress: Progress, epochs: int) -> Callable[[int, dict[str, float]], None]:
+def train(
+    model: Classifier | Labeller,
+    examples: Examples,
+    source: Source,
+    learning: Learning,
+    progress: Progress,
+    out: Path,
+) -> dict[str, Any]:
+    """Fits a model to examples and writes it to `out`; returns the document that says so."""
+    start = time.perf_counter()
+    with naming(short_name(source.source or [])):
+        model.fit(
+            examples.X,
+            examples.y,
+            time_limit=learning.time_limit,
+            progress=_epochs_told(progress, learning.epochs),
+        )
+    seconds = time.perf_counter() - start
+    progress(f"writing {out}")
+    model.save(out)
+    return {
+        "found": examples.found,
+        "kind": examples.kind,
+        "examples": len(examples),
+        "classes": model.classes_.tolist(),
+        "held_out": {"examples": model.held_out_.count, "accuracy": model.held_out_.accuracy},
+        "epochs": len(model.history_["loss"]),
+        "out": str(out),
+        "seconds": round(seconds, 3),
+        "versions": versions(),
+    }
+
+
+def check_kind(model: Classifier | Labeller, examples: Examples) -> None:
+    """Raise `DataError` for examples of another kind than a model labels."""
+    kind = model.reader_.kind
+    if kind != examples.kind:
+        raise DataError(f"it holds {examples.kind}, but the model labels {kind}")
+
+
+def _epochs_told(progress: Progress, epochs: int) -> Callable[[int, dict[str, float]], None]:
     """Tells of each epoch of a fit."""
     progress(f"epoch 1/{epochs}")
 

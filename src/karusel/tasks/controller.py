@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.callbacks import Callback, EarlyStopping
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
 from karusel.network import Sequential, fill
-from karusel.optimizers import Adam, Cosine
 from karusel.tasks.arx import Arx, Record
+from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
 
 __all__ = ["Controller", "ControllerStream"]
 
@@ -24,7 +23,6 @@ _SETTINGS = (
     *("learning_rate", "validation_share", "random_state", "n_jobs"),
 )
 _WINDOWS = 4096  # most windows to train on
-_AVERAGED = 0.05  # of all steps, over which weights are averaged
 _SETTLED = 5  # steps over which the model's error is averaged
 _BLOCKS = (1, 1, 2, 4, 8, 16, 32)  # steps for which a planned input is held, the last for all that remain
 _NUDGE = 0.01  # of the limits' distance: the step of differences
@@ -125,7 +123,7 @@ class Controller:
         y: Any,
         *,
         time_limit: float | None = None,
-        progress: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None,
+        progress: Progress = no_progress,
     ) -> Controller:
         """Learn from records of inputs u [T, m] or [T] and outputs y [T, k] or [T], or lists of such.
 
@@ -167,21 +165,19 @@ class Controller:
             random_state=self.random_state,
             n_jobs=self.n_jobs,
         )
-        total = self.epochs * -(-len(X) // self.batch_size)
-        decay = 1 - 1 / max(1.0, _AVERAGED * total)
-        schedule = Cosine(self.learning_rate, total, warmup_steps=min(100, total // 10))
-        network.compile(SquaredError(), Adam(schedule, clip_norm=1.0, ema_decay=decay))
-        history = network.fit(
-            X,
-            Y,
-            mask=np.tile(np.arange(window) >= self.known, (len(X), 1)),
+        self.history_ = fit_network(
+            network,
+            SquaredError(),
+            (X, Y),
+            ([x for x, _ in tested], [y for _, y in tested]),
             epochs=self.epochs,
             batch_size=self.batch_size,
-            validation_data=([x for x, _ in tested], [y for _, y in tested]),
-            callbacks=[EarlyStopping(patience=self.epochs), _Told(progress)],
+            learning_rate=self.learning_rate,
+            progress=progress,
+            mask=np.tile(np.arange(window) >= self.known, (len(X), 1)),
             time_limit=time_limit,
         )
-        self.network_, self.history_ = network, history.history
+        self.network_ = network
         return self
 
     def predict(self, u: Any, y: Any) -> Numbers:
@@ -322,14 +318,10 @@ class Controller:
             raise UsageError(f"low must be below high, both finite, got {self.low!r} and {self.high!r}")
 
     def _check(self) -> None:
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
+        check_share(self)
         if not (np.isfinite(self.caution) and self.caution >= 0):
             raise UsageError(f"caution is {self.caution!r}; it must be a finite number from 0 up")
-        for name in ("horizon", "known", "ahead", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+        check_whole(self, "horizon", "known", "ahead", "epochs", "batch_size")
 
     def _fitted(self) -> None:
         if not hasattr(self, "network_"):
@@ -441,16 +433,6 @@ class ControllerStream:
                 f"got {values!r}"
             )
         return array
-
-
-class _Told(Callback):
-    """Tells of each epoch."""
-
-    def __init__(self, progress: Callable[[int, dict[str, float]], None]) -> None:
-        self._progress = progress
-
-    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        self._progress(epoch, logs)
 
 
 def _bounded_least_squares(A: Numbers, b: Numbers, low: Numbers, high: Numbers) -> Numbers:

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.callbacks import Callback, EarlyStopping
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
-from karusel.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
+from karusel.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from karusel.network import Sequential, fill
-from karusel.optimizers import Adam, Cosine
 from karusel.sampling import Sampling
+from karusel.tasks.fitting import (
+    Progress,
+    check_share,
+    check_whole,
+    fit_network,
+    no_progress,
+    usual_batch,
+)
 from karusel.tasks.tokens import END, UNITS, Notes, Tokens, tokens_of
 from karusel.windows import Windows
 
@@ -36,7 +42,6 @@ _SETTINGS = (
     ),
     *("steps", "epochs", "batch_size", "learning_rate", "validation_share", "random_state", "n_jobs"),
 )
-_AVERAGED = 0.05  # of all steps, over which weights are averaged
 _STEPS = 50  # of an epoch, wanted
 _BATCHES = (4, 64)
 _NEVER = -100.0  # a logit whose chance float32 rounds to nothing
@@ -159,7 +164,7 @@ class Generator:
         *,
         validation: Any = None,
         time_limit: float | None = None,
-        progress: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None,
+        progress: Progress = no_progress,
     ) -> Generator:
         """Fit to X: one text, a list of texts, each of which then has an end, or a list of pieces of music
         [T, N].
@@ -178,30 +183,29 @@ class Generator:
             examples, tested, streams = self._music(reader, train, held_out)
             network = self._network(self._layers(reader.notes, notes=True))
             batch = min(self.batch_size or _usual_batch(len(examples[0])), len(examples[0]))
-            batches, scale = -(-len(examples[0]) // batch), float(reader.notes)
+            loss: Loss = BinaryCrossEntropy()
+            scale = float(reader.notes)
         else:
             examples, tested, streams = self._text(reader, train, held_out)
             network = self._network(self._layers(reader.symbols, notes=False))
             network.build((None, 1))
             if not self.ends_:  # within one text no end ever comes next
                 network.parameters[f"dense_{len(network.layers) - 1}.b"][END] = _NEVER
-            batch, scale = streams, 1.0
-            batches = -(-len(examples[0]) // streams)
-        steps = self.epochs * batches
-        rate = Cosine(self.learning_rate, steps, warmup_steps=min(100, steps // 10))
-        adam = Adam(rate, clip_norm=1.0 / scale, ema_decay=1 - 1 / max(1.0, _AVERAGED * steps))
-        network.compile(BinaryCrossEntropy() if isinstance(reader, Notes) else SoftmaxCrossEntropy(), adam)
-        history = network.fit(
-            *examples,
+            batch, loss, scale = streams, SoftmaxCrossEntropy(), 1.0
+        self.history_ = fit_network(
+            network,
+            loss,
+            examples,
+            tested,
             epochs=self.epochs,
             batch_size=batch,
+            learning_rate=self.learning_rate,
+            scale=scale,
+            progress=progress,
             streams=streams,
-            validation_data=tested,
-            callbacks=[EarlyStopping(patience=self.epochs), _Told(progress, scale)],
             time_limit=time_limit,
         )
         self.reader_, self.network_ = reader, network
-        self.history_ = {name: [scale * loss for loss in losses] for name, losses in history.history.items()}
         return self
 
     def _text(
@@ -397,32 +401,16 @@ class Generator:
     def _check(self) -> None:
         if self.unit not in (None, *UNITS):
             raise UsageError(f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}")
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
-        for name in ("vocabulary_size", "num_layers", "steps", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if value is None and name == "batch_size":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+        check_share(self)
+        check_whole(self, "vocabulary_size", "num_layers", "steps", "epochs", optional=("batch_size",))
 
     def _fitted(self) -> None:
         if not hasattr(self, "network_"):
             raise UsageError("the generator is not fitted; call fit(X) first")
 
 
-class _Told(Callback):
-    """Tells of each epoch, in nats per token or frame."""
-
-    def __init__(self, progress: Callable[[int, dict[str, float]], None], scale: float) -> None:
-        self._progress, self._scale = progress, scale
-
-    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        self._progress(epoch, {name: self._scale * loss for name, loss in logs.items()})
-
-
 def _usual_batch(examples: int) -> int:
-    return int(np.clip(2 ** round(np.log2(max(1, examples) / _STEPS)), *_BATCHES))
+    return usual_batch(examples, _STEPS, *_BATCHES)
 
 
 def _unit_of(X: Any) -> str:

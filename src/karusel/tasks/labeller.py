@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import SoftmaxCrossEntropy
+from karusel.tasks.fitting import Progress, no_progress
 from karusel.tasks.labelling import (
     ClassWeight,
     Labelling,
-    Progress,
-    no_progress,
     number_labels,
     softmax,
     sweeps,

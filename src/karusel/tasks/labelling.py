@@ -5,35 +5,29 @@ from __future__ import annotations
 import inspect
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.callbacks import Callback, EarlyStopping
+from karusel.callbacks import Callback
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential, fill
-from karusel.optimizers import Adam, Cosine
+from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, reader_of
 
-__all__ = ["Labelling", "Progress", "no_progress", "number_labels", "softmax", "sweeps", "taken"]
+__all__ = ["Labelling", "number_labels", "softmax", "sweeps", "taken"]
 
-Progress = Callable[[int, dict[str, float]], None]
 ClassWeight = str | Mapping[Any, float] | None
 
 _TEMPERATURES = np.exp(np.linspace(np.log(0.25), np.log(8), 61))
 _CALIBRATION = 20_000  # labels that are enough to choose a temperature by
 _STEPS = 50  # of an epoch, wanted
 _BATCHES = (8, 64)
-_AVERAGED = 0.05  # of all steps, over which weights are averaged
-
-
-def no_progress(epoch: int, logs: dict[str, float]) -> None:
-    """Tells nobody."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +79,8 @@ class Labelling(ABC):
             raise UsageError(
                 f"class_weight is {weight!r}; it must be None, 'balanced' or a weight for each label"
             )
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
-        for name in ("patch", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if value is None and name == "batch_size":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+        check_share(self)
+        check_whole(self, "patch", "epochs", optional=("batch_size",))
 
     def _kind_of(self, X: Any) -> str:
         if self.kind is not None:
@@ -133,24 +121,20 @@ class Labelling(ABC):
         time_limit: float | None,
     ) -> None:
         """Trains on (sequences, targets, weights), and keeps the epoch that is best on such a part."""
-        rows = len(train[0])
-        usual = int(np.clip(2 ** round(np.log2(rows / _STEPS)), *_BATCHES))
-        batch = usual if self.batch_size is None else self.batch_size
-        steps = self.epochs * -(-rows // batch)
-        decay = 1 - 1 / max(1.0, _AVERAGED * steps)
-        rate = Cosine(self.learning_rate, steps, warmup_steps=min(100, steps // 10))
-        network.compile(loss, Adam(rate, clip_norm=1.0, ema_decay=decay))
-        history = network.fit(
-            train[0],
-            train[1],
+        self.history_ = fit_network(
+            network,
+            loss,
+            train[:2],
+            tested,
             epochs=self.epochs,
-            batch_size=batch,
+            batch_size=self.batch_size or usual_batch(len(train[0]), _STEPS, *_BATCHES),
+            learning_rate=self.learning_rate,
+            callbacks=callbacks,
+            progress=progress,
             sample_weight=train[2],
-            validation_data=tested,
-            callbacks=[EarlyStopping(patience=self.epochs), *callbacks, _Told(progress)],
             time_limit=time_limit,
         )
-        self.network_, self.history_ = network, history.history
+        self.network_ = network
 
     def _calibrate(self, logits: NDArray[Any], targets: NDArray[np.int64], examples: int) -> None:
         """Chooses the temperature at which held-out labels [n] are likeliest, given logits [n, classes]."""
@@ -256,13 +240,3 @@ def sweeps(grid: Grid, hidden_size: int, rounds: int) -> list[Layer]:
             lstm = LSTM(hidden_size, direction="bidirectional", dilation=others, return_sequences=True)
             layers += [lstm, Transpose(others)]
     return layers
-
-
-class _Told(Callback):
-    """Tells of each epoch."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-
-    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        self._progress(epoch, logs)

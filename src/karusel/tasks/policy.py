@@ -17,6 +17,7 @@ from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential, fill
 from karusel.optimizers import Adam
+from karusel.tasks.fitting import check_whole
 
 __all__ = ["Policy", "PolicyStream"]
 
@@ -294,10 +295,7 @@ class Policy:
         return float(_mean_and_spread(self._gains)[1])
 
     def _check(self) -> None:
-        for name in ("episodes", "epochs", "batch_size"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+        check_whole(self, "episodes", "epochs", "batch_size")
         for name in ("discount", "trace"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must lie from 0 to 1")

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.callbacks import Callback, EarlyStopping
 from karusel.decoding import beam, greedy
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.layers import LSTM, Dense, Dropout
 from karusel.losses import CTC
 from karusel.network import Sequential, fill
-from karusel.optimizers import Adam, Cosine
+from karusel.tasks.fitting import (
+    Progress,
+    check_share,
+    check_whole,
+    fit_network,
+    no_progress,
+    usual_batch,
+)
 from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
 
 __all__ = ["Transcriber", "TranscriberStream"]
@@ -114,7 +120,7 @@ class Transcriber:
         *,
         rate: int | None = None,
         time_limit: float | None = None,
-        progress: Callable[[int, dict[str, float]], None] = lambda epoch, logs: None,
+        progress: Progress = no_progress,
     ) -> Transcriber:
         """Fit to recordings X and what they say, y; returns self.
 
@@ -162,24 +168,20 @@ class Transcriber:
             random_state=self.random_state,
             n_jobs=self.n_jobs,
         )
-        usual = int(np.clip(2 ** round(np.log2(len(train) / _STEPS)), *_BATCHES))
-        batch = usual if self.batch_size is None else self.batch_size
-        total = self.epochs * -(-len(train) // batch)
-        decay = 1 - 1 / max(1.0, _AVERAGED * total)
-        schedule = Cosine(self.learning_rate, total, warmup_steps=min(100, total // 10))
-        longest = max(map(len, strings))
         tested = self._read([recordings[k] for k in held_out])
-        network.compile(CTC(longest), Adam(schedule, clip_norm=1.0, ema_decay=decay))
-        history = network.fit(
-            train,
-            targets,
+        self.history_ = fit_network(
+            network,
+            CTC(max(map(len, strings))),
+            (train, targets),
+            (tested, [strings[k] for k in held_out]),
             epochs=self.epochs,
-            batch_size=batch,
-            validation_data=(tested, [strings[k] for k in held_out]),
-            callbacks=[EarlyStopping(patience=self.epochs), _Told(progress)],
+            batch_size=self.batch_size or usual_batch(len(train), _STEPS, *_BATCHES),
+            learning_rate=self.learning_rate,
+            averaged=_AVERAGED,
+            progress=progress,
             time_limit=time_limit,
         )
-        self.network_, self.history_ = network, history.history
+        self.network_ = network
         heard = [self._decode(p) for p in network.predict(tested)]
         self.validation_score_ = float(np.mean([a == texts[k] for a, k in zip(heard, held_out, strict=True)]))
         return self
@@ -308,14 +310,9 @@ class Transcriber:
                 )
 
     def _check(self) -> None:
-        if not 0 < self.validation_share < 1:
-            raise UsageError(f"validation_share is {self.validation_share!r}; it must lie between 0 and 1")
-        for name in ("epochs", "batch_size", "beam_width", "variations"):
-            value, least = getattr(self, name), 0 if name == "variations" else 1
-            if value is None and name == "batch_size":
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
+        check_share(self)
+        check_whole(self, "epochs", "beam_width", optional=("batch_size",))
+        check_whole(self, "variations", least=0)
 
     def _fitted(self) -> None:
         if not hasattr(self, "network_"):
@@ -365,16 +362,6 @@ class TranscriberStream:
     def finish(self) -> str:
         """What is new after the end; returns it, and is ready for another recording after `reset`."""
         return self.feed(self._model._tail())
-
-
-class _Told(Callback):
-    """Tells of each epoch."""
-
-    def __init__(self, progress: Callable[[int, dict[str, float]], None]) -> None:
-        self._progress = progress
-
-    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        self._progress(epoch, logs)
 
 
 def _texts(y: Any, n: int) -> list[str]:

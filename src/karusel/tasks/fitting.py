@@ -1,0 +1,89 @@
+"""How tasks fit their networks: one recipe of training, and the rules of the settings that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from karusel.callbacks import Callback, EarlyStopping
+from karusel.errors import UsageError
+from karusel.losses import Loss
+from karusel.network import Sequential
+from karusel.optimizers import Adam, Cosine
+
+__all__ = ["Progress", "check_share", "check_whole", "fit_network", "no_progress", "usual_batch"]
+
+Progress = Callable[[int, dict[str, float]], None]
+
+
+def no_progress(epoch: int, logs: dict[str, float]) -> None:
+    """Tells nobody."""
+
+
+def fit_network(
+    network: Sequential,
+    loss: Loss,
+    examples: Sequence[Any],
+    held_out: Any,
+    *,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    averaged: float = 0.05,
+    scale: float = 1.0,
+    callbacks: Sequence[Callback] = (),
+    progress: Progress = no_progress,
+    **options: Any,
+) -> dict[str, list[float]]:
+    """Fit to examples (X, y), keep the epoch that is best on `held_out`; returns the losses by epoch.
+
+    Adam with a warm-up and a cosine schedule, gradients clipped at a norm of 1, weights averaged over the
+    share `averaged` of all steps. Losses are told and returned times `scale`, and clipped as if they were so;
+    `options` go to `Sequential.fit`.
+    """
+    steps = epochs * -(-len(examples[0]) // batch_size)
+    rate = Cosine(learning_rate, steps, warmup_steps=min(100, steps // 10))
+    decay = 1 - 1 / max(1.0, averaged * steps)
+    network.compile(loss, Adam(rate, clip_norm=1.0 / scale, ema_decay=decay))
+    history = network.fit(
+        *examples,
+        epochs=epochs,
+        batch_size=batch_size,
+        validation_data=held_out,
+        callbacks=[EarlyStopping(patience=epochs), *callbacks, _Told(progress, scale)],
+        **options,
+    )
+    return {name: [scale * one for one in losses] for name, losses in history.history.items()}
+
+
+def usual_batch(examples: int, steps: int, least: int, most: int) -> int:
+    """A power of two with which an epoch has about so many steps."""
+    return int(np.clip(2 ** round(np.log2(max(1, examples) / steps)), least, most))
+
+
+def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] = ()) -> None:
+    """Raise `UsageError` for settings that are no whole numbers from `least` up, or None where `optional`."""
+    for name in (*names, *optional):
+        value = getattr(task, name)
+        if value is None and name in optional:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+            raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
+
+
+def check_share(task: Any) -> None:
+    """Raise `UsageError` for a share to hold out that is none."""
+    if not 0 < task.validation_share < 1:
+        raise UsageError(f"validation_share is {task.validation_share!r}; it must lie between 0 and 1")
+
+
+class _Told(Callback):
+    """Tells of each epoch."""
+
+    def __init__(self, progress: Progress, scale: float) -> None:
+        self._progress, self._scale = progress, scale
+
+    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+        self._progress(epoch, {name: self._scale * loss for name, loss in logs.items()})
