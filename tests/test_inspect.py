@@ -678,7 +678,10 @@ def png_size(path: Any) -> tuple[int, int]:
 @pytest.mark.parametrize("steps", [1, 7, 150])
 @pytest.mark.parametrize("units", [1, 40])
 @pytest.mark.parametrize("inputs", [1, 8])
-def test_any_sizes_are_drawn(tmp_path: Any, steps: int, units: int, inputs: int) -> None:
+def test_any_sizes_are_drawn(
+    tmp_path: Any, monkeypatch: pytest.MonkeyPatch, steps: int, units: int, inputs: int
+) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.pyplot", raising=False)  # of another test
     net = scrambled(Sequential([LSTM(units, direction="bidirectional"), Dense(1)]), (None, inputs), 0)
     net.compile("mse")
     X = np.random.default_rng(0).normal(size=(3, steps, inputs))
