@@ -47,10 +47,21 @@ def options(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
-def run(train: Sequence[Array], horizon: int, seasons: Sequence[int], arguments: argparse.Namespace) -> Run:
-    """Fit and forecast the series; stages and their times go to stderr."""
+def run(
+    train: Sequence[Array],
+    horizon: int,
+    seasons: Sequence[int],
+    arguments: argparse.Namespace,
+    first_days: Sequence[np.datetime64] | None = None,
+) -> Run:
+    """Fit and forecast the series, of days if their first ones are given; stages and times go to stderr."""
     ids = np.repeat(np.arange(len(train)), [len(x) for x in train])
-    panel = from_columns(np.concatenate(train), ids=ids)
+    times = None
+    if first_days is not None:
+        times = np.concatenate(
+            [first + np.arange(len(x)) for first, x in zip(first_days, train, strict=True)]
+        )
+    panel = from_columns(np.concatenate(train), times, ids)
     start = time.perf_counter()
 
     def progress(stage: str) -> None:

@@ -30,18 +30,18 @@ SETS: dict[str, tuple[str, int, tuple[int, ...], float]] = {
 }
 
 
-def read(path: pathlib.Path) -> list[Array]:
-    """The series of a .tsf file."""
+def read(path: pathlib.Path) -> tuple[list[Array], list[np.datetime64] | None]:
+    """The series of a .tsf file, and the first day of each where they are daily."""
     if not path.exists():
         raise SystemExit(f"{path} is not there: --data must name the folder that holds monash/")
     with gzip.open(path, "rt", encoding="cp1252") as file:
         lines = [line.strip() for line in file]
     rows = lines[next(k for k, line in enumerate(lines) if line.startswith("@data")) + 1 :]
-    return [
-        np.array([np.nan if v == "?" else float(v) for v in row.split(":")[-1].split(",")])
-        for row in rows
-        if row
-    ]
+    cells = [row.split(":") for row in rows if row]
+    series = [np.array([np.nan if v == "?" else float(v) for v in row[-1].split(",")]) for row in cells]
+    if "@frequency daily" not in lines:
+        return series, None
+    return series, [np.datetime64(row[-2].split()[0], "D") for row in cells]
 
 
 def main() -> None:
@@ -49,12 +49,12 @@ def main() -> None:
     parser.add_argument("--set", choices=list(SETS), required=True)
     arguments = parser.parse_args()
     file, horizon, seasons, published = SETS[arguments.set]
-    series = read(arguments.data / "monash" / f"{file}.tsf.gz")
+    series, first_days = read(arguments.data / "monash" / f"{file}.tsf.gz")
     if arguments.held_out:
         series = [x[:-horizon] for x in series]
     truth = np.array([x[-horizon:] for x in series])
     train = [x[:-horizon] for x in series]
-    done = forecasts.run(train, horizon, seasons, arguments)
+    done = forecasts.run(train, horizon, seasons, arguments, first_days)
 
     part = "horizon before the last" if arguments.held_out else "test part"
     print(f"Monash {arguments.set}, {len(train)} series, {part}\n{forecasts.describe(done)}")

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ _LARGEST = 20.0  # an input beyond this many sizes is cut: it carries no more ne
 _LEAST_SIZE = 1e-3  # of a constant window, in logarithms or as a share of its level
 
 Season = tuple[int, int]  # season length, how many past seasons are averaged
+Days: TypeAlias = NDArray[np.int64] | None  # [n] of windows' ends, counted from 1970; None without a calendar
 
 
 @dataclass(frozen=True)
@@ -90,16 +91,16 @@ class Reader(Units):
         reach = max([m * j for m, j in self.anchor], default=0) + self.levels * self.fast
         return max(self.look_back + self.slow, reach, LENGTH if any(self.special) else 0)
 
-    def read(self, inputs: NDArray[np.float64]) -> Reading:
-        """Read input parts [n, length]; each must hold at least one known value."""
+    def read(self, inputs: NDArray[np.float64], days: Days = None) -> Reading:
+        """Read input parts [n, length], each with at least one known value, and the dates of their ends."""
         u, known, level = self._known(inputs)
         size = self._size(u, known, level)
-        return Reading(self._features(u, known, level, size), self._anchor(u, known), size)
+        return Reading(self._features(u, known, level, size), self._anchor(u, known, days), size)
 
-    def anchor_alone(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+    def anchor_alone(self, inputs: NDArray[np.float64], days: Days = None) -> NDArray[np.float64]:
         """The anchor [n, h] in u of input parts at least as long as the reader's."""
         u, known, _ = self._known(inputs[:, -self.length :])
-        return self._anchor(u, known)
+        return self._anchor(u, known, days)
 
     def size(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """The size [n, 1] in u of input parts."""
@@ -127,7 +128,7 @@ class Reader(Units):
         least = _LEAST_SIZE * (1.0 if self.log else np.abs(level)) + 1e-12
         return np.asarray(np.maximum(_mean(away, both), least))
 
-    def _anchor(self, u: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    def _anchor(self, u: NDArray[np.float64], known: NDArray[np.bool_], days: Days) -> NDArray[np.float64]:
         steps, span = np.arange(self.horizon), self.levels * self.fast
         level = u[:, -span:].mean(1, keepdims=True)
         patterns = []
@@ -143,8 +144,8 @@ class Reader(Units):
                 count += there
             patterns.append(level + total / np.maximum(count, 1))
         anchor = np.asarray(np.mean(patterns, axis=0)) if patterns else np.repeat(level, self.horizon, axis=1)
-        if any(self.special):
-            anchor += special_days(u, known, self.horizon) @ np.array(self.special)
+        if days is not None and any(self.special):
+            anchor += special_days(u, known, days, self.horizon) @ np.array(self.special)
         return anchor
 
     def _features(
@@ -226,15 +227,17 @@ def trends(reader: Reader) -> Iterator[Reader]:
         yield replace(reader, trend=part)
 
 
-def specials(reader: Reader, inputs: NDArray[np.float64], targets: NDArray[np.float64]) -> Iterator[Reader]:
+def specials(
+    reader: Reader, inputs: NDArray[np.float64], days: Days, targets: NDArray[np.float64]
+) -> Iterator[Reader]:
     """The reader, and of days with years the one whose anchor has what least squares take of special days."""
     yield reader
-    if (reader.fast, reader.slow) == (7, 364) and reader.horizon <= MOST_STEPS:
+    if days is not None and (reader.fast, reader.slow) == (7, 364) and reader.horizon <= MOST_STEPS:
         u = reader.transform(inputs)
-        days = special_days(windows.filled(u), np.isfinite(u), reader.horizon)
+        special = special_days(windows.filled(u), np.isfinite(u), days, reader.horizon)
         rest = reader.transform(targets) - reader.anchor_alone(inputs)
         known = np.isfinite(rest)
-        taken = np.linalg.lstsq(days[known], rest[known], rcond=None)[0]
+        taken = np.linalg.lstsq(special[known], rest[known], rcond=None)[0]
         yield replace(reader, special=(float(taken[0]), float(taken[1])))
 
 

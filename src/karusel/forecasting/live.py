@@ -334,8 +334,13 @@ class _Windows:
         covariates = self._panel.covariates.take(np.zeros(0, np.int64)).spread(
             np.zeros(0, np.int64), self._window.size
         )
+        frequency, passed = self._panel.frequency, len(self._pushed) - self._length
         panel = replace(
-            self._panel, values=self._window.ravel(), offsets=self._offsets, covariates=covariates
+            self._panel,
+            values=self._window.ravel(),
+            offsets=self._offsets,
+            starts=frequency.at(self._panel.starts, self._panel.lengths + passed),
+            covariates=covariates,
         )
         predicted = self._model.predict(Cutoffs(panel, self._offsets[1:] - 1))
         made = (predicted.values, *predicted.interval(self._half_width))

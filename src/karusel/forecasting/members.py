@@ -120,7 +120,7 @@ def fit_ensemble(
 
 def _read(reader: Reader, encoding: Encoding, cutoffs: Cutoffs) -> Reading:
     """Windows with their covariates, as many of a step's as its patch holds."""
-    reading = reader.read(cutoffs.inputs(reader.length))
+    reading = reader.read(cutoffs.inputs(reader.length), cutoffs.days)
     if not encoding.codes:
         return reading
     channels = encoding.channels(cutoffs, reader.look_back, reader.horizon)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError
 from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.encoding import fit_encoding
-from karusel.forecasting.features import Reader, anchors, levels, plain_reader, specials, trends
+from karusel.forecasting.features import Days, Reader, anchors, levels, plain_reader, specials, trends
 from karusel.forecasting.members import (
     QUANTILES,
     Ensemble,
@@ -100,7 +100,7 @@ class PooledModel:
 
     def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
         """Smoothing alone, in sizes of the windows."""
-        middle = smoothing(self.reader, cutoffs.inputs(_smoothing_length(self.reader)))
+        middle = _smoothed_from(self.reader, cutoffs)
         size = self.reader.size(cutoffs.inputs(self.reader.length))
         return Prediction(self.reader, middle, size, size)
 
@@ -118,7 +118,7 @@ class PooledModel:
 
     def _quantiles(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u of the blend."""
-        smoothed = smoothing(self.reader, cutoffs.inputs(_smoothing_length(self.reader)))
+        smoothed = _smoothed_from(self.reader, cutoffs)
         return _blended(self.ensemble.predict(cutoffs), smoothed, self.share)
 
 
@@ -154,7 +154,7 @@ def fit_pooled(
     tested = tested.take(np.flatnonzero(np.isfinite(tested.targets(horizon)).any(1)))
     truth, own_scales = tested.targets(horizon), scales[tested.numbers]
     quantiles = ensemble.predict(tested)
-    smoothed = smoothing(reader, tested.inputs(_smoothing_length(reader)))
+    smoothed = _smoothed_from(reader, tested)
     losses = [
         _loss(reader, _blended(quantiles, smoothed, share)[:, :, _MEDIAN], truth, own_scales)
         for share in _SHARES
@@ -229,15 +229,16 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
         np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
     )
     truth, scales = training.targets(readers[0].horizon), scales[training.numbers]
+    days = training.days
 
     def best(tried: Iterable[Reader]) -> Reader:
         tried = list(tried)
         inputs = training.inputs(max(_smoothing_length(one) for one in tried))
-        losses = [_loss(one, smoothing(one, inputs), truth, scales) for one in tried]
+        losses = [_loss(one, smoothing(one, inputs, days), truth, scales) for one in tried]
         return tried[int(np.argmin(losses))]
 
     chosen = best(levels(best(one for reader in readers for one in anchors(reader))))
-    chosen = best(specials(chosen, training.inputs(max(chosen.length, LENGTH)), truth))
+    chosen = best(specials(chosen, training.inputs(max(chosen.length, LENGTH)), days, truth))
     return best(trends(chosen))
 
 
@@ -264,14 +265,18 @@ def _smoothed(reader: Reader) -> int:
     return min(max(20, 4 * reader.horizon), _SMOOTHED)
 
 
-def smoothing(reader: Reader, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothed_from(reader: Reader, cutoffs: Cutoffs) -> NDArray[np.float64]:
+    return smoothing(reader, cutoffs.inputs(_smoothing_length(reader)), cutoffs.days)
+
+
+def smoothing(reader: Reader, inputs: NDArray[np.float64], days: Days = None) -> NDArray[np.float64]:
     """Smoothing's forecasts [n, h] in u."""
     if reader.trend == 0:
-        return reader.anchor_alone(inputs)
+        return reader.anchor_alone(inputs, days)
     smoothed = damped_trend(reader.transform(inputs[:, -_smoothed(reader) :]), reader.horizon)
     if reader.trend == 1:
         return smoothed
-    return reader.trend * smoothed + (1 - reader.trend) * reader.anchor_alone(inputs)
+    return reader.trend * smoothed + (1 - reader.trend) * reader.anchor_alone(inputs, days)
 
 
 def _blended(

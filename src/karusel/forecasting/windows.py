@@ -42,6 +42,14 @@ class Cutoffs:
         """Where each window's series begins [n]."""
         return self.panel.offsets[self.numbers]
 
+    @property
+    def days(self) -> NDArray[np.int64] | None:
+        """The date of each cutoff [n], counted from 1970; None unless a step is a day of the calendar."""
+        frequency = self.panel.frequency
+        if (frequency.unit, frequency.step) != ("day", 1):
+            return None
+        return frequency.ordinals(frequency.at(self.panel.starts[self.numbers], self.at - self.starts))
+
     def take(self, rows: NDArray[np.int64]) -> Cutoffs:
         """Some of the windows."""
         return Cutoffs(self.panel, self.at[rows])
