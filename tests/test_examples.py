@@ -39,3 +39,9 @@ def test_ragged_recordings_are_told_apart(tmp_path: Path) -> None:
 def test_the_stream_beats_repeating_the_last_value(tmp_path: Path) -> None:
     network, repeating = map(float, re.findall(r"(\d\.\d{3})", example("streaming", tmp_path)))
     assert network < 0.7 * repeating
+
+
+def test_long_memory_solves_what_the_plain_network_guesses(tmp_path: Path) -> None:
+    plain, long, deep = map(float, re.findall(r"error (\d\.\d{4})", example("remember", tmp_path)))
+    assert plain > 0.1
+    assert max(long, deep) < 0.02

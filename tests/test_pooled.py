@@ -13,7 +13,7 @@ from karusel import Forecaster
 from karusel.errors import DataError
 from karusel.forecasting import members, windows
 from karusel.forecasting.baselines import damped_trend
-from karusel.forecasting.features import Reader, anchors, levels, plain_reader
+from karusel.forecasting.features import Reader, anchors, levels, plain_reader, returns
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import fit_pooled, rows_to_pool
@@ -115,6 +115,30 @@ def test_a_level_may_be_the_mean_of_several_seasons():
     # the last season has the mean 22 and begins one below it, the last two have the mean 20.5
     np.testing.assert_allclose(reader.anchor_alone(y), [[21, 22]])
     np.testing.assert_allclose(replace(reader, levels=2).anchor_alone(y), [[19.5, 20.5]])
+
+
+def test_a_level_may_return_to_that_of_past_seasons():
+    reader = Reader(horizon=4, seasons=(3,), look_back=6, patch=3, anchor=((3, 2),))
+    assert [one.left for one in returns(reader)] == [1, 0.99, 0.98, 0.96, 0.93, 0.9]
+    assert list(returns(replace(reader, seasons=()))) == [replace(reader, seasons=())]
+    y = np.array(
+        [[0.0, 1, 2, 7, 9, 14, 4, 5, 6]]
+    )  # levels 1, 10 and 5: of now 5, of the last two seasons 7.5
+    pattern = np.array([-2.0, -0.5, 2.5, -2])  # the mean of -1, 0, 1 and of -3, -1, 4
+    np.testing.assert_allclose(reader.anchor_alone(y)[0], 5 + pattern)
+    half = replace(reader, left=0.5).anchor_alone(y)[0]
+    np.testing.assert_allclose(half, 7.5 - 2.5 * 0.5 ** np.arange(1, 5) + pattern)
+
+
+def test_a_flow_that_returns_to_its_season_is_anchored_so():
+    random = np.random.default_rng(0)
+    rest = np.zeros(900)
+    for t in range(1, 900):
+        rest[t] = 0.9 * rest[t - 1] + random.normal()
+    y = 20 + 2 * np.sin(2 * np.pi * np.arange(900) / 7) + rest
+    assert fit_pooled(from_columns(y), 14, (7,), SMALL).reader.left < 1
+    walk = 50 + 2 * np.sin(2 * np.pi * np.arange(900) / 7) + np.cumsum(random.normal(size=900))
+    assert fit_pooled(from_columns(walk), 14, (7,), SMALL).reader.left >= 0.98
 
 
 def test_each_step_reads_what_followed_a_slow_season_before():

@@ -7,8 +7,9 @@ series, or in a gap. With u the values (or their logarithms), all sums over know
                    value where there is none
     size    d      mean |u - mean| over the longest season seen, at least four fast ones; mean |difference|
                    where no season is fast
-    anchor  A_k    L + mean over past seasons j of u_(t - jm + k) - L_(t - jm), for one season or the mean of
-                   two, k = 1..h; L is the level over one fast season or several
+    anchor  A_k    M + r^k (L - M) + mean over past seasons j of u_(t - jm + k) - L_(t - jm), for one season
+                   or the mean of two, k = 1..h; L is the level over one fast season or several, M the mean of
+                   L_(t - jm), r the part of L's distance from it that is left after a step
     inputs         (u - l) / d in patches, one patch per step of the network; which values are known; the
                    differences where there is no fast season; what followed one slow season before; log d;
                    how far 0 is where nothing lies below it
@@ -31,11 +32,12 @@ from karusel.forecasting import windows
 from karusel.forecasting.prediction import Units
 from karusel.forecasting.special import LENGTH, MOST_STEPS, special_days
 
-__all__ = ["Reader", "Reading", "anchors", "levels", "plain_reader", "specials", "trends"]
+__all__ = ["Reader", "Reading", "anchors", "levels", "plain_reader", "returns", "specials", "trends"]
 
 _FAST = 24  # steps of the longest season whose mean is a level
 _SIZE_SEASONS = 4  # fast seasons that a size is taken over at least, if the look-back holds them
 _SLOW_DAYS = 336  # an input part is never longer than this for a slow season's sake
+_LEFT = (1.0, 0.99, 0.98, 0.96, 0.93, 0.9)
 _LARGEST = 20.0  # an input beyond this many sizes is cut: it carries no more news
 _LEAST_SIZE = 1e-3  # of a constant window, in logarithms or as a share of its level
 
@@ -61,9 +63,10 @@ class Reader(Units):
 
     `seasons` ascending, each above 1; `look_back` steps that the network sees, in patches of `patch`;
     `anchor` the seasons whose patterns are averaged, () for the level alone; `levels` fast seasons (steps,
-    where there is none) whose mean is the anchor's level; `trend` the part of a damped trend in the forecast
-    that needs no network (`karusel.forecasting.pooled.smoothing`), the anchor being the rest; `special` how
-    much of a date's and of a weekday's own deviation (`karusel.forecasting.special`) the anchor has.
+    where there is none) whose mean is the anchor's level; `left` r; `trend` the part of a damped trend in the
+    forecast that needs no network (`karusel.forecasting.pooled.smoothing`), the anchor being the rest;
+    `special` how much of a date's and of a weekday's own deviation (`karusel.forecasting.special`) the anchor
+    has.
     """
 
     horizon: int
@@ -72,6 +75,7 @@ class Reader(Units):
     patch: int
     anchor: tuple[Season, ...] = ()
     levels: int = 1
+    left: float = 1.0
     trend: float = 0.0
     special: tuple[float, float] = (0.0, 0.0)
 
@@ -134,15 +138,17 @@ class Reader(Units):
         patterns = []
         for m, seasons in self.anchor:
             total = np.zeros((len(u), self.horizon))
-            count = np.zeros((len(u), 1))
+            away, count = np.zeros((2, len(u), 1))
             for j in range(1, seasons + 1):
                 at = u.shape[1] - j * m  # the first value of that season
                 before = slice(at, at + m) if m == self.fast else slice(at - span, at)
                 there = known[:, before.start : before.start + 1]
-                follows = u[:, at + steps % m] - u[:, before].mean(1, keepdims=True)
-                total += there * follows
+                then = u[:, before].mean(1, keepdims=True)
+                total += there * (u[:, at + steps % m] - then)
+                away += there * (level - then)
                 count += there
-            patterns.append(level + total / np.maximum(count, 1))
+            gone = away * (1 - self.left ** (steps + 1))
+            patterns.append(level + (total - gone) / np.maximum(count, 1))
         anchor = np.asarray(np.mean(patterns, axis=0)) if patterns else np.repeat(level, self.horizon, axis=1)
         if days is not None and any(self.special):
             anchor += special_days(u, known, days, self.horizon) @ np.array(self.special)
@@ -219,6 +225,12 @@ def levels(reader: Reader) -> Iterator[Reader]:
     """The reader with each level that its anchor may have: of now, or steadier."""
     for span in (1, 2, 4, 8):
         yield replace(reader, levels=span)
+
+
+def returns(reader: Reader) -> Iterator[Reader]:
+    """The reader with each pace at which its anchor's level may return to that of past seasons."""
+    for left in _LEFT if reader.seasons else (1.0,):
+        yield replace(reader, left=left)
 
 
 def trends(reader: Reader) -> Iterator[Reader]:

@@ -20,7 +20,16 @@ from numpy.typing import NDArray
 from karusel.errors import DataError
 from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.encoding import fit_encoding
-from karusel.forecasting.features import Days, Reader, anchors, levels, plain_reader, specials, trends
+from karusel.forecasting.features import (
+    Days,
+    Reader,
+    anchors,
+    levels,
+    plain_reader,
+    returns,
+    specials,
+    trends,
+)
 from karusel.forecasting.members import (
     QUANTILES,
     Ensemble,
@@ -223,7 +232,8 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
 def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:
     """The reader whose smoothing has the least loss: it learns nothing, so all windows may decide.
 
-    The anchor's patterns are chosen first, then their level, special days, and the part of the trend.
+    The anchor's patterns are chosen first, then their level and its return to that of past seasons together,
+    special days, and the part of the trend.
     """
     training = training.take(
         np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
@@ -237,7 +247,8 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
         losses = [_loss(one, smoothing(one, inputs, days), truth, scales) for one in tried]
         return tried[int(np.argmin(losses))]
 
-    chosen = best(levels(best(one for reader in readers for one in anchors(reader))))
+    patterns = best(one for reader in readers for one in anchors(reader))
+    chosen = best(one for level in levels(patterns) for one in returns(level))
     chosen = best(specials(chosen, training.inputs(max(chosen.length, LENGTH)), days, truth))
     return best(trends(chosen))
 
