@@ -122,8 +122,8 @@ def run_score(path: Path, source: Source, json: bool) -> None:
         with naming(short_name(source.source or [])):
             check_kind(model, examples)
             truth = like_classes(examples.y, model.classes_)
-            accuracy = model.score(examples.X, truth)
             found = model.predict(examples.X)
+            accuracy = model.compare(found, truth)
     rows = by_label(truth, found)
     majority = max(row["count"] for row in rows) / len(examples)
     if json:

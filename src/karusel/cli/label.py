@@ -160,8 +160,8 @@ def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> Non
         with naming(short_name(source.source or [])):
             check_kind(model, examples)
             truth = [like_classes(one, model.classes_) for one in examples.y]
-            accuracy = model.score(examples.X, truth)
             found = model.predict(examples.X)
+            accuracy = model.compare(found, truth)
     rows = by_label(_flat(truth), _flat(found))
     mean_iou = float(np.mean([row["iou"] for row in rows]))
     if json:
