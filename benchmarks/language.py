@@ -55,7 +55,8 @@ def music(name: str) -> Callable[[pathlib.Path], Parts]:
         from scipy.io import loadmat
 
         held = loadmat(data / "music" / f"{name}.mat")
-        return tuple(list(held[part][0]) for part in ("traindata", "validdata", "testdata"))  # type: ignore
+        train, held_out, tested = (list(held[part][0]) for part in ("traindata", "validdata", "testdata"))
+        return train, held_out, tested
 
     return read
 

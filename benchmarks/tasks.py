@@ -214,8 +214,8 @@ def main() -> None:
     seconds, processor = time.perf_counter() - start, time.process_time() - processor
     print(f"{arguments.task}: {len(y):,} training examples, {len(truth):,} tested")
     if isinstance(model, Labeller):
-        measures = ("accuracy", "mean_iou")
-        scores = {measure: model.score(tested, truth, measure) for measure in measures}
+        found = model.predict(tested)
+        scores = {measure: model.compare(found, truth, measure) for measure in ("accuracy", "mean_iou")}
         print(f"pixels with their label {100 * scores['accuracy']:.2f} %")
         print(f"Karusel         mean IoU {scores['mean_iou']:.4f}  (goal {task.goal:.2f})")
     else:

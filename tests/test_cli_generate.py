@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from command import karusel_run, refused, write
-from karusel.tasks import Generator
+from karusel.tasks import Generator, read_midi, write_midi
 from test_generator import TEXT, tune
 
 SMALL = ("--hidden-size", 24, "--embedding-size", 12, "--steps", 25, "--learning-rate", 0.01, "--epochs", 12)
@@ -120,6 +120,36 @@ def test_mat_files_have_parts(tmp_path):
     assert "no .mat file" in refused(5, "generate", "train", file, "--out", tmp_path / "m")
 
 
+def test_midi_in_and_out(tmp_path):
+    """A folder of MIDI files and of folders of them; what is written is one, and can be gone on from."""
+    pytest.importorskip("mido")
+    out = ("--out", tmp_path / "m")
+    (tmp_path / "tunes" / "more").mkdir(parents=True)
+    assert "is a folder without MIDI files" in refused(5, "generate", "train", tmp_path / "tunes", *out)
+    pieces = [np.pad(tune(4 + k, k), ((0, 0), (39, 44))) for k in range(8)]
+    for k, piece in enumerate(pieces):
+        write_midi(
+            tmp_path / "tunes" / ("more" if k % 2 else "") / f"{k}.{'MIDI' if k > 5 else 'mid'}", piece
+        )
+    done = karusel_run("generate", "train", tmp_path / "tunes", *out, *SMALL)
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("tunes: notes, ")
+    model = Generator.load(tmp_path / "m")
+    score = karusel_run("generate", "score", tmp_path / "m", tmp_path / "tunes" / "2.mid", "--json")
+    assert json.loads(score.out)["nats"] == model.measure([pieces[2]]).nats
+    begin = tmp_path / "tunes" / "0.mid"
+    told = ("generate", "run", tmp_path / "m", "--prompt-file", begin, "--length", 12, "--temperature", 0)
+    done = karusel_run(*told, "--out", tmp_path / "new.mid")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    written = model.generate(pieces[0], 12, temperature=0)
+    assert written[-1].any()
+    np.testing.assert_array_equal(read_midi(tmp_path / "new.mid"), written)
+    write(tmp_path / "tunes" / "0.mid", b"MThd")
+    assert "0.mid is no whole MIDI file: it ends too early" in refused(
+        5, "generate", "train", tmp_path / "tunes", *out
+    )
+
+
 def test_what_goes_wrong_is_one_line(folder, tmp_path):
     out = ("--out", tmp_path / "m")
     train, model = ("generate", "train"), folder / "text.karusel"
@@ -143,7 +173,10 @@ def test_what_goes_wrong_is_one_line(folder, tmp_path):
     )
     assert "the prompt: " in refused(5, "generate", "run", model, "--prompt", "§")
     assert "is not there" in refused(4, "generate", "run", tmp_path / "none")
-    assert "--out FILE.npy" in refused(2, "generate", "run", folder / "music.karusel")
+    assert "--out FILE.mid or FILE.npy" in refused(2, "generate", "run", folder / "music.karusel")
+    assert "the 88 keys of a piano, but the model writes 5 notes" in refused(
+        2, "generate", "run", folder / "music.karusel", "--out", tmp_path / "a.mid"
+    )
     assert "--prompt is text" in refused(2, "generate", "run", folder / "music.karusel", "--prompt", "a")
     assert "leave one out" in refused(2, "generate", "run", model, "--prompt", "a", "--prompt-file", JACK)
     assert "8 pieces; the prompt is one" in refused(

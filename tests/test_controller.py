@@ -151,15 +151,15 @@ def test_least_squares_within_bounds(seed: int) -> None:
     [
         (np.zeros(100), np.zeros(90), "record 0 has 100 inputs and 90 outputs"),
         (np.zeros(60), np.zeros(60), "record 0 has 60 steps, 48 of them to train on; at least 50 are needed"),
-        (np.r_[np.nan, np.zeros(99)], np.zeros(100), "u, record 0, step 0 holds NaN"),
+        (np.r_[np.nan, np.zeros(99)], np.zeros(100), "record 0 of u, step 0 holds NaN"),
         (np.arange(100.0), np.zeros(100), "output 0 never changes in the training part"),
         (
             [np.zeros(100), np.zeros((100, 2))],
             [np.zeros(100)] * 2,
-            "u, record 1, has 2 columns, record 0 has 1",
+            "record 1 of u has 2 columns, record 0 has 1",
         ),
         ([np.zeros(100)], [np.zeros(100)] * 2, "1 records of inputs and 2 of outputs"),
-        (np.array(["a"] * 100), np.zeros(100), "u, record 0, holds something that is no number"),
+        (np.array(["a"] * 100), np.zeros(100), "record 0 of u holds something that is no number"),
     ],
 )
 def test_records_that_cannot_be_learned_from(u, y, message) -> None:

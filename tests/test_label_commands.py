@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from command import KARUSEL, karusel_run, refused, write
-from karusel.cli.tasks import by_label, read_images
+from karusel.cli.pictures import read_images
+from karusel.cli.tasks import by_label
 from karusel.errors import DataError
 from karusel.tasks import Classifier, Labeller
 from test_classifier import bars, sentences, waves
@@ -88,6 +89,67 @@ def test_a_model_classifies_in_a_fresh_process_as_in_python(folder, name, tmp_pa
     assert document["accuracy"] == pytest.approx(np.mean(model.predict(X) == np.array(truth)))
     assert document["accuracy"] > 0.85
     assert sum(row["count"] for row in document["labels"]) == len(rows)
+
+
+def gif_of(frames: np.ndarray, path: Path) -> None:
+    from PIL import Image
+
+    first, *others = [Image.fromarray(one).convert("RGB") for one in frames]
+    first.save(path, save_all=True, append_images=others)
+
+
+def test_videos_are_folders_of_frames_arrays_or_gifs(tmp_path):
+    """A bright square goes right or down; all three forms of the same videos give the same labels."""
+    pytest.importorskip("PIL")
+    random = np.random.default_rng(0)
+    videos = np.zeros((40, 3, 12, 8), np.uint8)
+    down = np.arange(40) % 2 == 1
+    for video, falls in zip(videos, down, strict=True):
+        row, column = random.integers(0, 4, 2)
+        for frame in range(3):
+            at = (row + 3 * frame, column) if falls else (row, column + 2 * frame)
+            video[frame, at[0] : at[0] + 3, at[1] : at[1] + 3] = 255
+    for number, (video, falls) in enumerate(zip(videos, down, strict=True)):
+        name = f"{'down' if falls else 'right'}/{number:02d}"
+        for frame, pixels in enumerate(video):
+            image_of(pixels, tmp_path / "frames" / name / f"{frame}.png")
+            image_of(np.stack([pixels] * 3, axis=-1), tmp_path / "colours" / name / f"{frame}.png")
+        for form in ("arrays", "gifs"):
+            (tmp_path / form / name).parent.mkdir(parents=True, exist_ok=True)
+        np.save(tmp_path / "arrays" / f"{name}.npy", video)
+        gif_of(video, tmp_path / "gifs" / f"{name}.gif")
+    grey, colours = tmp_path / "grey.karusel", tmp_path / "colours.karusel"
+    told = run_well("classify", "train", tmp_path / "frames", "--out", grey, *QUICK, "--json")
+    assert json.loads(told)["found"].endswith("frames: 40 videos of 3 frames of 12 x 8 pixels in 2 folders")
+    run_well("classify", "train", tmp_path / "gifs", "--out", colours, *QUICK)
+    order = np.argsort(~down, kind="stable")
+    for model, X, forms in (
+        (grey, videos, ("frames", "arrays")),
+        (colours, np.stack([videos] * 3, axis=-1), ("gifs", "colours")),
+    ):
+        expected = Classifier.load(model).predict(X[order])
+        for form in forms:
+            found = json.loads(run_well("classify", "run", model, tmp_path / form, "--json"))["labels"]
+            assert [row["label"] for row in found] == expected.tolist()
+            score = json.loads(run_well("classify", "score", model, tmp_path / form, "--json"))
+            assert score["accuracy"] == np.mean(expected == np.where(down, "down", "right")[order])
+    alone = json.loads(run_well("classify", "run", grey, tmp_path / "frames" / "down", "--json"))
+    assert [row["example"] for row in alone["labels"]] == [f"{k:02d}" for k in range(1, 40, 2)]
+
+    image_of(videos[0, 0], tmp_path / "frames" / "down" / "still.png")
+    assert "still.png an image; give pictures of one kind" in refused(
+        5, "classify", "score", grey, tmp_path / "frames"
+    )
+    np.save(tmp_path / "arrays" / "down" / "01.npy", np.zeros(4))
+    assert "01.npy has shape [4]; a video is [frames, rows, columns]" in refused(
+        5, "classify", "score", grey, tmp_path / "arrays"
+    )
+    write(tmp_path / "arrays" / "down" / "01.npy", "text")
+    assert "01.npy is no NumPy file" in refused(5, "classify", "score", grey, tmp_path / "arrays")
+    (tmp_path / "none" / "down").mkdir(parents=True)
+    assert "and no videos (folders of images, .npy, .gif)" in refused(
+        5, "classify", "score", grey, tmp_path / "none"
+    )
 
 
 def test_what_classify_prints(folder):
@@ -255,7 +317,7 @@ def test_images_that_do_not_fit_are_refused_in_one_line(folder, steps, tmp_path)
     write(tmp_path / "odd" / "b.png", b"no picture")
     assert "b.png is no image" in refused(5, "classify", "run", folder / "images.karusel", tmp_path / "odd")
     image_of(np.zeros((4, 8), np.uint8), tmp_path / "odd" / "b.png")
-    assert "bring all images to one size" in refused(
+    assert "bring all pictures to one size" in refused(
         5, "classify", "run", folder / "images.karusel", tmp_path / "odd"
     )
     images = steps / "images"

@@ -1,4 +1,4 @@
-"""`karusel classify train|run|score`: labels of whole texts, series and images."""
+"""`karusel classify train|run|score`: labels of whole texts, series, images and videos."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from karusel.cli.files import check_output
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
+from karusel.cli.pictures import is_video, pictures_in, read_pictures
 from karusel.cli.progress import Progress
 from karusel.cli.tasks import (
     Examples,
     by_label,
     check_kind,
-    image_folder,
-    images_in,
     like_classes,
+    picture_folder,
     read_examples,
-    read_images,
     settings_of,
     shares,
     told_by_label,
@@ -32,6 +31,7 @@ from karusel.cli.work import naming, short_name
 from karusel.errors import DataError
 from karusel.sources.origin import find_files
 from karusel.tasks.classifier import Classifier
+from karusel.tasks.sequences import Videos
 
 __all__ = ["run_run", "run_score", "run_train"]
 
@@ -43,7 +43,7 @@ def run_train(
     source: Source, learning: Learning, running: Running, out: Path, sweep: str, shift: int, json: bool
 ) -> None:
     """Fit a classifier and write it to `out`."""
-    check_output(out, () if image_folder(source) else find_files(source.source or []))
+    check_output(out, () if picture_folder(source) else find_files(source.source or []))
     with Progress() as progress:
         examples = _read(source, progress, labels=True)
         model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
@@ -68,7 +68,7 @@ def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Classifier.load(path)
-        examples = _read(source, progress, labels=False)
+        examples = _read(source, progress, labels=False, kind=model.reader_.kind)
         progress("labelling")
         with naming(short_name(source.source or [])):
             check_kind(model, examples)
@@ -122,8 +122,8 @@ def run_score(path: Path, source: Source, json: bool) -> None:
         with naming(short_name(source.source or [])):
             check_kind(model, examples)
             truth = like_classes(examples.y, model.classes_)
-            accuracy = model.score(examples.X, truth)
             found = model.predict(examples.X)
+            accuracy = model.compare(found, truth)
     rows = by_label(truth, found)
     majority = max(row["count"] for row in rows) / len(examples)
     if json:
@@ -147,28 +147,28 @@ def run_score(path: Path, source: Source, json: bool) -> None:
     print("\n".join(told_by_label(rows)))
 
 
-def _read(source: Source, progress: Callable[[str], None], *, labels: bool) -> Examples:
-    folder = image_folder(source)
+def _read(
+    source: Source, progress: Callable[[str], None], *, labels: bool, kind: str | None = None
+) -> Examples:
+    """Examples of a table or of a folder of pictures; `kind` is what a model without labels reads."""
+    folder = picture_folder(source)
     if folder is None:
         return read_examples(source, progress, labels=labels, per_step=False)
     progress(f"reading {folder}")
     parts = sorted(path for path in folder.iterdir() if path.is_dir())
-    if not parts:
-        if labels:
-            raise DataError(
-                f"{folder} has no folders; put the images of each label into a folder of its name"
-            )
-        paths = images_in(folder)
-        return Examples(
-            "images",
-            read_images(paths),
-            None,
-            [one.name for one in paths],
-            f"{folder}: {len(paths):,} images",
+    if parts and kind == Videos.kind and all(map(is_video, parts)):  # folders of frames, not of a label
+        parts = []
+    if not parts and labels:
+        raise DataError(
+            f"{folder} has no folders; put the images or videos of each label into a folder of its name"
         )
-    listed = [(part.name, path) for part in parts for path in images_in(part)]
-    names = [f"{part}/{path.name}" for part, path in listed]
-    images = read_images([path for _, path in listed])
-    size = " x ".join(map(str, images.shape[1:3]))
-    found = f"{folder}: {len(listed):,} images of {size} pixels in {len(parts)} folders"
-    return Examples("images", images, np.array([part for part, _ in listed]), names, found)
+    paths = [path for part in parts or [folder] for path in pictures_in(part)]
+    found_kind, pictures = read_pictures(paths)
+    *frames, rows, columns = pictures.shape[1 : 4 if found_kind == Videos.kind else 3]
+    found = f"{folder}: {len(paths):,} {found_kind} of "
+    found += "".join(f"{count} frames of " for count in frames) + f"{rows} x {columns} pixels"
+    if not parts:
+        return Examples(found_kind, pictures, None, [path.name for path in paths], found)
+    names = [f"{path.parent.name}/{path.name}" for path in paths]
+    found += f" in {len(parts)} folders"
+    return Examples(found_kind, pictures, np.array([path.parent.name for path in paths]), names, found)

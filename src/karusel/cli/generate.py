@@ -18,8 +18,8 @@ Files = Annotated[
     list[str],
     typer.Argument(
         metavar="FILES",
-        help="Plain text, - for standard input, or piano-rolls: .npy, .npz or .mat arrays of 0 and 1. "
-        "Several files are several texts, each with an end.",
+        help="Plain text, or - for standard input; or music: MIDI files, a folder of them, or piano-rolls, "
+        ".npy, .npz or .mat arrays of 0 and 1. Several files are several texts, each with an end.",
         show_default=False,
     ),
 ]
@@ -36,7 +36,7 @@ class Fitting:
     unit: Annotated[
         str | None,
         typer.Option(
-            help="characters, bytes, words, pairs or notes; notes for piano-rolls and characters by default."
+            help="characters, bytes, words, pairs or notes; notes for music and characters by default."
         ),
     ] = None
     vocabulary_size: Annotated[int, typer.Option(help="Most words or byte pairs that are known.", min=1)] = (
@@ -98,12 +98,11 @@ def run(
     running: Running,
     printing: Printing,
     prompt: Annotated[str | None, typer.Option(help="Text to go on from.")] = None,
-    prompt_file: Annotated[
-        str | None, typer.Option(help="File of the text or piano-roll to go on from.")
-    ] = None,
+    prompt_file: Annotated[str | None, typer.Option(help="File of the text or music to go on from.")] = None,
     length: Annotated[int, typer.Option(help="Tokens, or frames of music, to write at most.", min=1)] = 500,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this file; a .npy piano-roll of music, which needs it.")
+        Path | None,
+        typer.Option(help="Write to this file; music needs it: .mid, or a piano-roll .npy."),
     ] = None,
 ) -> None:
     """Write on, token by token.

@@ -14,21 +14,19 @@ from karusel.cli.files import check_output
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
+from karusel.cli.pictures import images_in, read_images, write_masks
 from karusel.cli.progress import Progress
 from karusel.cli.tasks import (
     Examples,
     by_label,
     check_kind,
-    image_folder,
-    images_in,
     like_classes,
+    picture_folder,
     read_examples,
-    read_images,
     settings_of,
     shares,
     told_by_label,
     train,
-    write_masks,
 )
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, FileMissingError, UsageError
@@ -51,7 +49,7 @@ def run_train(
     json: bool,
 ) -> None:
     """Fit a labeller and write it to `out`."""
-    check_output(out, () if image_folder(source) else find_files(source.source or []))
+    check_output(out, () if picture_folder(source) else find_files(source.source or []))
     with Progress() as progress:
         examples = _read(source, masks, progress, labels=True)
         model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
@@ -71,7 +69,7 @@ def run_train(
 
 def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
     """Label the steps of examples with a model."""
-    folder = image_folder(source)
+    folder = picture_folder(source)
     if folder is not None and out is not None:
         if Path(out).resolve() == folder.resolve():
             raise UsageError(f"{out} is the folder that is read; give another one for the labels")
@@ -160,8 +158,8 @@ def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> Non
         with naming(short_name(source.source or [])):
             check_kind(model, examples)
             truth = [like_classes(one, model.classes_) for one in examples.y]
-            accuracy = model.score(examples.X, truth)
             found = model.predict(examples.X)
+            accuracy = model.compare(found, truth)
     rows = by_label(_flat(truth), _flat(found))
     mean_iou = float(np.mean([row["iou"] for row in rows]))
     if json:
@@ -183,7 +181,7 @@ def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> Non
 
 
 def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *, labels: bool) -> Examples:
-    folder = image_folder(source)
+    folder = picture_folder(source)
     if folder is None:
         if masks is not None:
             raise UsageError("--masks belongs to a folder of images; tables have a column of labels")

@@ -98,7 +98,7 @@ def classify_train(
     """Fit to labelled examples and keep what was learned in a model file.
 
     A table has a row for each text and its label, or a row for each step of a series; a folder has a folder
-    of images for each label.
+    of images or videos for each label. A video is a folder of images, an array .npy, or a GIF.
 
     Example: karusel classify train reviews.csv --out reviews.karusel
     """

@@ -20,10 +20,12 @@ from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
 from karusel.tasks.generator import Generator, Likelihood
+from karusel.tasks.midi import NOTES, read_midi, write_midi
 
 __all__ = ["run_run", "run_score", "run_train"]
 
-_MUSIC = (".npy", ".npz", ".mat")
+_MIDI = (".mid", ".midi")
+_MUSIC = (".npy", ".npz", ".mat", *_MIDI)
 _PARTS = ("traindata", "validdata", "testdata")  # of the .mat files of polyphonic music research
 
 
@@ -98,9 +100,9 @@ def run_run(
     if prompt is not None and prompt_file is not None:
         raise UsageError("--prompt and --prompt-file are both given; leave one out")
     if unit == "notes" and prompt is not None:
-        raise UsageError("--prompt is text, but the model writes music; give --prompt-file with a piano-roll")
-    if unit == "notes" and not json and (out is None or out.suffix.lower() != ".npy"):
-        raise UsageError("music is written to a file: give --out FILE.npy, or --json")
+        raise UsageError("--prompt is text, but the model writes music; give --prompt-file with music")
+    if unit == "notes":
+        _check_music_out(out, made.reader_.notes, json)
     if out is not None:
         check_output(out, [model])
     begin: Any = prompt
@@ -123,6 +125,17 @@ def run_run(
         _write_out(made, list(parts), out, json)
     else:
         _write_live(parts, unit)
+
+
+def _check_music_out(out: Path | None, notes: int, json: bool) -> None:
+    ending = None if out is None else out.suffix.lower()
+    if ending not in (".npy", *_MIDI) and not (json and out is None):
+        raise UsageError("music is written to a file: give --out FILE.mid or FILE.npy, or --json")
+    if ending in _MIDI and notes != NOTES:
+        raise UsageError(
+            f"a MIDI file takes the {NOTES} keys of a piano, but the model writes {notes} notes; "
+            "give --out FILE.npy"
+        )
 
 
 def run_score(model: Path, source: list[str], lines: bool, json: bool) -> None:
@@ -180,6 +193,9 @@ def _write_out(model: Generator, parts: list[Any], out: Path | None, json: bool)
     if out is not None:
 
         def fill(path: Path) -> None:
+            if unit == "notes" and out.suffix.lower() in _MIDI:
+                write_midi(path, written)
+                return
             with path.open("wb") as file:
                 if unit == "notes":
                     np.save(file, written)
@@ -199,10 +215,11 @@ def _write_out(model: Generator, parts: list[Any], out: Path | None, json: bool)
 
 def _read(source: list[str], lines: bool, unit: str | None, part: str) -> Any:
     """One text, or a list of texts or of pieces of music."""
-    read = [one for name in source for one in _read_one(name, unit, part)]
-    music = Path(source[0]).suffix.lower() in _MUSIC
-    if any((Path(name).suffix.lower() in _MUSIC) != music for name in source):
-        raise UsageError("text and piano-rolls are given together; give files of one kind")
+    files = [file for name in source for file in _files(name)]
+    read = [one for name in files for one in _read_one(name, unit, part)]
+    music = Path(files[0]).suffix.lower() in _MUSIC
+    if any((Path(name).suffix.lower() in _MUSIC) != music for name in files):
+        raise UsageError("text and music are given together; give files of one kind")
     if (unit == "notes") != music and unit is not None:
         raise UsageError(
             f"{short_name(source)} is {'music' if music else 'text'}, which unit {unit} does not read"
@@ -213,7 +230,17 @@ def _read(source: list[str], lines: bool, unit: str | None, part: str) -> Any:
         read = [line for text in read for line in text.splitlines() if line.strip()]
         if not read:
             raise DataError(f"{short_name(source)} has no line with text")
-    return read if music or lines or len(source) > 1 else read[0]
+    return read if music or lines or len(files) > 1 else read[0]
+
+
+def _files(name: str) -> list[str]:
+    """A file by itself, or the MIDI files in a folder and in those below it."""
+    if not Path(name).is_dir():
+        return [name]
+    found = sorted(str(path) for path in Path(name).rglob("*") if path.suffix.lower() in _MIDI)
+    if not found:
+        raise DataError(f"{name} is a folder without MIDI files ({', '.join(_MIDI)})")
+    return found
 
 
 def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
@@ -241,6 +268,8 @@ def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
 
 
 def _read_music(path: Path, ending: str, part: str) -> list[Any]:
+    if ending in _MIDI:
+        return [read_midi(path)]
     if ending == ".mat":
         held = _read_mat(path)
         wanted = _PARTS[0] if part == "train" else _PARTS[2]

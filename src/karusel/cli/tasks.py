@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.cli.document import versions
-from karusel.cli.files import write_whole
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
-from karusel.errors import DataError, FileMissingError, MissingDependencyError, UsageError
+from karusel.errors import DataError, UsageError
 from karusel.sources.labelled import Labelled, read_labelled
 from karusel.tasks.classifier import Classifier
 from karusel.tasks.labeller import Labeller
@@ -27,20 +25,15 @@ __all__ = [
     "Examples",
     "by_label",
     "check_kind",
-    "image_folder",
-    "images_in",
     "like_classes",
+    "picture_folder",
     "read_examples",
-    "read_images",
     "settings_of",
     "shares",
     "told_by_label",
     "train",
-    "write_masks",
 ]
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_GREY = ("1", "L", "LA", "I", "I;16", "F")
 _SHOWN = 12  # labels that are listed
 
 
@@ -48,8 +41,8 @@ _SHOWN = 12  # labels that are listed
 class Examples:
     """Examples of one source, with their labels where it has any.
 
-    `names` are what results call them; `table` is what they were read from, None for images. `found` says in
-    words what was found.
+    `names` are what results call them; `table` is what they were read from, None for pictures. `found` says
+    in words what was found.
     """
 
     kind: str
@@ -120,8 +113,8 @@ def _one_label(table: Labelled, number: int, labels: NDArray[np.str_]) -> str:
     return str(different[0])
 
 
-def image_folder(source: Source) -> Path | None:
-    """The folder of images that a command names, None where it names something else."""
+def picture_folder(source: Source) -> Path | None:
+    """The folder of pictures that a command names, None where it names something else."""
     given = source.source or []
     if len(given) != 1 or given[0] == "-" or not Path(given[0]).is_dir():
         return None
@@ -129,59 +122,6 @@ def image_folder(source: Source) -> Path | None:
         if getattr(source, option):
             raise UsageError(f"--{option.replace('_', '-')} belongs to tables, and {given[0]} is a folder")
     return Path(given[0])
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The images of a folder, in the order of their names."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGES)
-    if not found:
-        raise DataError(f"{folder} has no images ({', '.join(_IMAGES)})")
-    return found
-
-
-def read_images(paths: Sequence[Path], *, masks: bool = False) -> NDArray[Any]:
-    """Images of one size, [n, R, C] in grey or [n, R, C, 3]; masks are whole numbers [n, R, C]."""
-    images = [_pixels(path, masks) for path in paths]
-    for path, image in zip(paths, images, strict=True):
-        if image.shape != images[0].shape:
-            size, first = (" x ".join(map(str, one)) for one in (image.shape, images[0].shape))
-            raise DataError(
-                f"{path} has {size} numbers, {paths[0]} has {first}; bring all images to one size and kind"
-            )
-    return np.stack(images)
-
-
-def _pixels(path: Path, mask: bool) -> NDArray[Any]:
-    try:
-        from PIL import Image, UnidentifiedImageError
-    except ImportError:
-        raise MissingDependencyError("images need Pillow; run: pip install 'karusel[images]'") from None
-    try:
-        with Image.open(path) as image:
-            if mask:
-                pixels = np.asarray(image)
-            else:
-                pixels = np.asarray(
-                    image.convert("L" if image.mode in ("1", "L", "I", "I;16", "F") else "RGB")
-                )
-    except FileNotFoundError:
-        raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
-    except (UnidentifiedImageError, OSError) as error:
-        raise DataError(f"{path} is no image that can be read: {error}") from None
-    if mask and (pixels.ndim != 2 or pixels.dtype.kind not in "bui"):
-        raise DataError(f"{path} has colours; an image of labels has one whole number for each pixel")
-    return pixels
-
-
-def write_masks(folder: Path, names: Sequence[str], labels: Sequence[NDArray[Any]]) -> None:
-    """Writes labels [R, C] of images, whole numbers up to 65535, as PNG files of these names."""
-    from PIL import Image
-
-    for name, one in zip(names, labels, strict=True):
-        if one.dtype.kind not in "bui" or one.min() < 0 or one.max() > 65535:
-            raise DataError("labels that are no whole numbers from 0 to 65535 cannot be written as images")
-        whole = one.astype(np.uint8 if one.max() < 256 else np.uint16)
-        write_whole(folder / f"{name}.png", partial(Image.fromarray(whole).save, format="PNG"))
 
 
 def settings_of(learning: Learning, running: Running) -> dict[str, Any]:

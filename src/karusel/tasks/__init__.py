@@ -4,7 +4,17 @@ from karusel.tasks.classifier import Classifier
 from karusel.tasks.controller import Controller
 from karusel.tasks.generator import Generator
 from karusel.tasks.labeller import Labeller
+from karusel.tasks.midi import read_midi, write_midi
 from karusel.tasks.policy import Policy
 from karusel.tasks.transcriber import Transcriber
 
-__all__ = ["Classifier", "Controller", "Generator", "Labeller", "Policy", "Transcriber"]
+__all__ = [
+    "Classifier",
+    "Controller",
+    "Generator",
+    "Labeller",
+    "Policy",
+    "Transcriber",
+    "read_midi",
+    "write_midi",
+]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
@@ -173,22 +172,15 @@ class Classifier(Labelling):
 
     def score(self, X: Any, y: Any) -> float:
         """The share of examples that get their label."""
-        found, wanted = self.predict(X), np.asarray(y)
+        return self.compare(self.predict(X), y)
+
+    def compare(self, found: NDArray[Any], y: Any) -> float:
+        """The same for labels that `predict` found before."""
+        wanted = np.asarray(y)
         if wanted.shape != found.shape:
             raise DataError(f"there are {len(found):,} examples and labels of shape {list(wanted.shape)}")
         self._numbers_of(wanted)
         return float(np.mean(found == wanted))
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Classifier:
-        """The classifier in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        made = cls._load(path)
-        assert isinstance(made, Classifier)
-        return made
 
     def _reader(self, X: Any) -> Reader:
         kind = self._kind_of(X)

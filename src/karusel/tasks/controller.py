@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
-from karusel.network import Sequential, fill
+from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
+from karusel.tasks.sequences import step_array
+from karusel.tasks.task import Task
 
 __all__ = ["Controller", "ControllerStream"]
 
-_SETTINGS = (
-    *("low", "high", "horizon", "caution", "known", "ahead", "hidden_size", "epochs", "batch_size"),
-    *("learning_rate", "validation_share", "random_state", "n_jobs"),
-)
 _WINDOWS = 4096  # most windows to train on
 _SETTLED = 5  # steps over which the model's error is averaged
 _BLOCKS = (1, 1, 2, 4, 8, 16, 32)  # steps for which a planned input is held, the last for all that remain
@@ -32,7 +29,7 @@ _LENGTHS = np.array([1.0, 0.5, 0.2, 0.05, 0.0])  # of a change of plan that are 
 Numbers = NDArray[np.float64]
 
 
-class Controller:
+class Controller(Task):
     """Holds a process at set points, by an LSTM model that was learned from records of it.
 
     A linear model of the records is fitted first. Given the outputs of the first `known` steps it simulates
@@ -85,6 +82,9 @@ class Controller:
     >>> bool(abs(level - 1.2) < 0.03)
     True
     """
+
+    task = "controller"
+    fits = "fit(u, y)"
 
     def __init__(
         self,
@@ -202,43 +202,17 @@ class Controller:
         self._fitted()
         return ControllerStream(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that control needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
-
-        self._fitted()
-        header = {
-            "settings": {name: _plain(getattr(self, name)) for name in _SETTINGS},
+    def _kept(self) -> dict[str, Any]:
+        return {
             "scales": {name: getattr(self, name).tolist() for name in _SCALES},
             "arx": {"order": self.arx_.order, "weights": self.arx_.weights.tolist()},
-            "network": self.network_.get_config(),
         }
-        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
-        save_file(path, "controller", header, tensors)
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Controller:
-        """The controller in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, "controller")
-        try:
-            made = cls(**header["settings"])
-            made._check()
-            for name in _SCALES:
-                setattr(made, name, np.array(header["scales"][name], np.float64))
-            made._limits(len(made.u_mean_))
-            made.arx_ = Arx(int(header["arx"]["order"]), np.array(header["arx"]["weights"], np.float64))
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"model file {os.fspath(path)!r} describes no controller: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
-        return made
+    def _take(self, header: dict[str, Any]) -> None:
+        for name in _SCALES:
+            setattr(self, name, np.array(header["scales"][name], np.float64))
+        self._limits(len(self.u_mean_))
+        self.arx_ = Arx(int(header["arx"]["order"]), np.array(header["arx"]["weights"], np.float64))
 
     # -- the model -------------------------------------------------------------------------------
 
@@ -322,10 +296,6 @@ class Controller:
         if not (np.isfinite(self.caution) and self.caution >= 0):
             raise UsageError(f"caution is {self.caution!r}; it must be a finite number from 0 up")
         check_whole(self, "horizon", "known", "ahead", "epochs", "batch_size")
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError("the controller is not fitted; call fit(u, y) first")
 
 
 _SCALES = ("u_mean_", "u_spread_", "y_mean_", "y_spread_", "y_low_", "y_high_")
@@ -458,25 +428,10 @@ def _records(u: Any, y: Any, same: bool = True) -> list[Record]:
     for number, pair in enumerate(zip(us, ys, strict=True)):
         arrays: list[Numbers] = []
         for what, one in zip(("u", "y"), pair, strict=True):
-            try:
-                array = np.asarray(one, np.float64)
-            except (TypeError, ValueError):
-                raise DataError(f"{what}, record {number}, holds something that is no number") from None
-            array = array[:, None] if array.ndim == 1 else array
-            if array.ndim != 2 or array.size == 0:
-                raise DataError(
-                    f"{what}, record {number}, has shape {list(array.shape)}; "
-                    "it must be [steps, numbers] or [steps]"
-                )
-            if not np.isfinite(array).all():
-                step = int(np.argmin(np.isfinite(array).all(axis=1)))
-                raise DataError(
-                    f"{what}, record {number}, step {step} holds NaN or an infinite value; "
-                    "cut the record there"
-                )
+            array = step_array(one, f"record {number} of {what}", "cut the record there")
             if records and array.shape[1] != records[0][len(arrays)].shape[1]:
                 raise DataError(
-                    f"{what}, record {number}, has {array.shape[1]} columns, record 0 has "
+                    f"record {number} of {what} has {array.shape[1]} columns, record 0 has "
                     f"{records[0][len(arrays)].shape[1]}"
                 )
             arrays.append(array)
@@ -487,8 +442,3 @@ def _records(u: Any, y: Any, same: bool = True) -> list[Record]:
             )
         records.append((arrays[0], arrays[1]))
     return records
-
-
-def _plain(value: Any) -> Any:
-    """A setting in types that JSON has."""
-    return value.tolist() if isinstance(value, (np.ndarray, np.generic)) else value

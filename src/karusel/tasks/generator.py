@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
-from karusel.network import Sequential, fill
+from karusel.network import Sequential
 from karusel.sampling import Sampling
 from karusel.tasks.fitting import (
     Progress,
@@ -24,24 +23,12 @@ from karusel.tasks.fitting import (
     no_progress,
     usual_batch,
 )
+from karusel.tasks.task import Task
 from karusel.tasks.tokens import END, UNITS, Notes, Tokens, tokens_of
 from karusel.windows import Windows
 
 __all__ = ["Generator", "Likelihood"]
 
-_SETTINGS = (
-    *(
-        "unit",
-        "vocabulary_size",
-        "hidden_size",
-        "num_layers",
-        "embedding_size",
-        "tied",
-        "dropout",
-        "weight_drop",
-    ),
-    *("steps", "epochs", "batch_size", "learning_rate", "validation_share", "random_state", "n_jobs"),
-)
 _STEPS = 50  # of an epoch, wanted
 _BATCHES = (4, 64)
 _NEVER = -100.0  # a logit whose chance float32 rounds to nothing
@@ -77,7 +64,7 @@ class Likelihood:
         return self.nats * self.tokens / self.characters / math.log(2)
 
 
-class Generator:
+class Generator(Task):
     """Learns to go on with text, or with music of several notes at once.
 
     One LSTM after the other reads the tokens so far; a softmax over all tokens, or a sigmoid for each note,
@@ -120,6 +107,9 @@ class Generator:
     >>> len(model.generate("to ", 30, temperature=0.5))
     30
     """
+
+    task = "generator"
+    fits = "fit(X)"
 
     def __init__(
         self,
@@ -364,49 +354,17 @@ class Generator:
 
     # -- keeping ---------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that the model needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
+    def _kept(self) -> dict[str, Any]:
+        return {"reader": self.reader_.config(), "ends": self.ends_}
 
-        self._fitted()
-        header = {
-            "settings": {name: getattr(self, name) for name in _SETTINGS},
-            "reader": self.reader_.config(),
-            "ends": self.ends_,
-            "network": self.network_.get_config(),
-        }
-        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
-        save_file(path, "generator", header, tensors)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Generator:
-        """The generator in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, "generator")
-        try:
-            made = cls(**header["settings"])
-            made.reader_, made.ends_ = tokens_of(header["reader"]), bool(header["ends"])
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"model file {os.fspath(path)!r} describes no generator: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
-        return made
+    def _take(self, header: dict[str, Any]) -> None:
+        self.reader_, self.ends_ = tokens_of(header["reader"]), bool(header["ends"])
 
     def _check(self) -> None:
         if self.unit not in (None, *UNITS):
             raise UsageError(f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}")
         check_share(self)
         check_whole(self, "vocabulary_size", "num_layers", "steps", "epochs", optional=("batch_size",))
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError("the generator is not fitted; call fit(X) first")
 
 
 def _usual_batch(examples: int) -> int:

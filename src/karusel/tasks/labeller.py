@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -174,15 +173,17 @@ class Labeller(Labelling):
         "accuracy" is the share of steps or pixels that get their label; "mean_iou" the mean, over all labels
         in y or in what is predicted, of the steps that have it in both / those that have it in either.
         """
+        return self.compare(self.predict(X), y, measure)
+
+    def compare(self, found: Any, y: Any, measure: str = "accuracy") -> float:
+        """The same for labels that `predict` found before."""
         if measure not in MEASURES:
             raise UsageError(f"measure is {measure!r}; it must be one of {', '.join(MEASURES)}")
-        self._fitted()
-        if len(X) != len(y):
+        if len(found) != len(y):
             raise DataError(
-                f"there are {len(X):,} examples and labels for {len(y):,}; they must be equally many"
+                f"there are {len(found):,} examples and labels for {len(y):,}; they must be equally many"
             )
-        wanted = _label_arrays(self.reader_, self.reader_.read(X), y, joined=True)
-        found = self.predict(X)
+        wanted = _label_arrays(self.reader_, found, y, joined=True)
         truth = self._numbers_of(np.concatenate([one.ravel() for one in wanted]))
         guess = self._numbers_of(np.concatenate([one.ravel() for one in found]))
         count = len(self.classes_)
@@ -196,17 +197,6 @@ class Labeller(Labelling):
         """A stream of steps that are labelled as they come; needs direction="forward"."""
         self._fitted()
         return LabelStream(self)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Labeller:
-        """The labeller in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        made = cls._load(path)
-        assert isinstance(made, Labeller)
-        return made
 
     def _reader(self, X: Any) -> Reader:
         kind = self._kind_of(X)

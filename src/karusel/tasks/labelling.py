@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
-import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from karusel.callbacks import Callback
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
-from karusel.network import Sequential, fill
+from karusel.network import Sequential
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, reader_of
+from karusel.tasks.task import Task
 
 __all__ = ["Labelling", "number_labels", "softmax", "sweeps", "taken"]
 
@@ -38,13 +37,8 @@ class HeldOut:
     accuracy: float
 
 
-class Labelling(ABC):
-    """A network whose outputs are probabilities of labels.
-
-    Subclasses are final, take their settings by name and only store them.
-    """
-
-    task: ClassVar[str]  # as model files and errors call it
+class Labelling(Task):
+    """A network whose outputs are probabilities of labels."""
 
     kind: str | None
     unit: str
@@ -55,11 +49,9 @@ class Labelling(ABC):
     validation_share: float
     class_weight: ClassWeight
     random_state: int
-    n_jobs: int | None
 
     classes_: NDArray[Any]
     reader_: Reader
-    network_: Sequential
     history_: dict[str, list[float]]
     temperature_: float
     held_out_: HeldOut
@@ -67,9 +59,6 @@ class Labelling(ABC):
     @abstractmethod
     def predict(self, X: Any) -> Any:
         """The likeliest labels."""
-
-    def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     def _check(self) -> None:
         if self.kind not in (None, *READERS):
@@ -155,46 +144,16 @@ class Labelling(ABC):
             )
         return np.searchsorted(self.classes_, y).astype(np.int64)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that labelling needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
-
-        self._fitted()
-        settings = self._settings()
-        if isinstance(self.class_weight, Mapping):
-            settings["class_weight"] = list(self.class_weight.items())
-        header = {
-            "settings": settings,
+    def _kept(self) -> dict[str, Any]:
+        return {
             "reader": self.reader_.config(),
             "classes": self.classes_.tolist(),
             "temperature": self.temperature_,
-            "network": self.network_.get_config(),
         }
-        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
-        save_file(path, self.task, header, tensors)
 
-    @classmethod
-    def _load(cls, path: str | os.PathLike[str]) -> Any:
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, cls.task)
-        try:
-            settings = dict(header["settings"])
-            if isinstance(settings["class_weight"], list):
-                settings["class_weight"] = dict(settings["class_weight"])
-            made = cls(**settings)
-            made.classes_ = np.array(header["classes"])
-            made.reader_, made.temperature_ = reader_of(header["reader"]), float(header["temperature"])
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
-        return made
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError(f"the {self.task} is not fitted; call fit(X, y) first")
+    def _take(self, header: dict[str, Any]) -> None:
+        self.reader_, self.classes_ = reader_of(header["reader"]), np.array(header["classes"])
+        self.temperature_ = float(header["temperature"])
 
 
 def number_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,25 +11,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, MissingDependencyError, ModelFileError, UsageError
+from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
-from karusel.network import Sequential, fill
+from karusel.network import Sequential
 from karusel.optimizers import Adam
 from karusel.tasks.fitting import check_whole
+from karusel.tasks.task import Task
 
 __all__ = ["Policy", "PolicyStream"]
 
-_SETTINGS = (
-    *("observe", "hidden_size", "episodes", "epochs", "batch_size", "learning_rate", "discount", "trace"),
-    *("clip", "entropy", "random_state", "n_jobs"),
-)
 _RECENT = 100  # episodes whose mean return ends training
 
 Numbers = NDArray[np.float64]
 
 
-class Policy:
+class Policy(Task):
     """A policy with a memory, for environments with a few actions that do not show all there is to know.
 
     An LSTM reads what is observed and says how likely each action should be, and what return it expects
@@ -58,6 +54,9 @@ class Policy:
     network_ : what was learned; `mean_`, `spread_` : of what is observed.
     returns_ : the return of every episode played in training; `steps_` : steps played.
     """
+
+    task = "policy"
+    fits = "fit(environment)"
 
     def __init__(
         self,
@@ -142,44 +141,13 @@ class Policy:
         self._fitted()
         return PolicyStream(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that acting needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
+    def _kept(self) -> dict[str, Any]:
+        return {"scales": {"mean": self.mean_.tolist(), "spread": self.spread_.tolist()}}
 
-        self._fitted()
-        settings = {name: getattr(self, name) for name in _SETTINGS}
-        if self.observe is not None:
-            settings["observe"] = [int(k) for k in self.observe]
-        header = {
-            "settings": settings,
-            "scales": {"mean": self.mean_.tolist(), "spread": self.spread_.tolist()},
-            "network": self.network_.get_config(),
-        }
-        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
-        save_file(path, "policy", header, tensors)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Policy:
-        """The policy in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, "policy")
-        try:
-            made = cls(**header["settings"])
-            made._check()
-            made.mean_, made.spread_ = (
-                np.array(header["scales"][name], np.float64) for name in ("mean", "spread")
-            )
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"model file {os.fspath(path)!r} describes no policy: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
-        return made
+    def _take(self, header: dict[str, Any]) -> None:
+        self.mean_, self.spread_ = (
+            np.array(header["scales"][name], np.float64) for name in ("mean", "spread")
+        )
 
     # -- playing -----------------------------------------------------------------------------------
 
@@ -299,10 +267,6 @@ class Policy:
         for name in ("discount", "trace"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is {getattr(self, name)!r}; it must lie from 0 to 1")
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError("the policy is not fitted; call fit(environment) first")
 
 
 class PolicyStream:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError, UsageError
 from karusel.tasks.tokens import Pairs, tokenizers_library
 
-__all__ = ["READERS", "Grid", "Images", "Reader", "Series", "Texts", "Videos", "reader_of"]
+__all__ = ["READERS", "Grid", "Images", "Reader", "Series", "Texts", "Videos", "reader_of", "step_array"]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _UNITS = ("words", "characters", "pairs")
@@ -73,19 +73,7 @@ class Series(Reader):
     def _arrays(self, data: Any, width: int | None) -> list[NDArray[np.float64]]:
         arrays = []
         for number, one in enumerate(data):
-            try:
-                array = np.asarray(one, np.float64)
-            except (TypeError, ValueError):
-                raise DataError(f"series {number} holds something that is no number; correct it") from None
-            array = array[:, None] if array.ndim == 1 else array
-            if array.ndim != 2 or array.size == 0:
-                raise DataError(
-                    f"series {number} has shape {list(np.shape(one))}; it must be [steps, numbers] or "
-                    "[steps] with at least one step"
-                )
-            if not np.isfinite(array).all():
-                step = int(np.argmin(np.isfinite(array).all(axis=1)))
-                raise DataError(f"series {number}, step {step} holds NaN or an infinite value; fill it in")
+            array = step_array(one, f"series {number}", "fill it in")
             width = array.shape[1] if width is None else width
             if array.shape[1] != width:
                 raise DataError(
@@ -273,6 +261,27 @@ class Videos(Images):
     @property
     def grid(self) -> Grid:
         return *super().grid, self.shape[0]
+
+
+def step_array(values: Any, what: str, mend: str) -> NDArray[np.float64]:
+    """Finite numbers by step, [T, numbers]; [T] is one number a step.
+
+    `what` they are and how to `mend` what is missing are for messages.
+    """
+    try:
+        array = np.asarray(values, np.float64)
+    except (TypeError, ValueError):
+        raise DataError(f"{what} holds something that is no number; correct it") from None
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.size == 0:
+        raise DataError(
+            f"{what} has shape {list(np.shape(values))}; it must be [steps, numbers] or [steps] with at "
+            "least one step"
+        )
+    if not np.isfinite(array).all():
+        step = int(np.argmin(np.isfinite(array).all(axis=1)))
+        raise DataError(f"{what}, step {step} holds NaN or an infinite value; {mend}")
+    return array
 
 
 def _patches(pixels: NDArray[Any], p: int) -> NDArray[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.decoding import beam, greedy
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout
 from karusel.losses import CTC
-from karusel.network import Sequential, fill
+from karusel.network import Sequential
 from karusel.tasks.fitting import (
     Progress,
     check_share,
@@ -23,20 +22,17 @@ from karusel.tasks.fitting import (
     usual_batch,
 )
 from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
+from karusel.tasks.task import Task
 
 __all__ = ["Transcriber", "TranscriberStream"]
 
-_SETTINGS = (
-    *("live", "hidden_size", "num_layers", "dropout", "variations", "beam_width", "epochs", "batch_size"),
-    *("learning_rate", "validation_share", "random_state", "n_jobs"),
-)
 _BATCHES = (4, 32)
 _STEPS = 100  # of an epoch, wanted
 _AVERAGED = 0.02  # of all steps, over which weights are averaged
 _TAIL = 0.2  # seconds of silence behind a recording: a live network answers only after it has heard
 
 
-class Transcriber:
+class Transcriber(Task):
     """Writes down what recordings say.
 
     Log-mel features go through an LSTM in both directions to the probabilities of each character, or of none,
@@ -83,6 +79,8 @@ class Transcriber:
     >>> model.predict([said("abba")])
     ['abba']
     """
+
+    task = "transcriber"
 
     def __init__(
         self,
@@ -227,48 +225,17 @@ class Transcriber:
         self._fitted()
         return TranscriberStream(self)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that transcribing needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
+    def _kept(self) -> dict[str, Any]:
+        scales = {"mean": self.mean_.tolist(), "spread": self.spread_.tolist()}
+        return {"features": self.features_.config(), "characters": self.characters_, "scales": scales}
 
-        self._fitted()
-        header = {
-            "settings": {name: getattr(self, name) for name in _SETTINGS},
-            "features": self.features_.config(),
-            "characters": self.characters_,
-            "network": self.network_.get_config(),
-        }
-        tensors = {
-            f"network.{name}": np.asarray(a, np.float32) for name, a in self.network_.parameters.items()
-        }
-        save_file(path, "transcriber", header, tensors | {"mean": self.mean_, "spread": self.spread_})
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Transcriber:
-        """The transcriber in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, "transcriber")
-        try:
-            made = cls(**header["settings"])
-            made._check()
-            made.features_, made.characters_ = LogMel(**header["features"]), str(header["characters"])
-            made.mean_, made.spread_ = tensors.pop("mean"), tensors.pop("spread")
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, {name.removeprefix("network."): array for name, array in tensors.items()})
-            shape = (made.features_.width,)
-            if not made.mean_.shape == made.spread_.shape == shape:
-                raise ValueError(f"mean and spread are not of shape {list(shape)}")
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(
-                f"model file {os.fspath(path)!r} describes no transcriber: {fault}"
-            ) from None
-        made.network_.n_jobs = made.n_jobs
-        return made
+    def _take(self, header: dict[str, Any]) -> None:
+        self.features_, self.characters_ = LogMel(**header["features"]), str(header["characters"])
+        self.mean_, self.spread_ = (
+            np.array(header["scales"][name], np.float32) for name in ("mean", "spread")
+        )
+        if not self.mean_.shape == self.spread_.shape == (self.features_.width,):
+            raise ValueError(f"mean and spread are not of shape {[self.features_.width]}")
 
     def _decode(self, p: NDArray[Any]) -> str:
         string = greedy(p) if self.beam_width == 1 else beam(p, self.beam_width)[0][0]
@@ -313,10 +280,6 @@ class Transcriber:
         check_share(self)
         check_whole(self, "epochs", "beam_width", optional=("batch_size",))
         check_whole(self, "variations", least=0)
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError("the transcriber is not fitted; call fit(X, y) first")
 
 
 class TranscriberStream:

@@ -1,0 +1,93 @@
+"""What all tasks have in common: settings that are stored as given, and a model file."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from karusel.errors import ModelFileError, UsageError
+from karusel.network import Sequential, fill
+
+__all__ = ["Task"]
+
+T = TypeVar("T", bound="Task")
+
+
+class Task(ABC):
+    """A network with what it takes to use it.
+
+    Subclasses take their settings by name and only store them. What `fit` learned ends in an underscore.
+    """
+
+    task: ClassVar[str]  # as model files and errors call it
+    fits: ClassVar[str] = "fit(X, y)"  # what is to be called first
+
+    n_jobs: int | None
+    network_: Sequential
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all that the model needs to one data-only file, whole or not at all."""
+        from karusel.saving import save_file
+
+        self._fitted()
+        header = {
+            "settings": {name: _plain(value) for name, value in self._settings().items()},
+            **self._kept(),
+            "network": self.network_.get_config(),
+        }
+        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
+        save_file(path, self.task, header, tensors)
+
+    @classmethod
+    def load(cls: type[T], path: str | os.PathLike[str]) -> T:
+        """The model in a file that `save` wrote.
+
+        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
+        another version or of another kind.
+        """
+        from karusel.saving import load_file
+
+        header, tensors = load_file(path, cls.task)
+        try:
+            made = cls(**header["settings"])
+            made._check()
+            made._take(header)
+            made.network_ = Sequential.from_config(header["network"])
+            fill(made.network_, tensors)
+        except (KeyError, TypeError, ValueError) as fault:
+            raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
+        made.network_.n_jobs = made.n_jobs
+        return made
+
+    @abstractmethod
+    def _check(self) -> None:
+        """Raise `UsageError` for settings that break a rule."""
+
+    @abstractmethod
+    def _kept(self) -> dict[str, Any]:
+        """What was learned besides the network, in types that JSON has."""
+
+    @abstractmethod
+    def _take(self, header: dict[str, Any]) -> None:
+        """Take back what `_kept` gave."""
+
+    def _settings(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise UsageError(f"the {self.task} is not fitted; call {self.fits} first")
+
+
+def _plain(value: Any) -> Any:
+    """A setting in types that JSON has."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value
