@@ -11,6 +11,7 @@ namespace {
 
 using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t, std::optional<ReadNumbers>,
                               std::optional<ReadNumbers>>;
+using Lengths = std::tuple<ReadIndices, ReadIndices>;  // of the rows and of their sources
 using OutputTuple = std::tuple<int64_t, int64_t, int64_t, Outputs, ReadIndices, int64_t>;
 
 // [batches, 2]: loss and weight, as Total has them.
@@ -18,10 +19,11 @@ using Totals = nb::ndarray<double, nb::shape<-1, 2>, nb::c_contig, nb::device::c
 static_assert(sizeof(Total) == 2 * sizeof(double));
 
 // The arrays stay alive as long as the caller's lists do, which is as long as the call.
-Examples make_examples(const ReadIndices& lengths, const std::vector<InputTuple>& inputs,
+Examples make_examples(const Lengths& lengths, const std::vector<InputTuple>& inputs,
                        const std::vector<OutputTuple>& outputs) {
   Examples examples;
-  examples.lengths = lengths.data();
+  examples.lengths = std::get<0>(lengths).data();
+  examples.source_lengths = std::get<1>(lengths).data();
   for (const auto& [buffer, first, width, values, starts, stride, shift, scale] : inputs)
     examples.inputs.push_back({buffer, first, width, const_cast<void*>(static_cast<const void*>(values.data())),
                                starts.data(), stride, shift ? shift->data() : nullptr,
@@ -40,12 +42,12 @@ NB_MODULE(_engine, m) {
       .def("__init__",
            [](Executor* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
               const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
-              int64_t slice_rows, int64_t max_steps, int threads, bool half) {
+              int64_t slice_rows, int64_t max_steps, int64_t source_steps, int threads, bool half) {
              new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size, half),
-                                 slice_rows, max_steps, threads);
+                                 slice_rows, max_steps, source_steps, threads);
            })
       .def("evaluate",
-           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths,
+           [](Executor& self, const ReadNumbers& weights, const Lengths& lengths,
               const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
               int64_t batch) {
              const Examples examples = make_examples(lengths, inputs, outputs);
@@ -57,7 +59,7 @@ NB_MODULE(_engine, m) {
              return nb::make_tuple(total.loss, total.weight);
            })
       .def("gradient",
-           [](Executor& self, const ReadNumbers& weights, const ReadIndices& lengths,
+           [](Executor& self, const ReadNumbers& weights, const Lengths& lengths,
               const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
               uint64_t seed, Numbers gradient) {
              const Examples examples = make_examples(lengths, inputs, outputs);
@@ -71,7 +73,7 @@ NB_MODULE(_engine, m) {
       .def(
           "train",
           [](Executor& self, Numbers w, Numbers m, Numbers v, std::optional<Numbers> average,
-             std::tuple<float, float, float, float, float, float> settings, int64_t step, const ReadIndices& lengths,
+             std::tuple<float, float, float, float, float, float> settings, int64_t step, const Lengths& lengths,
              const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
              int64_t batch, int64_t first_batch, const ReadNumbers& rates, uint64_t seed, double seconds, Totals totals) {
             const Examples examples = make_examples(lengths, inputs, outputs);

@@ -49,15 +49,16 @@ def part(arrays: Arrays, start: str) -> Arrays:
 
 
 def made(description: list[Any]) -> Any:
-    """An object of Karusel from ["Class", {arguments}]; an argument may be such a pair itself."""
+    """An object of Karusel from ["Class", {arguments}]; an argument may be such a pair, or a list of them."""
     name, options = description
-    options = {
-        key: made(value)
-        if isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict)
-        else value
-        for key, value in options.items()
-    }
-    return getattr(karusel, name)(**options)
+    return getattr(karusel, name)(**{key: argument(value) for key, value in options.items()})
+
+
+def argument(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    is_description = len(value) == 2 and isinstance(value[1], dict)
+    return made(value) if is_description else [argument(one) for one in value]
 
 
 def network(spec: Arrays, parameters: Arrays, executor: str, **options: Any) -> karusel.Sequential:
@@ -81,6 +82,9 @@ def row_arguments(inputs: Arrays) -> Arrays:
     """What `fit`, `gradients` and `evaluate` take beside X and y."""
     found: Arrays = {name: inputs[name] for name in ("lengths", "sample_weight", "mask") if name in inputs}
     states = [name for name in inputs if name.startswith("initial_state.") and name.endswith(".h")]
+    if "source" in inputs:
+        pairs = zip(inputs["source"], inputs["source_lengths"], strict=True)
+        found["source"] = [sequence[:length] for sequence, length in pairs]
     if states:
         found["initial_state"] = [(inputs[name], inputs[name[:-1] + "c"]) for name in states]
     return found

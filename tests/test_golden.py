@@ -18,7 +18,7 @@ DTYPES = {"native": np.float32, "reference": np.float64}
 
 
 def test_the_golden_files_are_all_there() -> None:
-    assert len(GRADIENT_CASES) == 64
+    assert len(GRADIENT_CASES) == 66
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -28,7 +28,7 @@ def test_output_as_in_pytorch(name: str, executor: str) -> None:
     inputs = part(arrays, "input")
     net = network(spec, part(arrays, "parameter"), executor)
     around = row_arguments(inputs)
-    told = {key: around[key] for key in ("lengths", "initial_state") if key in around}
+    told = {key: around[key] for key in ("lengths", "initial_state", "source") if key in around}
     output = net.predict(inputs["X"], **told)
     assert output.dtype == DTYPES[executor]
     expected = arrays["output"]

@@ -17,20 +17,30 @@ constexpr int64_t PIECE = 1 << 14;        // weights that one task updates
 constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 
+// The rows of a slice, or their sources: how they lie, and which example each is.
+struct Lines {
+  const Packing& packing;
+  const int64_t* example;
+};
+
+struct Slice {
+  Lines own, source;
+};
+
 // Copies between a caller's array and the packed lines of a slice.
 template <class Copy>
-void for_lines(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example,
-               float* arena, Copy copy) {
+void for_lines(const Program& program, const Stream& stream, const Slice& slice, float* arena, Copy copy) {
   const size_t index = static_cast<size_t>(stream.buffer);
   const Buffer& buffer = program.buffers()[index];
+  const auto& [packing, example] = buffer.extent == Extent::source ? slice.source : slice.own;
   float* lines = arena + program.offset(index) + stream.first;
   float* values = static_cast<float*>(stream.values);
   for (int64_t r = 0; r < packing.rows; ++r) {
     const int64_t e = example[r];
     float* from = values + stream.starts[e];
-    const int64_t steps = buffer.extent == Extent::steps ? packing.length[r] : 1;
+    const int64_t steps = buffer.extent == Extent::rows ? 1 : packing.length[r];
     for (int64_t t = 0; t < steps; ++t) {
-      const int64_t line = buffer.extent == Extent::steps ? packing.offset[t] + r : r;
+      const int64_t line = buffer.extent == Extent::rows ? r : packing.offset[t] + r;
       copy(lines + line * buffer.width, from + t * stream.stride, e);
     }
   }
@@ -47,21 +57,19 @@ float shift_of(const Stream& stream, int64_t e) { return stream.shift ? stream.s
 float scale_of(const Stream& stream, int64_t e) { return stream.scale ? stream.scale[e] : 1.0f; }
 
 // Fills an input's lines in a slice.
-void gather(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example,
-            float* arena) {
+void gather(const Program& program, const Stream& stream, const Slice& slice, float* arena) {
   if (!stream.shift && !stream.scale)
-    return for_lines(program, stream, packing, example, arena,
+    return for_lines(program, stream, slice, arena,
                      [n = stream.width](float* line, const float* value, int64_t) { copy_numbers(line, value, n); });
-  for_lines(program, stream, packing, example, arena, [&](float* line, const float* value, int64_t e) {
+  for_lines(program, stream, slice, arena, [&](float* line, const float* value, int64_t e) {
     const float shift = shift_of(stream, e), scale = scale_of(stream, e);
     for (int64_t j = 0; j < stream.width; ++j) line[j] = (value[j] - shift) * scale;
   });
 }
 
 // Writes an output's lines of a slice where its caller wants them.
-void scatter(const Program& program, const Stream& stream, const Packing& packing, const int64_t* example,
-             float* arena) {
-  for_lines(program, stream, packing, example, arena,
+void scatter(const Program& program, const Stream& stream, const Slice& slice, float* arena) {
+  for_lines(program, stream, slice, arena,
             [n = stream.width](const float* line, float* value, int64_t) { copy_numbers(value, line, n); });
 }
 
@@ -69,17 +77,45 @@ void scatter(const Program& program, const Stream& stream, const Packing& packin
 
 uint64_t step_seed(uint64_t seed, int64_t step) { return mix(mix(seed) + static_cast<uint64_t>(step) * GOLDEN); }
 
-Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int threads)
+void Executor::Side::reserve(int64_t rows, int64_t steps) {
+  active.resize(static_cast<size_t>(steps));
+  offset.resize(static_cast<size_t>(steps) + 1);
+  for (auto* v : {&length, &name, &example, &place}) v->resize(static_cast<size_t>(rows));
+}
+
+// The packing of rows whose lengths and names are filled in, longest first.
+Packing Executor::Side::pack(int64_t rows, int64_t longest) {
+  Packing packing;
+  packing.rows = rows;
+  packing.steps = length[0];
+  packing.batch_steps = longest;
+  int64_t active_rows = rows;
+  for (int64_t t = 0; t < packing.steps; ++t) {
+    while (length[static_cast<size_t>(active_rows - 1)] <= t) --active_rows;
+    active[static_cast<size_t>(t)] = active_rows;
+    offset[static_cast<size_t>(t)] = packing.total;
+    packing.total += active_rows;
+  }
+  offset[static_cast<size_t>(packing.steps)] = packing.total;
+  packing.active = active.data();
+  packing.offset = offset.data();
+  packing.length = length.data();
+  packing.name = name.data();
+  packing.place = place.data();
+  return packing;
+}
+
+Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int64_t source_steps, int threads)
     : program_(std::move(program)),
       kernels_(kernels()),
       slice_rows_(slice_rows),
       max_steps_(max_steps),
+      source_steps_(source_steps),
       threads_(std::max(1, threads)) {
   workers_.resize(static_cast<size_t>(threads_));
   for (Worker& w : workers_) {
-    w.active.resize(static_cast<size_t>(max_steps));
-    w.offset.resize(static_cast<size_t>(max_steps) + 1);
-    for (auto* v : {&w.length, &w.name, &w.example}) v->resize(static_cast<size_t>(slice_rows));
+    w.own.reserve(slice_rows, max_steps);
+    if (source_steps > 0) w.source.reserve(slice_rows, source_steps);
   }
   count_.resize(static_cast<size_t>(max_steps) + 2);
 }
@@ -111,10 +147,15 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
   const size_t n = static_cast<size_t>(batch_rows_);
   const auto row = [&](size_t i) { return batch.order[chosen_[i]]; };
   std::fill(count_.begin(), count_.end(), 0);
+  longest_source_ = 0;
   for (size_t i = 0; i < n; ++i) {
     const int64_t length = examples.lengths[row(i)];
     if (length < 1 || length > max_steps_) throw std::invalid_argument("a row's length is outside the plan");
     ++count_[static_cast<size_t>(length)];
+    if (source_steps_ == 0) continue;
+    const int64_t source = examples.source_lengths[row(i)];
+    if (source < 1 || source > source_steps_) throw std::invalid_argument("a source's length is outside the plan");
+    longest_source_ = std::max(longest_source_, source);
   }
   int64_t before = 0;
   for (size_t length = count_.size(); length-- > 0;) {
@@ -130,35 +171,48 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
   }
 }
 
+// The sources of a slice's rows, longest first, equal ones in the order of the rows.
+void Executor::order_sources(const Examples& examples, Worker& worker, int64_t rows) const {
+  const Side& own = worker.own;
+  Side& source = worker.source;
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t length = examples.source_lengths[own.example[static_cast<size_t>(r)]];
+    int64_t place = 0;
+    for (int64_t other = 0; other < rows; ++other) {
+      const int64_t its = examples.source_lengths[own.example[static_cast<size_t>(other)]];
+      place += its > length || (its == length && other < r);
+    }
+    const size_t to = static_cast<size_t>(place);
+    source.place[static_cast<size_t>(r)] = place;
+    source.example[to] = own.example[static_cast<size_t>(r)];
+    source.name[to] = own.name[static_cast<size_t>(r)];
+    source.length[to] = length;
+  }
+}
+
 double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker, int64_t slice, int64_t slices) const {
   // Rows are dealt out like cards, so that the slices of a ragged batch are about equally long.
-  Packing packing;
-  for (int64_t i = slice; i < batch_rows_; i += slices, ++packing.rows) {
-    const size_t r = static_cast<size_t>(packing.rows);
-    worker.example[r] = sorted_[static_cast<size_t>(i)];
-    worker.name[r] = place_[static_cast<size_t>(i)];
-    worker.length[r] = examples.lengths[worker.example[r]];
+  int64_t rows = 0;
+  for (int64_t i = slice; i < batch_rows_; i += slices, ++rows) {
+    const size_t r = static_cast<size_t>(rows);
+    worker.own.example[r] = sorted_[static_cast<size_t>(i)];
+    worker.own.name[r] = place_[static_cast<size_t>(i)];
+    worker.own.length[r] = examples.lengths[worker.own.example[r]];
   }
-  packing.steps = worker.length[0];
-  packing.batch_steps = examples.lengths[sorted_[0]];
-  int64_t active = packing.rows;
-  for (int64_t t = 0; t < packing.steps; ++t) {
-    while (worker.length[static_cast<size_t>(active - 1)] <= t) --active;
-    worker.active[static_cast<size_t>(t)] = active;
-    worker.offset[static_cast<size_t>(t)] = packing.total;
-    packing.total += active;
+  const Packing own = worker.own.pack(rows, examples.lengths[sorted_[0]]);
+  Packing source;
+  if (source_steps_ > 0) {
+    order_sources(examples, worker, rows);
+    source = worker.source.pack(rows, longest_source_);
   }
-  worker.offset[static_cast<size_t>(packing.steps)] = packing.total;
-  packing.active = worker.active.data();
-  packing.offset = worker.offset.data();
-  packing.length = worker.length.data();
-  packing.name = worker.name.data();
 
-  frame.packing = &packing;
+  frame.packing = &own;
+  frame.source = &source;
   frame.arena = worker.arena.data();
-  for (const Stream& stream : examples.inputs) gather(program_, stream, packing, worker.example.data(), frame.arena);
+  const Slice lines = {{own, worker.own.example.data()}, {source, worker.source.example.data()}};
+  for (const Stream& stream : examples.inputs) gather(program_, stream, lines, frame.arena);
   const double loss = program_.run(frame);
-  for (const Stream& stream : examples.outputs) scatter(program_, stream, packing, worker.example.data(), frame.arena);
+  for (const Stream& stream : examples.outputs) scatter(program_, stream, lines, frame.arena);
   return loss;
 }
 
@@ -242,7 +296,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
-  frame.panels = pack(weights, (batch_rows_ + slices - 1) / slices * examples.lengths[sorted_[0]]);
+  frame.panels = pack(weights, (batch_rows_ + slices - 1) / slices * std::max(examples.lengths[sorted_[0]], longest_source_));
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 

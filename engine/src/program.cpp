@@ -44,6 +44,8 @@ const std::map<std::string, Signature>& signatures() {
       {"max_backward", {Kernel::max_backward, 3, 1}},
       {"transpose_forward", {Kernel::transpose_forward, 2, 1}},
       {"transpose_backward", {Kernel::transpose_backward, 2, 2}},
+      {"attention_forward", {Kernel::attention_forward, 5, 1}},
+      {"attention_backward", {Kernel::attention_backward, 9, 4}},
       {"squared_loss", {Kernel::squared_loss, 4, 0}},
       {"absolute_loss", {Kernel::absolute_loss, 4, 0}},
       {"huber_loss", {Kernel::huber_loss, 4, 1}},
@@ -96,6 +98,8 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
           ((argument.space == Space::weight || argument.space == Space::gradient) && first >= 0 && rows >= 0 &&
            cols >= 0 && first + rows * cols <= n_weights_);
       if (!inside) throw std::invalid_argument("kernel " + name + " called with an argument outside its buffer");
+      call.of_source |= argument.space == Space::buffer &&
+                        buffers_[static_cast<size_t>(index)].extent == Extent::source;
       call.arguments.push_back(argument);
     }
 
@@ -186,9 +190,16 @@ double Program::run(const Frame& frame) const {
 
 double Program::run(const Frame& frame, const Call& call) const {
   const Kernels& k = *frame.kernels;
-  const Packing& packing = *frame.packing;
+  const Packing& packing = call.of_source ? *frame.source : *frame.packing;
 
-  const auto lines = [&](const Buffer& b) { return b.extent == Extent::steps ? packing.total : packing.rows; };
+  const auto lines = [&](const Buffer& b) {
+    switch (b.extent) {
+      case Extent::steps: return frame.packing->total;
+      case Extent::source: return frame.source->total;
+      case Extent::rows: break;
+    }
+    return packing.rows;
+  };
   const auto buffer_at = [&](const Argument& a) {
     const Buffer& b = buffers_[static_cast<size_t>(a.index)];
     return (b.state ? frame.state : frame.arena) + offsets_[static_cast<size_t>(a.index)] + a.first;
@@ -272,6 +283,13 @@ double Program::run(const Frame& frame, const Call& call) const {
     case Kernel::max_backward: k.max_backward(packing, {m(0), m(1), m(2), flag(0)}); return 0;
     case Kernel::transpose_forward: k.transpose_forward(packing, {m(0), m(1), number(0)}); return 0;
     case Kernel::transpose_backward: k.transpose_backward(packing, {m(0), m(1), number(0), flag(1)}); return 0;
+    case Kernel::attention_forward:
+      k.attention_forward(*frame.packing, *frame.source, {m(0), m(1), m(2), m(3), m(4), call.attributes[0]});
+      return 0;
+    case Kernel::attention_backward:
+      k.attention_backward(*frame.packing, *frame.source, {m(0), m(1), m(2), m(3), m(4), m(5), m(6), m(7), m(8),
+                                                           call.attributes[0], flag(1), flag(2), flag(3)});
+      return 0;
     case Kernel::squared_loss: return loss(LossKind::squared);
     case Kernel::absolute_loss: return loss(LossKind::absolute);
     case Kernel::huber_loss: return loss(LossKind::huber);

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from karusel.forecasting.forecaster import Forecaster as Forecaster
     from karusel.layers import LSTM as LSTM
     from karusel.layers import Activation as Activation
+    from karusel.layers import Attention as Attention
     from karusel.layers import Dense as Dense
     from karusel.layers import Dropout as Dropout
     from karusel.layers import Embedding as Embedding
@@ -66,6 +67,7 @@ _MODULES = {
     "karusel.layers": (
         "LSTM",
         "Activation",
+        "Attention",
         "Dense",
         "Dropout",
         "Embedding",

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 _Buffers = list[tuple[int, int, bool]]
 _Calls = list[tuple[str, list[tuple[int, int, int, int, int]], list[float]]]
 _Numbers = NDArray[np.float32] | None
+_Lengths = tuple[NDArray[np.int64], NDArray[np.int64]]  # of the rows and of their sources
 _Inputs = list[tuple[int, int, int, NDArray[Any], NDArray[np.int64], int, _Numbers, _Numbers]]
 _Outputs = list[tuple[int, int, int, NDArray[Any], NDArray[np.int64], int]]
 
@@ -21,6 +22,7 @@ class Executor:
         arena_size: int,
         slice_rows: int,
         max_steps: int,
+        source_steps: int,
         threads: int,
         half: bool,
         /,
@@ -28,7 +30,7 @@ class Executor:
     def evaluate(
         self,
         weights: NDArray[np.float32],
-        lengths: NDArray[np.int64],
+        lengths: _Lengths,
         inputs: _Inputs,
         outputs: _Outputs,
         order: NDArray[np.int64],
@@ -38,7 +40,7 @@ class Executor:
     def gradient(
         self,
         weights: NDArray[np.float32],
-        lengths: NDArray[np.int64],
+        lengths: _Lengths,
         inputs: _Inputs,
         outputs: _Outputs,
         order: NDArray[np.int64],
@@ -54,7 +56,7 @@ class Executor:
         average: NDArray[np.float32] | None,
         settings: tuple[float, float, float, float, float, float],
         step: int,
-        lengths: NDArray[np.int64],
+        lengths: _Lengths,
         inputs: _Inputs,
         outputs: _Outputs,
         order: NDArray[np.int64],

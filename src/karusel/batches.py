@@ -62,6 +62,7 @@ class Examples:
     """Examples by number: their lengths, their inputs by role, and outputs to fill by role.
 
     weight_width: numbers of weight per line of the target; 0: none.
+    source_lengths: of each example's source, if it has one.
     streams: if not 0, example e goes on from the state that example e - streams left: what the outputs of one
         write, the inputs of another read. Batches then hold `streams` examples, in order.
     """
@@ -70,6 +71,7 @@ class Examples:
     inputs: dict[str, Stream] = field(default_factory=dict)
     outputs: dict[str, Stream] = field(default_factory=dict)
     weight_width: int = 0
+    source_lengths: Index | None = None
     streams: int = 0
 
     def __len__(self) -> int:
@@ -78,6 +80,10 @@ class Examples:
     @property
     def max_steps(self) -> int:
         return int(self.lengths.max())
+
+    @property
+    def max_source_steps(self) -> int:
+        return 0 if self.source_lengths is None else int(self.source_lengths.max())
 
     def ready(self, order: Index) -> tuple[Examples, Index]:
         """The examples in `order` as an executor takes them: with all starts written out."""
@@ -91,7 +97,14 @@ class Examples:
             {role: stream.take(rows) for role, stream in streams.items()}
             for streams in (self.inputs, self.outputs)
         )
-        return replace(self, lengths=_written_out(self.lengths, rows), inputs=inputs, outputs=outputs)
+        sources = None if self.source_lengths is None else _written_out(self.source_lengths, rows)
+        return replace(
+            self,
+            lengths=_written_out(self.lengths, rows),
+            source_lengths=sources,
+            inputs=inputs,
+            outputs=outputs,
+        )
 
     def pieces(self, rows: Index | Runs) -> Iterator[tuple[Examples, Index]]:
         """The examples in `rows`, ready, a piece at a time."""

@@ -26,7 +26,18 @@ from karusel.batches import (
     read_strings,
 )
 from karusel.errors import DataError, ModelFileError, UsageError
-from karusel.layers import LSTM, Activation, Dense, Dropout, Embedding, Layer, LayerNorm, Pool, Transpose
+from karusel.layers import (
+    LSTM,
+    Activation,
+    Attention,
+    Dense,
+    Dropout,
+    Embedding,
+    Layer,
+    LayerNorm,
+    Pool,
+    Transpose,
+)
 from karusel.layers.base import Shape
 from karusel.losses import CTC, ClippedSurrogate, Loss, SoftmaxCrossEntropy, get_loss
 from karusel.optimizers import Adam, get_optimizer
@@ -52,7 +63,8 @@ if TYPE_CHECKING:
 __all__ = ["Sequential", "load"]
 
 LAYERS: dict[str, Callable[..., Layer]] = {
-    layer.kind: layer for layer in (LSTM, Activation, Dense, Dropout, Embedding, LayerNorm, Pool, Transpose)
+    layer.kind: layer
+    for layer in (LSTM, Activation, Attention, Dense, Dropout, Embedding, LayerNorm, Pool, Transpose)
 }
 
 
@@ -123,7 +135,7 @@ class Sequential:
         self._weights: NDArray[Any] = flat_vector(0, self._dtype)
         self._optimizer_state: OptimizerState | None = None
         self._epochs_before = 0
-        self._executors: dict[tuple[Any, ...], tuple[Executor, int]] = {}
+        self._executors: dict[tuple[Any, ...], tuple[Executor, int, int]] = {}
         for layer in layers:
             self.add(layer)
 
@@ -148,6 +160,8 @@ class Sequential:
             raise UsageError("the network is built already: add all layers before the first fit")
         if layer.input_shape is not None and self.layers:
             raise UsageError("input_shape belongs to the first layer")
+        if isinstance(layer, Attention) and self._attention is not None:
+            raise UsageError("a network has one Attention at most: each row has one source")
         self.layers.append(layer)
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -192,7 +206,15 @@ class Sequential:
 
     @property
     def _needs_time(self) -> bool:
-        return any(isinstance(layer, (LSTM, Embedding)) for layer in self.layers)
+        return any(isinstance(layer, (LSTM, Embedding, Attention)) for layer in self.layers)
+
+    @property
+    def _attention(self) -> tuple[str, Attention] | None:
+        """The layer that reads a source, with its name."""
+        for i, layer in enumerate(self.layers):
+            if isinstance(layer, Attention):
+                return f"{layer.kind}_{i}", layer
+        return None
 
     @property
     def parameters(self) -> dict[str, NDArray[Any]]:
@@ -234,7 +256,9 @@ class Sequential:
 
     # -- lowering and executors ------------------------------------------------------------------
 
-    def program(self, kind: str = "train", *, weight_width: int = 0, carried: bool = False) -> Program:
+    def program(
+        self, kind: str = "train", *, weight_width: int = 0, carried: bool = False, source_steps: int = 0
+    ) -> Program:
         """The network lowered to kernel calls; print it to read it.
 
         kind: "train" (with loss, backward part and dropout), "gradient" (the same without dropout),
@@ -242,9 +266,11 @@ class Sequential:
         "predict" (forward), "states" (predict, with LSTMs' final states), "gates" (predict, with LSTMs' gates
         and states at all steps), "sensitivity" (predict, and back from a gradient by the outputs to the
         inputs: without a last softmax, and to an Embedding's outputs where the inputs are indices), or
-        "stream" (predict, with a state that outlives each run). weight_width: weights per line of the target:
-        0 (none), 1, or one for each of its numbers. carried: LSTMs begin with states that are inputs and
-        leave others as outputs, for truncated backpropagation.
+        "stream" (predict, with a state that outlives each run). Of a network with an Attention also "encode"
+        (its encoder alone), "step" (predict from what the encoder made, carried) and "weights" (predict, with
+        the attention's weights). weight_width: weights per line of the target: 0 (none), 1, or one for each
+        of its numbers. carried: LSTMs begin with states that are inputs and leave others as outputs, for
+        truncated backpropagation. source_steps: the most that a source has.
         """
         self._require_built()
         assert self.input_shape is not None
@@ -259,8 +285,13 @@ class Sequential:
             states=kind == "states",
             gates=kind == "gates",
             flow=kind == "flow",
-            carried=carried,
+            carried=carried or kind == "step",
+            source_steps=source_steps,
+            encoded=kind == "step",
+            weights=kind == "weights",
         )
+        if kind == "encode":
+            return self._encoder_program(lowering)
         extent = Extent.STEPS if self._per_step else Extent.ROWS
         x = lowering.input("x", extent, self.input_shape[1], integer=self._reads_indices)
         reads = SoftmaxCrossEntropy() if kind == "sensitivity" else self.loss if with_loss else None
@@ -283,6 +314,14 @@ class Sequential:
             lowering.program.outputs["dx"] = lowering.read_gradient(start)
         return lowering.program
 
+    def _encoder_program(self, lowering: Lowering) -> Program:
+        assert self._attention is not None
+        name, layer = self._attention
+        x = lowering.input("x", Extent.STEPS, layer.source.width, integer=layer.source.integer)
+        lowering.enter(name)
+        lowering.program.outputs["y"] = layer.encode(lowering, Signal(x, False)).view
+        return lowering.program
+
     def _layers_with(self, loss: Loss | None) -> list[Layer]:
         """The layers, without a last activation that is part of the loss."""
         layers = list(self.layers)
@@ -296,22 +335,28 @@ class Sequential:
 
     def _executor(self, kind: str, examples: Examples) -> Executor:
         """An executor for these examples; the last one of its kind is kept while it is long enough."""
-        steps, threads = examples.max_steps, self.n_jobs or default_threads()
-        carried = examples.streams > 0
+        steps, source_steps = examples.max_steps, examples.max_source_steps
+        threads, carried = self.n_jobs or default_threads(), examples.streams > 0
         key = (kind, examples.weight_width, carried, threads)
-        if key not in self._executors or self._executors[key][1] < steps:
-            program = self.program(kind, weight_width=examples.weight_width, carried=carried)
-            made: Executor
-            if self.executor == "native":
-                from karusel.program.native import NativeExecutor
+        kept, longest, longest_source = self._executors.get(key, (None, 0, 0))
+        if kept is not None and steps <= longest and source_steps <= longest_source:
+            return kept
+        steps, source_steps = max(steps, longest), max(source_steps, longest_source)
+        program = self.program(
+            kind, weight_width=examples.weight_width, carried=carried, source_steps=source_steps
+        )
+        made: Executor
+        if self.executor == "native":
+            from karusel.program.native import NativeExecutor
 
-                made = NativeExecutor(program, steps, threads, half=self.precision == "bf16")
-            else:
-                from karusel.program.interpreter import ReferenceExecutor
+            half = self.precision == "bf16"
+            made = NativeExecutor(program, steps, threads, source_steps=source_steps, half=half)
+        else:
+            from karusel.program.interpreter import ReferenceExecutor
 
-                made = ReferenceExecutor(program, steps, threads)
-            self._executors[key] = (made, steps)
-        return self._executors[key][0]
+            made = ReferenceExecutor(program, steps, threads)
+        self._executors[key] = (made, steps, source_steps)
+        return made
 
     # -- data ------------------------------------------------------------------------------------
 
@@ -334,6 +379,27 @@ class Sequential:
             check_range(rows, "X", layer.input_dim - 1)
         else:
             check_finite(rows, "X")
+        return rows
+
+    def _read_source(self, source: Any, n: int) -> Rows | None:
+        """A source for each of n rows, where the network attends to one."""
+        if self._attention is None:
+            if source is not None:
+                raise UsageError("source= needs a network with an Attention layer")
+            return None
+        if source is None:
+            raise UsageError("the network has an Attention: pass source=, a sequence for each row of X")
+        shape, encoder = self._attention[1].source, self._attention[1].encoder
+        dtype = np.int32 if shape.integer else self._dtype
+        rows = read_sequences(source, None, what="source", dtype=dtype, width=shape.width)
+        if len(rows) != n:
+            raise DataError(
+                f"source has {len(rows):,} sequences, X has {n:,} rows: they must be equally many"
+            )
+        if isinstance(encoder[0], Embedding):
+            check_range(rows, "source", encoder[0].input_dim - 1)
+        else:
+            check_finite(rows, "source")
         return rows
 
     def _read_target(self, y: Any, x: Rows, sample_weight: Any, mask: Any) -> tuple[Rows, Rows | None]:
@@ -405,7 +471,14 @@ class Sequential:
         }
 
     def _examples(
-        self, X: Any, y: Any, lengths: Any, sample_weight: Any, mask: Any, initial_state: Any
+        self,
+        X: Any,
+        y: Any,
+        lengths: Any,
+        sample_weight: Any,
+        mask: Any,
+        initial_state: Any,
+        source: Any = None,
     ) -> Examples:
         """Everything that a program with a loss reads."""
         if self.loss is None:
@@ -413,9 +486,17 @@ class Sequential:
         x = self._read_x(X, lengths)
         target, weight = self._read_target(y, x, sample_weight, mask)
         inputs = {"x": x.stream(), "target": target.stream()} | self._read_state(initial_state, len(x))
+        examples = self._with_source(Examples(x.lengths, inputs), self._read_source(source, len(x)))
         if weight is None:
-            return Examples(x.lengths, inputs)
-        return Examples(x.lengths, inputs | {"weight": weight.stream()}, weight_width=weight.width)
+            return examples
+        weighted = examples.inputs | {"weight": weight.stream()}
+        return replace(examples, inputs=weighted, weight_width=weight.width)
+
+    def _with_source(self, examples: Examples, source: Rows | None) -> Examples:
+        if source is None:
+            return examples
+        inputs = examples.inputs | {"source": source.stream()}
+        return replace(examples, inputs=inputs, source_lengths=source.lengths)
 
     def _carry(self, examples: Examples, streams: int | None) -> Examples:
         """The examples, each going on from the state that the one `streams` before it left."""
@@ -423,6 +504,8 @@ class Sequential:
             return examples
         if isinstance(streams, bool) or not isinstance(streams, (int, np.integer)) or streams < 1:
             raise UsageError(f"streams must be a whole number from 1 up, got {streams!r}")
+        if examples.source_lengths is not None:
+            raise UsageError("streams= carries states on: a network with an Attention reads whole rows")
         number = np.arange(len(examples), dtype=np.int64)
         place = number % streams + 1  # of its state; place 0 stays zero
         begin = np.where(number < streams, 0, place)
@@ -477,6 +560,7 @@ class Sequential:
         mask: Any = None,
         lengths: Any = None,
         initial_state: Any = None,
+        source: Any = None,
         streams: int | None = None,
         verbose: int = 0,
         callbacks: Sequence[Callback] = (),
@@ -502,7 +586,7 @@ class Sequential:
         validation
             "last" or "random".
         validation_data
-            (X, y) or (X, y, sample_weight) to hold out instead.
+            (X, y), (X, y, sample_weight) or (X, y, sample_weight, source) to hold out instead.
         shuffle
             A new order for each epoch.
         steps_per_epoch
@@ -516,6 +600,9 @@ class Sequential:
             Steps of each row of a padded array. What lies beyond them is never read.
         initial_state
             For LSTMs with initial_state="given": a list of (h, c) pairs, each [n, H].
+        source
+            For a network with an `Attention`: for each row the sequence that it looks at, in an array [n, S, I]
+            or [n, S], or a list of [S_k, I] or [S_k] of any lengths.
         streams
             X holds so many long sequences cut into pieces: row r goes on where row r - streams ended, from
             the state that it left, and the first `streams` rows begin at zero. No gradient passes from piece
@@ -544,7 +631,8 @@ class Sequential:
         """
         from karusel.training import Training
 
-        examples = self._carry(self._examples(X, y, lengths, sample_weight, mask, initial_state), streams)
+        examples = self._examples(X, y, lengths, sample_weight, mask, initial_state, source)
+        examples = self._carry(examples, streams)
         if streams is not None:
             if validation_split or steps_per_epoch is not None:
                 raise UsageError(
@@ -554,11 +642,13 @@ class Sequential:
             batch_size, shuffle = streams, False
         held_out = None
         if validation_data is not None:
-            if len(validation_data) not in (2, 3):
-                raise UsageError("validation_data must be (X, y) or (X, y, sample_weight)")
-            weight = validation_data[2] if len(validation_data) == 3 else None
+            if len(validation_data) not in (2, 3, 4):
+                raise UsageError(
+                    "validation_data must be (X, y), (X, y, sample_weight) or (X, y, sample_weight, source)"
+                )
+            tested, its, weight, source = (*validation_data, None, None)[:4]
             held_out = self._carry(
-                self._examples(validation_data[0], validation_data[1], None, weight, None, None), streams
+                self._examples(tested, its, None, weight, None, None, source), streams
             )
         training = Training(
             self,
@@ -585,10 +675,12 @@ class Sequential:
         mask: Any = None,
         lengths: Any = None,
         initial_state: Any = None,
+        source: Any = None,
         streams: int | None = None,
     ) -> float:
         """The mean loss, without dropout."""
-        examples = self._carry(self._examples(X, y, lengths, sample_weight, mask, initial_state), streams)
+        examples = self._examples(X, y, lengths, sample_weight, mask, initial_state, source)
+        examples = self._carry(examples, streams)
         return self._mean_loss(examples, Runs.upto(len(examples)), self._weights)
 
     def _mean_loss(self, examples: Examples, rows: NDArray[np.int64] | Runs, weights: NDArray[Any]) -> float:
@@ -608,9 +700,10 @@ class Sequential:
         mask: Any = None,
         lengths: Any = None,
         initial_state: Any = None,
+        source: Any = None,
     ) -> tuple[float, dict[str, NDArray[Any]]]:
         """The mean loss over all rows as one batch, and its gradient by every parameter, without dropout."""
-        examples = self._examples(X, y, lengths, sample_weight, mask, initial_state)
+        examples = self._examples(X, y, lengths, sample_weight, mask, initial_state, source)
         examples, order = examples.ready(np.arange(len(examples), dtype=np.int64))
         gradient = flat_vector(len(self._weights), self._dtype)
         total = self._executor("gradient", examples).gradient(self._weights, examples, order, 0, gradient)
@@ -624,6 +717,7 @@ class Sequential:
         *,
         lengths: Any = None,
         initial_state: Any = None,
+        source: Any = None,
         return_state: bool = False,
         out: NDArray[Any] | None = None,
         verbose: int = 0,
@@ -635,7 +729,7 @@ class Sequential:
 
         Parameters
         ----------
-        X, lengths, initial_state
+        X, lengths, initial_state, source
             As in `fit`.
         return_state
             Also return each LSTM's final state.
@@ -655,17 +749,19 @@ class Sequential:
         self._require_built()
         result: Any = out
         given: dict[str, Stream] = {}
+        sources: Rows | None = None
         states: dict[str, NDArray[Any]] = {}
         for x, n in self._x_in_pieces(X, lengths):
             if x.first == 0:
                 given = self._read_state(initial_state, n)
+                sources = self._read_source(source, n)
                 states = self._empty_states(n) if return_state else {}
             listed = self._output.per_step and x.kind == "list"
             steps = (x.padded_steps,) if self._output.per_step else ()
             shape = (n, *steps, self._output.width)
             if out is not None:
                 _check_out(out, None if listed else shape)
-            y = self._outputs(x, given, states)
+            y = self._outputs(x, given, states, sources)
             if listed:
                 result = result or []
                 result.extend(y)
@@ -724,11 +820,42 @@ class Sequential:
                 rows = self._read_x(part, counts, first)
                 yield rows, len(rows) if n is None else n
 
-    def _outputs(self, x: Rows, given: dict[str, Stream], states: dict[str, NDArray[Any]]) -> Any:
+    def alignment(self, X: Any, *, source: Any) -> list[NDArray[Any]]:
+        """Where each step looks: the weights p [T_k, S_k] of the network's Attention, for each row of X.
+
+        X and source as in `predict`.
+        """
+        self._require_built()
+        x = self._read_x(X, None)
+        sources = self._read_source(source, len(x))
+        if sources is None or self._attention is None:
+            raise UsageError("a network without an Attention has no alignment")
+        examples = self._with_source(Examples(x.lengths, {"x": x.stream()}), sources)
+        executor = self._executor("weights", examples)
+        role = f"{self._attention[0]}.weights"
+        width = executor.program.outputs[role].width
+        check_memory(int(x.lengths.sum()) * width, "the alignment")
+        weights = np.zeros((int(x.lengths.sum()), width), dtype=self._dtype)
+        starts = np.cumsum(x.lengths) - x.lengths
+        examples.outputs[role] = Stream(weights.reshape(-1), starts * width, width)
+        executor.evaluate(self._weights, examples, np.arange(len(x), dtype=np.int64), EVALUATION_ROWS)
+        rows = zip(starts, x.lengths, sources.lengths, strict=True)
+        return [weights[first : first + steps, :its] for first, steps, its in rows]
+
+    def _outputs(
+        self,
+        x: Rows,
+        given: dict[str, Stream],
+        states: dict[str, NDArray[Any]],
+        sources: Rows | None,
+    ) -> Any:
         """The outputs of some rows; writes their final states, if any are wanted, to their place."""
         n, width = len(x), self._output.width
         rows = np.arange(x.first, x.first + n, dtype=np.int64)
-        examples = Examples(x.lengths, {"x": x.stream()} | {name: s.take(rows) for name, s in given.items()})
+        examples = self._with_source(
+            Examples(x.lengths, {"x": x.stream()} | {name: s.take(rows) for name, s in given.items()}),
+            None if sources is None else sources.part(x.first, x.first + n),
+        )
         if not self._output.per_step:
             starts, lines = np.arange(n, dtype=np.int64), n
         elif x.kind == "list":
@@ -798,12 +925,7 @@ class Sequential:
         """A network with fresh weights from what `get_config` gave."""
         network = cls(random_state=config["random_state"], executor=executor, precision=precision)
         for entry in config["layers"]:
-            settings = dict(entry)
-            kind = settings.pop("kind")
-            if kind not in LAYERS:
-                raise UsageError(f"unknown layer kind {kind!r}; it must be one of {', '.join(LAYERS)}")
-            shape = settings.pop("input_shape", None)
-            network.add(LAYERS[kind](**settings, input_shape=None if shape is None else tuple(shape)))
+            network.add(_layer_of(entry))
         if config["loss"] is not None:
             network.compile(get_loss(config["loss"]), get_optimizer(config["optimizer"]))
         if config["input_shape"] is not None:
@@ -852,6 +974,18 @@ def fill(network: Sequential, tensors: Mapping[str, NDArray[Any]]) -> None:
         raise ModelFileError(f"the parameters do not fit the layers: {odd[0]} with shape {list(odd[1])}")
     for name, array in parameters.items():
         array[:] = tensors[name]
+
+
+def _layer_of(config: Mapping[str, Any]) -> Layer:
+    """The layer that `config()` of one describes."""
+    settings = dict(config)
+    kind = settings.pop("kind")
+    if kind not in LAYERS:
+        raise UsageError(f"unknown layer kind {kind!r}; it must be one of {', '.join(LAYERS)}")
+    shape = settings.pop("input_shape", None)
+    if "encoder" in settings:
+        settings["encoder"] = [_layer_of(one) for one in settings["encoder"]]
+    return LAYERS[kind](**settings, input_shape=None if shape is None else tuple(shape))
 
 
 def _check_out(out: Any, shape: tuple[int, ...] | None) -> None:

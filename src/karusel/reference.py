@@ -14,6 +14,7 @@ i, f, g, o, as rows:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,10 @@ class Packing:
     def lines(self, t: int, first: int, last: int) -> slice:
         """Lines of rows [first, last) at step t."""
         return slice(int(self.offset[t]) + first, int(self.offset[t]) + last)
+
+    def row(self, row: int) -> Index:
+        """The lines of a row's steps."""
+        return self.offset[: self.length[row]] + row
 
     def last(self, reverse: bool) -> Index:
         """The line at which each row ends, in the direction of the pass."""
@@ -447,6 +452,72 @@ def transpose_backward(packing: Packing, *, dy: Array, dx: Array, columns: float
         dx[lines] = (dx[lines] if accumulate else 0) + dy[packing.offset[:length] + row]
 
 
+def _each_row(packing: Packing, source: Packing) -> Iterator[tuple[Index, Index]]:
+    """The lines of each row, and those of its source."""
+    place = np.argsort(source.name)
+    for row, name in enumerate(packing.name):
+        yield packing.row(row), source.row(int(place[name]))
+
+
+def attention_forward(
+    packing: Packing,
+    *,
+    source: Packing,
+    queries: Array,
+    keys: Array,
+    values: Array,
+    context: Array,
+    weights: Array,
+    scale: float,
+) -> None:
+    """context_t = sum_s p_ts values_s, p_t = softmax_s(scale queries_t . keys_s) (Luong et al. 2015)."""
+    for own, its in _each_row(packing, source):
+        scores = scale * queries[own] @ keys[its].T
+        p = np.exp(scores - scores.max(axis=1, keepdims=True))
+        p /= p.sum(axis=1, keepdims=True)
+        weights[own, : len(its)] = p
+        context[own] = p @ values[its]
+
+
+def attention_backward(
+    packing: Packing,
+    *,
+    source: Packing,
+    queries: Array,
+    keys: Array,
+    values: Array,
+    context: Array,
+    dcontext: Array,
+    weights: Array,
+    dqueries: Array | None,
+    dkeys: Array | None,
+    dvalues: Array | None,
+    scale: float,
+    accumulate_queries: float,
+    accumulate_keys: float,
+    accumulate_values: float,
+) -> None:
+    """The gradient of the scores takes the place of the weights."""
+    for target, accumulate in (
+        (dqueries, accumulate_queries),
+        (dkeys, accumulate_keys),
+        (dvalues, accumulate_values),
+    ):
+        if target is not None and not accumulate:
+            target[:] = 0
+    for own, its in _each_row(packing, source):
+        p = weights[own, : len(its)]
+        dp = dcontext[own] @ values[its].T
+        dscores = p * (dp - (dcontext[own] * context[own]).sum(axis=1, keepdims=True))
+        weights[own, : len(its)] = dscores
+        if dvalues is not None:
+            dvalues[its] += p.T @ dcontext[own]
+        if dqueries is not None:
+            dqueries[own] += scale * dscores @ keys[its]
+        if dkeys is not None:
+            dkeys[its] += scale * dscores.T @ queries[own]
+
+
 # Losses return sum_r w_r sum_o l(y, target), not divided, and write dy = scale w dl/dy. Lines of weight
 # zero are left out, whatever their target.
 
@@ -687,6 +758,8 @@ KERNEL_FUNCTIONS = {
         max_backward,
         transpose_forward,
         transpose_backward,
+        attention_forward,
+        attention_backward,
         squared_loss,
         absolute_loss,
         huber_loss,

@@ -19,11 +19,16 @@ def dense(units: int, **options: Any) -> tuple[str, dict[str, Any]]:
     return "Dense", {"units": units, **options}
 
 
+def attention(units: int, *encoder: tuple[str, dict[str, Any]]) -> tuple[str, dict[str, Any]]:
+    return "Attention", {"units": units, "encoder": list(encoder)}
+
+
 # name: layers, loss, (rows, steps, input width), what goes with the rows
 Case = tuple[list[tuple[str, dict[str, Any]]], tuple[str, dict[str, Any]], tuple[int, int, int], set[str]]
 GIVEN: dict[str, Any] = {"initial_state": "given"}
 LEARNED: dict[str, Any] = {"initial_state": "learned"}
 ALL: dict[str, Any] = {"return_sequences": True}
+BOTH: dict[str, Any] = {"direction": "bidirectional"}
 GRADIENT_CASES: dict[str, Case] = {
     "last": ([lstm(7)], SQUARED, (3, 5, 4), set()),
     "last_dense": ([lstm(6), dense(2)], SQUARED, (4, 7, 3), set()),
@@ -204,6 +209,24 @@ GRADIENT_CASES: dict[str, Case] = {
         SQUARED,
         (6, 8, 3),
         {"ragged"},
+    ),
+    "attention_ragged": (
+        [
+            ("Embedding", {"input_dim": 11, "output_dim": 4}),
+            lstm(5, **ALL),
+            attention(6, ("Embedding", {"input_dim": 9, "output_dim": 3}), lstm(4, **BOTH, **ALL)),
+            lstm(8, **ALL),
+            dense(7),
+        ],
+        ("SoftmaxCrossEntropy", {}),
+        (5, 6, 0),
+        {"ragged", "weighted", "source of 8"},
+    ),
+    "attention_to_numbers": (
+        [attention(7, lstm(3, num_layers=2, input_shape=[None, 5], **ALL, **LEARNED)), dense(2)],
+        SQUARED,
+        (3, 9, 4),
+        {"masked", "source of 19"},
     ),
     "several_labels": (
         [lstm(4, **ALL), dense(6)],

@@ -41,6 +41,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 HERE = pathlib.Path(__file__).parent
 SEED = 20261124
 Tensors = dict[str, torch.Tensor]
+Source = tuple[torch.Tensor, torch.Tensor]  # sequences [B,S,I] or [B,S], and their lengths
 States = list[tuple[torch.Tensor, torch.Tensor]]
 
 
@@ -172,6 +173,7 @@ def forward(
     x: torch.Tensor,
     lengths: torch.Tensor | None = None,
     given: States | None = None,
+    source: Source | None = None,
 ) -> torch.Tensor:
     """The output of a whole network."""
     states = list(given or [])
@@ -216,9 +218,31 @@ def forward(
             x = transpose(options["columns"], x, lengths)
         elif kind == "Pool":
             x = pool(options["functions"], x, lengths)
+        elif kind == "Attention":
+            assert source is not None
+            x, _ = attend(options["encoder"], within(parameters, f"attention_{number}"), x, source)
         else:
             raise ValueError(f"no layer {kind!r}")
     return x
+
+
+def within(arrays: Tensors, name: str) -> Tensors:
+    """What belongs to a part, by the names it has there."""
+    return {key.removeprefix(f"{name}."): a for key, a in arrays.items() if key.startswith(f"{name}.")}
+
+
+def attend(
+    encoder: list[Any], parameters: Tensors, x: torch.Tensor, source: Source
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """An attention's output by PyTorch's own attention, and its weights [B,T,S] written out."""
+    values, lengths = source
+    memory = forward({"layers": encoder}, parameters, values, lengths)
+    query = x @ parameters["query.W"]
+    there = (torch.arange(values.shape[1]) < lengths[:, None])[:, None]
+    context = F.scaled_dot_product_attention(query, memory, memory, attn_mask=there, scale=1.0)
+    weights = (query @ memory.transpose(1, 2)).masked_fill(~there, -torch.inf).softmax(dim=-1)
+    mixed = F.linear(context, parameters["context.W"].T, parameters["context.b"])
+    return torch.tanh(mixed + F.linear(x, parameters["own.W"].T)), weights
 
 
 def transpose(columns: int, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -300,6 +324,13 @@ def mean_loss(
 # --- random cases ---------------------------------------------------------------------------------
 
 
+def output_width(layers: list[Any]) -> int:
+    """Of what comes out of layers that end with an LSTM or a Dense."""
+    options = layers[-1][1]
+    width: int = options.get("units") or options["hidden_size"]
+    return width * (2 if options.get("direction") == "bidirectional" else 1)
+
+
 def draw_parameters(spec: dict[str, Any], width: int, random: np.random.Generator) -> dict[str, np.ndarray]:
     """Distinct weights of a size at which no gate saturates and none is idle."""
     found: dict[str, np.ndarray] = {}
@@ -330,6 +361,20 @@ def draw_parameters(spec: dict[str, Any], width: int, random: np.random.Generato
             width = options["units"]
             if options.get("use_bias", True):
                 draw(f"dense_{number}.b", width, scale=0.5)
+        elif kind == "Attention":
+            first = options["encoder"][0][1]
+            inner = {"layers": options["encoder"]}
+            read = first["input_shape"][-1] if "input_shape" in first else 0
+            stem = f"attention_{number}"
+            own = draw_parameters(inner, read, random)
+            found |= {f"{stem}.{name}": array for name, array in own.items()}
+            memory = output_width(options["encoder"])
+            units = options["units"]
+            draw(f"{stem}.query.W", width, memory, scale=1.5 / width**0.5)
+            draw(f"{stem}.context.W", memory, units, scale=1.2 / memory**0.5)
+            draw(f"{stem}.context.b", units, scale=0.5)
+            draw(f"{stem}.own.W", width, units, scale=1.2 / width**0.5)
+            width = units
         elif kind == "Pool":
             width *= len(options["functions"])
         elif kind == "LayerNorm":
@@ -403,6 +448,22 @@ def draw_inputs(
     return inputs
 
 
+def draw_source(
+    first: tuple[str, dict[str, Any]], rows: int, steps: int, random: np.random.Generator
+) -> dict[str, np.ndarray]:
+    """Sources for an encoder that begins with this layer, of lengths from 1 up; padded like rows."""
+    lengths = random.permutation(np.linspace(1, steps, rows).round().astype(np.int64))
+    padding = np.arange(steps) >= lengths[:, None]
+    kind, options = first
+    if kind == "Embedding":
+        source = random.integers(0, options["input_dim"], (rows, steps))
+        source[padding] = options["input_dim"] - 1
+    else:
+        source = random.standard_normal((rows, steps, options["input_shape"][-1])).astype(np.float32)
+        source[padding] = 77.0
+    return {"source": source, "source_lengths": lengths}
+
+
 def given_states(inputs: Tensors) -> States:
     names = [name for name in inputs if name.startswith("initial_state.") and name.endswith(".h")]
     return [(inputs[name], inputs[name[:-1] + "c"]) for name in names]
@@ -440,7 +501,16 @@ def make_gradient_case(name: str, case: Case, random: np.random.Generator) -> No
         h.requires_grad_()
         c.requires_grad_()
     lengths = tensors.get("lengths")
-    output = forward(spec, weights, tensors["X"], lengths, states)
+    source = None
+    for number, (kind, options) in enumerate(layers):
+        if kind == "Attention":
+            steps_of = next(int(flag.split()[-1]) for flag in with_rows if flag.startswith("source"))
+            inputs |= draw_source(options["encoder"][0], rows, steps_of, random)
+            source = as_tensors(inputs)["source"], torch.from_numpy(inputs["source_lengths"])
+            before = {"layers": layers[:number]}
+            x = forward(before, weights, tensors["X"], lengths)
+            _, alignment = attend(options["encoder"], within(weights, f"attention_{number}"), x, source)
+    output = forward(spec, weights, tensors["X"], lengths, states, source)
     loss_value = mean_loss(
         spec, output, tensors["y"], lengths, tensors.get("sample_weight"), tensors.get("mask")
     )
@@ -448,6 +518,8 @@ def make_gradient_case(name: str, case: Case, random: np.random.Generator) -> No
 
     arrays = {f"input.{key}": value for key, value in inputs.items()}
     arrays |= {f"parameter.{key}": value for key, value in parameters.items()}
+    if source is not None:
+        arrays["alignment"] = alignment.detach().numpy()
     arrays["output"] = output.detach().numpy()
     if lengths is not None and output.ndim == 3:
         arrays["output"][np.arange(steps) >= inputs["lengths"][:, None]] = 0.0

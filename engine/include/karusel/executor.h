@@ -27,7 +27,8 @@ struct Stream {
 };
 
 struct Examples {
-  const int64_t* lengths = nullptr;  // of each example
+  const int64_t* lengths = nullptr;         // of each example
+  const int64_t* source_lengths = nullptr;  // of each example's source
   std::vector<Stream> inputs;
   std::vector<Stream> outputs;
 };
@@ -61,8 +62,8 @@ struct Progress {
 
 class Executor {
  public:
-  // slice_rows and max_steps are what the program's arena was planned for.
-  Executor(Program program, int64_t slice_rows, int64_t max_steps, int threads);
+  // slice_rows, max_steps and source_steps (0: rows have no sources) are what the program's arena was planned for.
+  Executor(Program program, int64_t slice_rows, int64_t max_steps, int64_t source_steps, int threads);
 
   // Runs forward over all selected examples in batches of `batch` rows and fills the outputs.
   Total evaluate(const float* weights, const Examples&, Selection, int64_t batch);
@@ -80,9 +81,16 @@ class Executor {
   int64_t allocations() const { return allocations_; }
 
  private:
+  // How a slice's rows, or their sources, lie in memory, and which example each is.
+  struct Side {
+    std::vector<int64_t> active, offset, length, name, example, place;
+
+    void reserve(int64_t rows, int64_t steps);
+    Packing pack(int64_t rows, int64_t longest);
+  };
   struct Worker {
     Floats arena;
-    std::vector<int64_t> active, offset, length, name, example;
+    Side own, source;
   };
   struct Lane {
     Floats gradient;
@@ -92,6 +100,7 @@ class Executor {
   // Runs one batch; with a gradient, leaves the sum over lanes in the first lane.
   Total run_batch(const float* weights, const Examples&, Selection batch, uint64_t seed, bool with_gradient);
   double run_slice(Frame, const Examples&, Worker&, int64_t slice, int64_t slices) const;
+  void order_sources(const Examples&, Worker&, int64_t rows) const;
   void choose_rows(const Examples&, Selection batch);
   void sort_rows(const Examples&, Selection batch);
   const Stream* weights_of(const Examples&) const;
@@ -106,7 +115,7 @@ class Executor {
 
   Program program_;
   const Kernels& kernels_;
-  int64_t slice_rows_, max_steps_;
+  int64_t slice_rows_, max_steps_, source_steps_;
   int threads_;
   std::vector<Worker> workers_;
   std::vector<Lane> lanes_;
@@ -115,6 +124,7 @@ class Executor {
   std::vector<int64_t> count_;           // scratch of the counting sort
   std::vector<double> norms_;            // per piece of the gradient
   int64_t batch_rows_ = 0;
+  int64_t longest_source_ = 0;           // of the batch
   Floats panels_, dropped_;
   int64_t allocations_ = 0;
 };

@@ -227,6 +227,33 @@ struct TransposeBackward {
   bool accumulate = false;
 };
 
+// Each step t of a row attends to all steps s of its source (dot-product attention; Luong, Pham, Manning 2015):
+//   context_t = sum_s p_ts values_s;   p_t = softmax over s of scale · queries_t · keys_s
+struct AttentionForward {
+  Matrix queries;  // [N, H]
+  Matrix keys;     // [M, H]
+  Matrix values;   // [M, D], may be keys
+  Matrix context;  // out [N, D]
+  Matrix weights;  // out [N, longest source]: p, of which a row fills as many columns as its source has steps
+  float scale = 1;
+};
+
+struct AttentionBackward {
+  Matrix queries;
+  Matrix keys;
+  Matrix values;
+  Matrix context;
+  Matrix dcontext;
+  Matrix weights;   // in: the forward call's; out: the gradient of the scores, before scaling
+  Matrix dqueries;  // optional out
+  Matrix dkeys;     // optional out
+  Matrix dvalues;   // optional out; may be dkeys, which then accumulate
+  float scale = 1;
+  bool accumulate_queries = false;
+  bool accumulate_keys = false;
+  bool accumulate_values = false;
+};
+
 // Losses. All return sum_ro w_ro l(y_ro, target_ro), not yet divided, and write
 // dy = scale · w_ro · dl/dy when dy is wanted. w_ro = w_r when there is one weight per line. What has
 // weight 0 is skipped: its target is never read, its gradient is zero.
@@ -324,6 +351,8 @@ struct Kernels {
   void (*max_backward)(const Packing&, const MaxBackward&);
   void (*transpose_forward)(const Packing&, const TransposeForward&);
   void (*transpose_backward)(const Packing&, const TransposeBackward&);
+  void (*attention_forward)(const Packing&, const Packing& source, const AttentionForward&);
+  void (*attention_backward)(const Packing&, const Packing& source, const AttentionBackward&);
   double (*loss)(const Loss&);
   double (*softmax_loss)(const SoftmaxLoss&);
   double (*ctc_loss)(const Packing&, const CtcLoss&);

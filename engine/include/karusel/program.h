@@ -11,9 +11,11 @@
 
 namespace karusel {
 
-enum class Extent : int { steps = 0, rows = 1 };
+enum class Extent : int { steps = 0, rows = 1, source = 2 };
 
-// A buffer has one line per step of each row (N), or one per row (B), of `width` 4-byte numbers.
+// A buffer has one line per step of each row (N), one per row (B), or one per step of each row's source (M), of
+// `width` 4-byte numbers. A call on lines of sources runs over the sources alone: lines per row are then in the
+// order of the sources, and scratch.
 // A state buffer outlives a run; every other one lives in the arena at a planned offset.
 struct Buffer {
   Extent extent;
@@ -61,6 +63,8 @@ enum class Kernel : int {
   max_backward,
   transpose_forward,
   transpose_backward,
+  attention_forward,
+  attention_backward,
   squared_loss,
   absolute_loss,
   huber_loss,
@@ -75,6 +79,7 @@ struct Call {
   Kernel kernel;
   std::vector<Argument> arguments;  // in the order of kernels.h, which src/karusel/program/kernels.py repeats
   std::vector<float> attributes;
+  bool of_source = false;  // runs over the rows' sources
 };
 
 // A weight that products read in panels: where it lies, where its panels begin (-1: not needed).
@@ -95,6 +100,7 @@ struct WeightDrop {
 struct Frame {
   const Kernels* kernels;
   const Packing* packing;
+  const Packing* source;  // nullptr: rows have none
   float* arena;
   float* state;
   const float* weights;

@@ -1,7 +1,8 @@
 // Shapes that every contract uses.
 //
 // Dimensions: B rows of a batch, T time steps, I inputs, H hidden units, O outputs,
-// N = the sum of the rows' lengths (N = B·T when all rows have the same length).
+// N = the sum of the rows' lengths (N = B·T when all rows have the same length). A row may have a second sequence,
+// its source, of S steps; M = the sum of their lengths.
 #pragma once
 
 #include <cstddef>
@@ -65,6 +66,8 @@ struct Packing {
   // these, so that a mask depends neither on slices nor on threads.
   const int64_t* name = nullptr;
   int64_t batch_steps = 0;
+  // Of sources, which have an order of their own: the place here of row r's source.
+  const int64_t* place = nullptr;
   // Steps that a stream made before: a row alone runs through its weights forth and back in turn.
   int64_t steps_before = 0;
 };

@@ -29,6 +29,8 @@ void max_forward(const Packing&, const MaxForward&);
 void max_backward(const Packing&, const MaxBackward&);
 void transpose_forward(const Packing&, const TransposeForward&);
 void transpose_backward(const Packing&, const TransposeBackward&);
+void attention_forward(const Packing&, const Packing&, const AttentionForward&);
+void attention_backward(const Packing&, const Packing&, const AttentionBackward&);
 double loss(const Loss&);
 double softmax_loss(const SoftmaxLoss&);
 double ctc_loss(const Packing&, const CtcLoss&);

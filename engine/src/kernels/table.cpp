@@ -40,6 +40,8 @@ const Kernels table = {
     max_backward,
     transpose_forward,
     transpose_backward,
+    attention_forward,
+    attention_backward,
     loss,
     softmax_loss,
     ctc_loss,

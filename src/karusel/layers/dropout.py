@@ -76,11 +76,11 @@ def lower_dropout(lowering: Lowering, x: Signal, rate: float, variational: bool 
     return y
 
 
-def lower_mask(lowering: Lowering, name: str, width: int, rate: float) -> View | None:
+def lower_mask(lowering: Lowering, name: str, steps: Extent, width: int, rate: float) -> View | None:
     """A mask of its own for each step of each row [N, width]; None where the program does not train."""
     if not lowering.training or rate == 0:
         return None
-    mask = lowering.buffer(name, Extent.STEPS, width)
+    mask = lowering.buffer(name, steps, width)
     drawn: dict[str, float | tuple[float, ...]] = {"rate": rate, "salt": lowering.dropout_salt(), "shared": 0}
     lowering.emit("dropout_forward", {"x": None, "y": mask}, drawn)
     return mask

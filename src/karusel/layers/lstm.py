@@ -222,10 +222,10 @@ class LSTM(Layer):
     def _lower_depth(self, lowering: Lowering, x: Signal, depth: int, last_only: bool) -> Signal:
         """One LSTM of the stack, both its directions, and its residual join."""
         residual = self.residual and x.width == self.width
-        h = Signal(lowering.buffer(f"{depth}.h", Extent.STEPS, self.width), True)
+        h = Signal(lowering.buffer(f"{depth}.h", x.view.extent, self.width), True)
         y = h
         if residual:
-            y = Signal(lowering.buffer(f"{depth}.y", Extent.STEPS, self.width), True)
+            y = Signal(lowering.buffer(f"{depth}.y", x.view.extent, self.width), True)
             # Registered before the LSTM, so emitted after it: by then dx holds the LSTM's part.
             lowering.on_backward(lambda: self._add_joined_gradient(lowering, x, y))
 
@@ -309,9 +309,10 @@ class LSTM(Layer):
         H = self.hidden_size
         W, U, b = (lowering.parameter(f"{name}.{p}") for p in "WUb")
         lower_weight_drop(lowering, U, self.weight_drop)
-        keep = lower_mask(lowering, f"{name}.keep", H, self.recurrent_dropout)
-        c = lowering.buffer(f"{name}.c", Extent.STEPS, H)
-        gates = lowering.buffer(f"{name}.gates", Extent.STEPS if lowering.tape else Extent.ROWS, 4 * H)
+        keep = lower_mask(lowering, f"{name}.keep", x.view.extent, H, self.recurrent_dropout)
+        steps = x.view.extent
+        c = lowering.buffer(f"{name}.c", steps, H)
+        gates = lowering.buffer(f"{name}.gates", steps if lowering.tape else Extent.ROWS, 4 * H)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)
         settings: dict[str, float | tuple[float, ...]] = {
             "reverse": int(name.endswith("backward")),
@@ -348,7 +349,7 @@ class LSTM(Layer):
             # The gradient comes in through the last output alone, or through all of them.
             dh = lowering.read_gradient(Signal(h, True)) if last is None else None
             dhn = lowering.read_gradient(Signal(last, True)) if last is not None else None
-            back = lowering.buffer(f"{name}.sum", Extent.STEPS if lowering.flow else Extent.ROWS, H)
+            back = lowering.buffer(f"{name}.sum", steps if lowering.flow else Extent.ROWS, H)
             lowering.emit_backward(
                 "lstm_backward",
                 {
@@ -375,7 +376,7 @@ class LSTM(Layer):
                 settings | {"accumulate": accumulate},
             )
             if lowering.flow:
-                whole = lowering.buffer(f"{name}.flow", Extent.STEPS, H)
+                whole = lowering.buffer(f"{name}.flow", steps, H)
                 lowering.emit_backward("add", {"a": dh, "b": back, "y": whole})
                 lowering.program.outputs[f"{role}.dh"] = whole
             for state, dstate in (("h0", dh0), ("c0", dc0)):

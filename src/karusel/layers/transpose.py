@@ -7,7 +7,6 @@ from typing import Any
 from karusel.errors import UsageError
 from karusel.layers.base import Layer, Shape, positive_integer
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Extent
 
 __all__ = ["Transpose"]
 
@@ -49,7 +48,7 @@ class Transpose(Layer):
     def lower(self, lowering: Lowering, x: Signal) -> Signal:
         if lowering.stateful:
             raise UsageError("a stream cannot transpose: it would need steps that have not come yet")
-        y = Signal(lowering.buffer("y", Extent.STEPS, x.width), x.learns)
+        y = Signal(lowering.buffer("y", x.view.extent, x.width), x.learns)
         lowering.emit("transpose_forward", {"x": x.view, "y": y.view}, {"columns": self.columns})
 
         def backward() -> None:

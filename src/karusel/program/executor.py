@@ -67,7 +67,7 @@ class OptimizerState:
 
 
 class Executor(Protocol):
-    """Runs one program, planned for rows of at most some number of steps."""
+    """Runs one program, planned for rows, and their sources, of at most some number of steps."""
 
     program: Program
     dtype: Any

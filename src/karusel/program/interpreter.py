@@ -31,6 +31,7 @@ WITH_SCALE = {
     "surrogate_loss",
 }
 WITH_SEED = {"dropout_forward", "dropout_backward", "weight_drop_forward", "weight_drop_backward"}
+WITH_SOURCE = {"attention_forward", "attention_backward"}
 ONE_TERM = {"ctc_loss", "surrogate_loss"}  # for all numbers of a line, or of a row
 
 Array = NDArray[Any]
@@ -46,12 +47,18 @@ class _Memory:
         weights: Array,
         gradient: Array | None,
         states: dict[str, Array] | None = None,
+        source: Packing | None = None,
     ) -> None:
         self.packing = packing
+        self.source = source or packing
         drops = any(call.kernel == "weight_drop_forward" for call in program.forward)
         self.weights = weights.copy() if drops else weights
         self.gradient = gradient
-        lines = {Extent.STEPS: packing.total, Extent.ROWS: packing.rows}
+        lines = {
+            Extent.STEPS: packing.total,
+            Extent.ROWS: packing.rows,
+            Extent.SOURCE: self.source.total,
+        }
         self.arrays: dict[str, Array] = {
             b.name: np.zeros((lines[b.extent], b.width), dtype=np.int64 if b.integer else np.float64)
             for b in program.buffers
@@ -76,9 +83,14 @@ class _Memory:
             context["scale"] = scale
         if call.kernel in WITH_SEED:
             context["seed"] = seed
+        packing = self.packing
+        if call.kernel in WITH_SOURCE:
+            context["source"] = self.source
+        elif call.extent() is Extent.SOURCE:
+            packing = self.source
         arrays = {name: self.find(argument) for name, argument in call.arguments.items()}
         kernel: Callable[..., float | None] = KERNEL_FUNCTIONS[call.kernel]
-        return kernel(self.packing, **arrays, **call.attributes, **context) or 0.0
+        return kernel(packing, **arrays, **call.attributes, **context) or 0.0
 
 
 def _part(vector: Array, parameter: Parameter) -> Array:
@@ -103,15 +115,18 @@ class ReferenceExecutor:
         gradient: Array | None,
     ) -> Total:
         packing = pack(examples.lengths[rows])
-        memory = _Memory(self.program, packing, weights, gradient)
+        source = None if examples.source_lengths is None else pack(examples.source_lengths[rows])
+        memory = _Memory(self.program, packing, weights, gradient, source=source)
         sorted_rows = rows[packing.name]
         for role, buffer in self.program.inputs.items():
             array, stream = memory.arrays[buffer.name], examples.inputs[role]
             if buffer.extent is Extent.ROWS:
                 array[:] = stream.lines(sorted_rows, buffer.width)
             else:
-                for t, n in enumerate(packing.active):
-                    array[packing.lines(t, 0, int(n))] = stream.lines(sorted_rows[:n], buffer.width, t)
+                side = memory.source if buffer.extent is Extent.SOURCE else packing
+                for t, n in enumerate(side.active):
+                    lines = stream.lines(rows[side.name[:n]], buffer.width, t)
+                    array[side.lines(t, 0, int(n))] = lines
 
         weight = self._weight(memory)
         scale = 1 / weight if weight else 0.0

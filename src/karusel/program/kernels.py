@@ -49,6 +49,11 @@ def _dense_backward_flops(w: Widths) -> int:
     return 2 * w["dy"] * w["x"] * (2 if "dx" in w else 1)
 
 
+def _attention_flops(products: int) -> Callable[[Widths], int]:
+    """For sources of the planned length; `products` with the keys, and as many with the values."""
+    return lambda w: 2 * products * w["weights"] * (w["queries"] + w["values"])
+
+
 _LOSS = Kernel(("y", "target", "weight"), ("dy",), flops=lambda w: 4 * w["y"])
 
 KERNELS: Mapping[str, Kernel] = {
@@ -101,6 +106,15 @@ KERNELS: Mapping[str, Kernel] = {
     "max_backward": Kernel(("dy", "at"), ("dx",), ("accumulate",), flops=lambda w: w["dx"]),
     "transpose_forward": Kernel(("x",), ("y",), ("columns",)),
     "transpose_backward": Kernel(("dy",), ("dx",), ("columns", "accumulate")),
+    "attention_forward": Kernel(
+        ("queries", "keys", "values"), ("context", "weights"), ("scale",), _attention_flops(1)
+    ),
+    "attention_backward": Kernel(
+        ("queries", "keys", "values", "context", "dcontext"),
+        ("weights", "dqueries", "dkeys", "dvalues"),
+        ("scale", "accumulate_queries", "accumulate_keys", "accumulate_values"),
+        _attention_flops(2),
+    ),
     "squared_loss": _LOSS,
     "absolute_loss": _LOSS,
     "huber_loss": Kernel(_LOSS.reads, _LOSS.writes, ("delta",), _LOSS.flops),

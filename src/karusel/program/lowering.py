@@ -47,6 +47,9 @@ class Lowering:
         backward part, which overwrites the gates.
     flow: the gradients by LSTMs' hidden states at all steps are outputs.
     carried: LSTMs begin with a state that is an input and leave one as an output, as a stream does.
+    source_steps: of the longest source, a second sequence of each row that an attention reads; 0: none.
+    encoded: the source is given as what its encoder made of it.
+    weights: attention weights are outputs.
     """
 
     def __init__(
@@ -60,6 +63,9 @@ class Lowering:
         gates: bool = False,
         flow: bool = False,
         carried: bool = False,
+        source_steps: int = 0,
+        encoded: bool = False,
+        weights: bool = False,
     ) -> None:
         self.program = Program(parameters=list(parameters.values()))
         self.training = training
@@ -69,6 +75,9 @@ class Lowering:
         self.gates = gates
         self.flow = flow
         self.carried = carried
+        self.source_steps = source_steps
+        self.encoded = encoded
+        self.weights = weights
         self._parameters = parameters
         self._scope = ""
         self._names: set[str] = set()

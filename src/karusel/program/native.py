@@ -21,6 +21,7 @@ _Calls = list[tuple[str, list[tuple[int, int, int, int, int]], list[float]]]
 
 # engine/include/karusel/program.h: enum Space
 NONE, BUFFER, WEIGHT, GRADIENT = range(4)
+EXTENTS = {Extent.STEPS: 0, Extent.ROWS: 1, Extent.SOURCE: 2}  # the same file: enum Extent
 
 
 def _serialize(program: Program, placed: Plan) -> tuple[_Buffers, int, _Calls, list[int], int]:
@@ -36,7 +37,7 @@ def _serialize(program: Program, placed: Plan) -> tuple[_Buffers, int, _Calls, l
             return GRADIENT, 0, a.parameter.offset, a.parameter.rows, a.parameter.cols
         return NONE, 0, 0, 0, 0
 
-    buffers = [(0 if b.extent is Extent.STEPS else 1, b.width, b.state) for b in program.buffers]
+    buffers = [(EXTENTS[b.extent], b.width, b.state) for b in program.buffers]
     calls = [
         (call.kernel, [argument(a) for a in call.arguments.values()], call.numbers())
         for call in program.calls
@@ -52,20 +53,35 @@ class NativeExecutor:
 
     dtype = np.float32
 
-    def __init__(self, program: Program, max_steps: int, threads: int, *, half: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        max_steps: int,
+        threads: int,
+        *,
+        source_steps: int = 0,
+        half: bool = False,
+    ) -> None:
         self.program = program
-        self.plan = plan(program, SLICE_ROWS, max_steps)
+        self.plan = plan(program, SLICE_ROWS, max_steps, source_steps)
         check_memory(
             self.plan.arena_size * threads + 4 * program.n_parameters,
             f"a batch of sequences of {max_steps:,} steps through this network",
         )
         self._buffers = {buffer: i for i, buffer in enumerate(program.buffers)}
-        self._engine = _engine.Executor(*_serialize(program, self.plan), SLICE_ROWS, max_steps, threads, half)
+        self._engine = _engine.Executor(
+            *_serialize(program, self.plan), SLICE_ROWS, max_steps, source_steps, threads, half
+        )
 
     @property
     def allocations(self) -> int:
         """How often the engine took memory since it was made."""
         return self._engine.allocations
+
+    def _lengths(self, examples: Examples) -> tuple[Any, Any]:
+        """Of the rows, and of their sources; both have the former where there are none."""
+        own, sources = examples.lengths, examples.source_lengths
+        return own, own if sources is None else sources
 
     def _inputs(self, examples: Examples) -> list[tuple[Any, ...]]:
         return [
@@ -85,7 +101,7 @@ class NativeExecutor:
         self, weights: NDArray[Any], examples: Examples, order: NDArray[np.int64], batch: int
     ) -> Total:
         loss, weight = self._engine.evaluate(
-            weights, examples.lengths, self._inputs(examples), self._outputs(examples), order, batch
+            weights, self._lengths(examples), self._inputs(examples), self._outputs(examples), order, batch
         )
         return Total(loss, weight)
 
@@ -99,7 +115,7 @@ class NativeExecutor:
     ) -> Total:
         loss, weight = self._engine.gradient(
             weights,
-            examples.lengths,
+            self._lengths(examples),
             self._inputs(examples),
             self._outputs(examples),
             order,
@@ -128,7 +144,7 @@ class NativeExecutor:
             o.average,
             (o.beta_1, o.beta_2, o.epsilon, o.weight_decay, o.ema_decay, o.clip_norm),
             o.step,
-            examples.lengths,
+            self._lengths(examples),
             self._inputs(examples),
             self._outputs(examples),
             order,

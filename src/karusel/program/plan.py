@@ -27,14 +27,18 @@ class Plan:
     state_size: int
 
 
-def plan(program: Program, rows: int, steps: int) -> Plan:
+def plan(program: Program, rows: int, steps: int, source_steps: int = 0) -> Plan:
     """Places the buffers of a program for at most `rows` rows of at most `steps` steps.
+
+    source_steps: the most that a row's source has.
 
     First fit, largest first, over the intervals of calls in which a buffer is in use.
     """
 
+    each = {Extent.STEPS: steps, Extent.ROWS: 1, Extent.SOURCE: source_steps}
+
     def size(width: int, extent: Extent) -> int:
-        numbers = width * rows * (steps if extent is Extent.STEPS else 1)
+        numbers = width * rows * each[extent]
         return -(-numbers // ALIGNMENT) * ALIGNMENT
 
     index = {buffer: i for i, buffer in enumerate(program.buffers)}

@@ -17,10 +17,20 @@ __all__ = ["Argument", "Buffer", "Call", "Extent", "Gradient", "Parameter", "Pro
 
 
 class Extent(Enum):
-    """How many lines a buffer has: one per step of each row (N), or one per row (B)."""
+    """How many lines a buffer has.
+
+    One per step of each row (N), one per row (B), or one per step of each row's source, a second sequence
+    with lengths of its own, which an attention reads (M).
+    """
 
     STEPS = "N"
     ROWS = "B"
+    SOURCE = "M"
+
+    @property
+    def line(self) -> str:
+        """What one line stands for."""
+        return {"N": "step", "B": "row", "M": "source step"}[self.value]
 
 
 @dataclass(frozen=True)
@@ -130,7 +140,7 @@ class Call:
         )
         head = self.kernel + (f"({numbers})" if numbers else "")
         flops = self.flops()
-        cost = f"   {flops:,} FLOP/{'step' if self.extent() is Extent.STEPS else 'row'}" if flops else ""
+        cost = f"   {flops:,} FLOP/{self.extent().line}" if flops else ""
         return f"{head}  {given(kernel.reads)} -> {given(kernel.writes)}{cost}"
 
 
@@ -139,9 +149,9 @@ class Program:
     """A network lowered to kernel calls.
 
     forward, backward: calls in order; a loss call ends the forward part of a program that has a loss.
-    inputs: buffers that examples fill, by role: "x", "target", "weight", and "NAME.h0"/"NAME.c0" of
-        an LSTM whose initial state is given.
-    outputs: views that a caller reads back: "y", and "NAME.hn"/"NAME.cn".
+    inputs: buffers that examples fill, by role: "x", "source", "target", "weight", and "NAME.h0"/"NAME.c0"
+        of an LSTM whose initial state is given.
+    outputs: views that a caller reads back: "y", "NAME.hn"/"NAME.cn", and "NAME.weights" of an attention.
     states: buffers that outlive a run, by name.
     """
 
@@ -162,11 +172,10 @@ class Program:
     def n_parameters(self) -> int:
         return sum(p.size for p in self.parameters)
 
-    def flops(self, rows: int, steps: int) -> int:
+    def flops(self, rows: int, steps: int, source_steps: int = 0) -> int:
         """Floating-point operations of one run over `rows` rows of `steps` steps."""
-        return sum(
-            call.flops() * rows * (steps if call.extent() is Extent.STEPS else 1) for call in self.calls
-        )
+        lines = {Extent.STEPS: steps, Extent.ROWS: 1, Extent.SOURCE: source_steps}
+        return sum(call.flops() * rows * lines[call.extent()] for call in self.calls)
 
     def __str__(self) -> str:
         lines = [f"program: {self.n_parameters:,} parameters, {len(self.calls)} calls"]
