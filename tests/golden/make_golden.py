@@ -241,8 +241,8 @@ def attend(
     there = (torch.arange(values.shape[1]) < lengths[:, None])[:, None]
     context = F.scaled_dot_product_attention(query, memory, memory, attn_mask=there, scale=1.0)
     weights = (query @ memory.transpose(1, 2)).masked_fill(~there, -torch.inf).softmax(dim=-1)
-    mixed = F.linear(context, parameters["context.W"].T, parameters["context.b"])
-    return torch.tanh(mixed + F.linear(x, parameters["own.W"].T)), weights
+    mixed = F.linear(context, parameters["context.W"].T) + F.linear(x, parameters["own.W"].T)
+    return torch.tanh(mixed), weights
 
 
 def transpose(columns: int, x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
@@ -372,7 +372,6 @@ def draw_parameters(spec: dict[str, Any], width: int, random: np.random.Generato
             units = options["units"]
             draw(f"{stem}.query.W", width, memory, scale=1.5 / width**0.5)
             draw(f"{stem}.context.W", memory, units, scale=1.2 / memory**0.5)
-            draw(f"{stem}.context.b", units, scale=0.5)
             draw(f"{stem}.own.W", width, units, scale=1.2 / width**0.5)
             width = units
         elif kind == "Pool":

@@ -23,11 +23,10 @@ class Attention(Layer):
 
         p_t = softmax_s(x_t Q . m_s)
         c_t = sum_s p_ts m_s
-        y_t = tanh(c_t C + x_t O + b)
+        y_t = tanh(c_t C + x_t O)
 
-    Input [B, T, I], output [B, T, units]. Q [I, D], C [D, units] and O [I, units] begin Glorot-uniform, b at
-    zero. The source is given to `fit`, `evaluate` and `predict` as `source=`. A network has one Attention at
-    most.
+    Input [B, T, I], output [B, T, units]. Q [I, D], C [D, units] and O [I, units] begin Glorot-uniform. The
+    source is given to `fit`, `evaluate` and `predict` as `source=`. A network has one Attention at most.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ class Attention(Layer):
                 "return_sequences=True"
             )
         self._query = Dense(self.memory_width, use_bias=False)
-        self._context = Dense(self.units)
+        self._context = Dense(self.units, use_bias=False)
         self._own = Dense(self.units, use_bias=False)
 
     @property

@@ -7,6 +7,7 @@ from karusel.tasks.labeller import Labeller
 from karusel.tasks.midi import read_midi, write_midi
 from karusel.tasks.policy import Policy
 from karusel.tasks.transcriber import Transcriber
+from karusel.tasks.translator import Translator
 
 __all__ = [
     "Classifier",
@@ -15,6 +16,7 @@ __all__ = [
     "Labeller",
     "Policy",
     "Transcriber",
+    "Translator",
     "read_midi",
     "write_midi",
 ]

@@ -216,7 +216,7 @@ def tokenizers_library() -> Any:
         import tokenizers
     except ImportError:
         raise MissingDependencyError(
-            "unit 'pairs' needs the package tokenizers: pip install 'karusel[text]'"
+            "byte pairs need the package tokenizers: pip install 'karusel[text]'"
         ) from None
     return tokenizers
 

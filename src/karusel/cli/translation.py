@@ -1,0 +1,204 @@
+"""What `karusel translate` does: fit a translator, translate sentences, compare translations."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from karusel.cli.document import print_document, versions
+from karusel.cli.files import check_output, write_whole
+from karusel.cli.options import Running
+from karusel.cli.progress import Progress
+from karusel.cli.translate import Learning
+from karusel.cli.work import naming, short_name
+from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.tasks.translator import Alignment, Translator
+
+__all__ = ["run_run", "run_score", "run_train"]
+
+
+def run_train(
+    source: str,
+    target: str,
+    learning: Learning,
+    running: Running,
+    out: Path,
+    validation: tuple[str, str] | None,
+    time_limit: float | None,
+    json: bool,
+) -> None:
+    """Fit a translator and write it to `out`."""
+    check_output(out, [Path(one) for one in (source, target, *(validation or ())) if one != "-"])
+    started = time.perf_counter()
+    model = Translator(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
+    name = short_name([source])
+    with Progress() as progress:
+        progress(f"reading {name}")
+        X, y = _parallel(source, target)
+        held_out = None if validation is None else _parallel(*validation)
+
+        def epoch(number: int, logs: dict[str, float]) -> None:
+            following = min(number + 2, model.epochs)
+            progress(f"epoch {following}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
+
+        progress(f"epoch 1/{model.epochs}")
+        with naming(name):
+            model.fit(X, y, validation=held_out, time_limit=time_limit, progress=epoch)
+        progress(f"writing {out}")
+        model.save(out)
+    seconds = time.perf_counter() - started
+    losses = model.history_["val_loss"]
+    best = int(np.argmin(losses))
+    if json:
+        print_document(
+            {
+                "file": source,
+                "translations": target,
+                "sentences": len(X),
+                "byte_pairs": model.tokens_.symbols - 1,
+                "weights": model.network_.count_params(),
+                "epochs": len(losses),
+                "best_epoch": best + 1,
+                "held_out": {"nats": losses[best]},
+                "out": str(out),
+                "seconds": round(seconds, 3),
+                "versions": versions(),
+            }
+        )
+        return
+    print(
+        f"{name}: {len(X):,} sentences; {model.tokens_.symbols - 1:,} byte pairs, "
+        f"{model.network_.count_params():,} weights"
+    )
+    print(
+        f"best of {len(losses)} epochs: {losses[best]:.3f} nats per byte pair on what is held out; "
+        f"{seconds:.0f} s"
+    )
+    print(f"{out} holds the model; karusel translate run {out} FILE translates")
+
+
+def run_run(
+    path: Path, source: str, out: Path | None, alignment: bool, beam_width: int | None, json: bool
+) -> None:
+    """Translate the lines of a file."""
+    if out is not None:
+        check_output(out, [path] if source == "-" else [path, Path(source)])
+    with Progress() as progress:
+        model = _model(path, beam_width)
+        sentences = _lines(source)
+        progress("translating")
+        with naming(short_name([source])):
+            found = model.predict(sentences)
+            aligned = model.alignment(sentences, found) if alignment else []
+    if out is not None:
+        text = "".join(f"{one}\n" for one in found)
+        write_whole(out, lambda part: _write_text(part, text))
+    if json:
+        shown = [{"source": a, "translation": b} for a, b in zip(sentences, found, strict=True)]
+        for one, its in zip(shown, aligned, strict=False):
+            one["alignment"] = {  # type: ignore[assignment]
+                "source": its.source,
+                "translation": its.target,
+                "weights": [[round(float(w), 4) for w in line] for line in its.weights],
+            }
+        place = {} if out is None else {"out": str(out)}
+        print_document({"model": str(path), "translations": shown, **place, "versions": versions()})
+        return
+    if out is None or alignment:
+        for number, one in enumerate(found):
+            print(one)
+            for line in _shown(aligned[number]) if alignment else ():
+                print(f"  {line}")
+
+
+def run_score(
+    path: Path, source: str, target: str, tokenize: str, beam_width: int | None, json: bool
+) -> None:
+    """Say how near a model's translations are to others."""
+    with Progress() as progress:
+        model = _model(path, beam_width)
+        sentences, targets = _parallel(source, target)
+        progress("translating")
+        with naming(short_name([source])):
+            found = model.predict(sentences)
+        bleu = model.bleu(found, targets, tokenize=tokenize)
+    if json:
+        print_document(
+            {
+                "model": str(path),
+                "file": source,
+                "translations": target,
+                "sentences": len(found),
+                "bleu": bleu,
+                "tokenize": tokenize,
+                "versions": versions(),
+            }
+        )
+        return
+    print(f"{short_name([source])}: BLEU {bleu:.2f} over {len(found):,} sentences (sacrebleu, {tokenize})")
+
+
+def _shown(alignment: Alignment) -> list[str]:
+    """For each piece of a translation the piece of the source that it looks at most."""
+    lines = []
+    width = max(len(_quoted(piece)) for piece in alignment.target)
+    for piece, weights in zip(alignment.target, alignment.weights, strict=True):
+        at = int(np.argmax(weights))
+        lines.append(f"{_quoted(piece):<{width}}  {weights[at]:.2f}  {_quoted(alignment.source[at])}")
+    return lines
+
+
+def _quoted(piece: str) -> str:
+    return piece.strip() or "(end)"
+
+
+def _model(path: Path, beam_width: int | None) -> Translator:
+    model = Translator.load(path)
+    if beam_width is not None:
+        model.beam_width = beam_width
+    return model
+
+
+def _parallel(source: str, target: str) -> tuple[list[str], list[str]]:
+    """The lines of two files, equally many."""
+    if source == target == "-":
+        raise UsageError("standard input holds sentences or translations, not both: name a file for one of them")
+    X, y = _lines(source), _lines(target)
+    if len(X) != len(y):
+        raise DataError(
+            f"{short_name([source])} has {len(X):,} lines, {short_name([target])} has {len(y):,}: each sentence "
+            "needs its translation on the same line"
+        )
+    return X, y
+
+
+def _lines(name: str) -> list[str]:
+    """A file's lines, each with a sentence."""
+    short = short_name([name])
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except FileNotFoundError:
+        raise FileMissingError(f"{name} is not there: check the path") from None
+    except OSError as error:
+        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{short}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; convert it"
+        ) from None
+    if not text.strip():
+        raise DataError(f"{short} is empty")
+    lines = text.removesuffix("\n").split("\n")  # at nothing else, so that the lines of two files stay together
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            raise DataError(f"{short}, line {number} is empty; leave it out, in both files of a pair")
+    return lines
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

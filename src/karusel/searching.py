@@ -1,0 +1,199 @@
+"""Searching: the likeliest sequences that a network with an Attention writes, each after its source.
+
+The encoder reads a source once. Then the layers after it make step by step: what was begun is kept as so many
+rows beside one another, which share the encoded source, and whose states are carried along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.batches import Examples, Stream
+from karusel.errors import UsageError
+from karusel.layers import LSTM
+from karusel.program.executor import EVALUATION_ROWS
+from karusel.windows import Index
+
+if TYPE_CHECKING:
+    from karusel.network import Sequential
+
+__all__ = ["Found", "search"]
+
+AT_ONCE = 64  # sources searched for side by side
+NEVER = -np.inf
+
+
+@dataclass(frozen=True)
+class Found:
+    """A string of symbols, without its end, and the log of its probability, the end's included."""
+
+    string: tuple[int, ...]
+    log_p: float
+
+    def score(self, power: float) -> float:
+        """log p / T^power, T the steps that it took: what strings of different lengths are ranked by."""
+        return float(self.log_p / (len(self.string) + 1) ** power)
+
+
+def search(
+    network: Sequential,
+    sources: Sequence[Any],
+    longest: Sequence[int],
+    *,
+    end: int = 0,
+    width: int = 5,
+    power: float = 1.0,
+) -> list[list[Found]]:
+    """For each source the best strings, the best first; at least one, at most `width`.
+
+    Beam search: after each step the `width` likeliest beginnings are kept; a source is done when as many have
+    ended. They are ranked by log p / T^power (length norm; Wu et al. 2016 has a like one), since log p alone
+    prefers the short.
+
+    Parameters
+    ----------
+    network
+        Its first layer is an Embedding, its last a softmax over the same symbols; it has an Attention, and
+        its other LSTMs run forward from zeros.
+    sources
+        What the network takes as `source=`.
+    longest
+        The most symbols to write for each; a string that has no end by then ends there.
+    end
+        The symbol that stands before the first and after the last.
+    width
+        Beginnings that are kept; 1 follows the likeliest symbol.
+    power
+        0: by log p alone; 1: by its mean over the steps.
+    """
+    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1:
+        raise UsageError(f"search: width must be a whole number from 1 up, got {width!r}")
+    for layer in network.layers:
+        if isinstance(layer, LSTM) and (layer.direction != "forward" or layer.initial_state != "zeros"):
+            raise UsageError(
+                f"search: LSTMs need direction='forward' and initial_state='zeros', got {layer!r}"
+            )
+    order = sorted(range(len(sources)), key=lambda k: len(sources[k]))  # like beside like
+    found: list[list[Found]] = [[] for _ in sources]
+    for first in range(0, len(order), AT_ONCE):
+        some = order[first : first + AT_ONCE]
+        beams = _Beams(network, [sources[k] for k in some], [longest[k] for k in some], end, width)
+        for k, ended in zip(some, beams.run(), strict=True):
+            found[k] = sorted(ended, key=lambda one: -one.score(power))
+    return found
+
+
+class _Beams:
+    """The beginnings of strings for some sources, `width` for each, one row each."""
+
+    def __init__(
+        self, network: Sequential, sources: list[Any], longest: list[int], end: int, width: int
+    ) -> None:
+        self._network, self._longest, self._end, self._width = network, longest, end, width
+        self._encode(sources)
+
+    def _encode(self, sources: list[Any]) -> None:
+        network = self._network
+        rows = network._read_source(sources, len(sources))
+        if rows is None:
+            raise UsageError("search: the network needs an Attention")
+        examples = Examples(rows.lengths, {"x": rows.stream()})
+        executor = network._executor("encode", examples)
+        self._memory_width = executor.program.outputs["y"].width
+        self._lengths, self._starts = rows.lengths, np.cumsum(rows.lengths) - rows.lengths
+        self._memory = np.zeros(int(rows.lengths.sum()) * self._memory_width, dtype=network._dtype)
+        places = self._starts * self._memory_width
+        examples.outputs["y"] = Stream(self._memory, places, self._memory_width)
+        executor.evaluate(network._weights, examples, np.arange(len(rows)), EVALUATION_ROWS)
+
+    def run(self) -> list[list[Found]]:
+        """What ended, for each source."""
+        width = self._width
+        ended: list[list[Found]] = [[] for _ in self._longest]
+        source = np.arange(len(ended))  # of each group of `width` rows
+        log_p = np.full((len(source), width), NEVER)
+        log_p[:, 0] = 0.0  # at first there is one beginning, the empty one
+        last = np.full(len(source) * width, self._end, dtype=np.int32)
+        strings = np.empty((len(source), width, 0), dtype=np.int32)
+        states: dict[str, NDArray[Any]] = {}
+        while len(source):
+            p, states = self._step(last, states, np.repeat(source, width))
+            before, symbol, log_p = self._likeliest(p, log_p)
+            is_end = symbol == self._end
+            for group, place in np.argwhere(is_end[:, :width] & (log_p[:, :width] > NEVER)):
+                string = tuple(strings[group, before[group, place]].tolist())
+                ended[source[group]].append(Found(string, float(log_p[group, place])))
+
+            # The likeliest that go on, in their order.
+            kept = np.argsort(is_end, axis=1, kind="stable")[:, :width]
+            before, symbol, log_p = (np.take_along_axis(a, kept, axis=1) for a in (before, symbol, log_p))
+            strings = np.concatenate(
+                [np.take_along_axis(strings, before[..., None], axis=1), symbol[..., None]], axis=2
+            )
+            for group, at in enumerate(source):
+                if strings.shape[2] == self._longest[at] and not ended[at]:
+                    ended[at].append(Found(tuple(strings[group, 0].tolist()), float(log_p[group, 0])))
+            going = np.array(
+                [
+                    len(ended[at]) < width and strings.shape[2] < self._longest[at]
+                    for at in source
+                ]
+            )
+            rows = (np.arange(len(source))[:, None] * width + before)[going].reshape(-1)
+            states = {role: state[rows] for role, state in states.items()}
+            source, log_p, strings = source[going], log_p[going], strings[going]
+            last = symbol[going].reshape(-1).astype(np.int32)
+        return [one[: self._width] for one in ended]
+
+    def _step(
+        self, last: NDArray[np.int32], states: dict[str, NDArray[Any]], source: Index
+    ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+        """Probabilities [rows, symbols] of what comes after `last`, and the states that each row is left in."""
+        network, n = self._network, len(last)
+        each = np.arange(n, dtype=np.int64)
+        inputs = {
+            "x": Stream(last, each, 1),
+            "source": Stream(self._memory, self._starts[source] * self._memory_width, self._memory_width),
+        }
+        examples = Examples(np.ones(n, np.int64), inputs, source_lengths=self._lengths[source])
+        executor = network._executor("step", examples)
+        left: dict[str, NDArray[Any]] = {}
+        for role, buffer in executor.program.inputs.items():
+            if role in inputs:
+                continue
+            begin, end = role, f"{role[:-1]}n"  # NAME.h0 and NAME.hn
+            given = states.get(begin, np.zeros((n, buffer.width), dtype=network._dtype))
+            left[begin] = np.empty_like(given)
+            inputs[begin] = Stream(given.reshape(-1), each * buffer.width, buffer.width)
+            examples.outputs[end] = Stream(left[begin].reshape(-1), each * buffer.width, buffer.width)
+        symbols = executor.program.outputs["y"].width
+        p = np.empty((n, symbols), dtype=network._dtype)
+        examples.outputs["y"] = Stream(p.reshape(-1), each * symbols, symbols)
+        executor.evaluate(network._weights, examples, each, EVALUATION_ROWS)
+        return p, left
+
+    def _likeliest(
+        self, p: NDArray[Any], log_p: NDArray[np.float64]
+    ) -> tuple[Index, Index, NDArray[np.float64]]:
+        """Of each group the 2 width likeliest ways on, the likeliest first: the beginning, the symbol, log p.
+
+        Twice as many as are kept, since each beginning may end.
+        """
+        width = self._width
+        most = min(2 * width, p.shape[1])
+        symbols = np.argpartition(p, -most, axis=1)[:, -most:]
+        with np.errstate(divide="ignore"):
+            ways = np.log(np.take_along_axis(p, symbols, axis=1).astype(np.float64))
+        ways = (ways + log_p.reshape(-1, 1)).reshape(len(log_p), -1)
+        symbols = symbols.reshape(len(log_p), -1)
+        best = np.argsort(-ways, axis=1, kind="stable")[:, : 2 * width]
+        return (
+            best // most,
+            np.take_along_axis(symbols, best, axis=1),
+            np.take_along_axis(ways, best, axis=1),
+        )

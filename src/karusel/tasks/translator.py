@@ -1,0 +1,362 @@
+"""Translator: sentences of one language to sentences of another."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import DataError, MissingDependencyError, ModelFileError, UsageError
+from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, LayerNorm
+from karusel.losses import SoftmaxCrossEntropy
+from karusel.network import Sequential, fill
+from karusel.searching import search
+from karusel.tasks.fitting import (
+    Progress,
+    check_share,
+    check_whole,
+    fit_network,
+    no_progress,
+    usual_batch,
+)
+from karusel.tasks.tokens import END, Pairs, tokens_of
+
+__all__ = ["Alignment", "Translator"]
+
+_SETTINGS = (
+    *("vocabulary_size", "hidden_size", "num_layers", "dropout", "beam_width", "epochs", "batch_size"),
+    *("learning_rate", "validation_share", "random_state", "n_jobs"),
+)
+_STEPS = 400  # of an epoch, wanted
+_BATCHES = (8, 64)
+_POWER = 1.0  # of the length in the search
+_TOKENIZERS = ("13a", "none", "intl", "char")
+
+Tokens = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where a translation looked: weights [T, S], of each of its T pieces over the S of its source.
+
+    Pieces are byte pairs as text; a blank before a word belongs to its first. The last of each is "", its end.
+    """
+
+    source: list[str]
+    target: list[str]
+    weights: NDArray[np.float32]
+
+
+class Translator:
+    """Learns to translate from sentences and their translations.
+
+    An encoder, a bidirectional LSTM, reads the source; a decoder, an LSTM whose every step looks at the whole
+    of it through an `Attention` (Luong et al. 2015), writes the translation. Both languages are cut into
+    the same byte pairs (Sennrich et al. 2016), so any name can be copied. They need the package tokenizers.
+
+    Parameters
+    ----------
+    vocabulary_size : byte pairs that both languages share; 6000 by default.
+    hidden_size : hidden units of each LSTM, and numbers for each pair; 256 by default.
+    num_layers : LSTM layers of the encoder; 1 by default.
+    dropout : share of numbers left out in training between layers; 0.3 by default.
+    beam_width : translations kept in the search; 5 by default. 1 follows the likeliest pair.
+    epochs : most epochs; 12 by default.
+    batch_size : sentences per optimiser step; from 8 for few to 64 for many by default.
+    learning_rate : of Adam with a cosine schedule; 0.003 by default.
+    validation_share : share of the sentences held out where no others are given; 0.1 by default.
+    random_state : seed; the same seed gives the same bits on any number of threads.
+    n_jobs : threads; all that this process may use by default.
+
+    Attributes
+    ----------
+    tokens_ : the byte pairs.
+    letters_ : the letters of the sources that it was trained on.
+    network_ : what was fitted.
+    history_ : nats per byte pair, by epoch.
+
+    Examples
+    --------
+    >>> from karusel.tasks import Translator
+    >>> numbers = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four"}
+    >>> sources = [f"{a} und {b}" for a in numbers for b in numbers for _ in range(4)]
+    >>> targets = [" ".join(numbers.get(word, "and") for word in one.split()) for one in sources]
+    >>> model = Translator(vocabulary_size=300, hidden_size=32, dropout=0.1, epochs=60, learning_rate=0.01)
+    >>> model = model.fit(sources, targets)
+    >>> model.predict(["zwei und drei"])
+    ['two and three']
+    """
+
+    def __init__(
+        self,
+        *,
+        vocabulary_size: int = 6000,
+        hidden_size: int = 256,
+        num_layers: int = 1,
+        dropout: float = 0.3,
+        beam_width: int = 5,
+        epochs: int = 12,
+        batch_size: int | None = None,
+        learning_rate: float = 0.003,
+        validation_share: float = 0.1,
+        random_state: int = 0,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.vocabulary_size = vocabulary_size
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.beam_width = beam_width
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.validation_share = validation_share
+        self.random_state = random_state
+        self.n_jobs = n_jobs
+
+    # -- fitting ---------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: Sequence[str],
+        y: Sequence[str],
+        *,
+        validation: tuple[Sequence[str], Sequence[str]] | None = None,
+        time_limit: float | None = None,
+        progress: Progress = no_progress,
+    ) -> Translator:
+        """Fit to sentences X and their translations y; returns self.
+
+        `validation` is (X, y) to hold out, instead of some of these. `time_limit` is in seconds; `progress`
+        is told each epoch and its losses, in nats per byte pair.
+        """
+        self._check()
+        sources, targets = _parallel(X, y)
+        if validation is None:
+            mixed = np.random.default_rng(self.random_state).permutation(len(sources))
+            held_out, rest = np.split(mixed, [max(1, round(self.validation_share * len(mixed)))])
+            if len(rest) == 0:
+                raise DataError("there is a single sentence; at least two are needed, to hold one out")
+            tested = [sources[k] for k in held_out], [targets[k] for k in held_out]
+            sources, targets = [sources[k] for k in rest], [targets[k] for k in rest]
+        else:
+            tested = _parallel(*validation)
+        self.tokens_ = Pairs(self.vocabulary_size).fit(sources + targets)
+        self.letters_ = "".join(sorted({one for text in sources for one in text if one.isalpha()}))
+        examples, read = _examples(self._read(targets)), self._read(sources)
+        network = self._network()
+        self.history_ = fit_network(
+            network,
+            SoftmaxCrossEntropy(),
+            examples,
+            (*_examples(self._read(tested[1])), None, self._read(tested[0])),
+            epochs=self.epochs,
+            batch_size=self.batch_size or usual_batch(len(read), _STEPS, *_BATCHES),
+            learning_rate=self.learning_rate,
+            progress=progress,
+            source=read,
+            time_limit=time_limit,
+        )
+        self.network_ = network
+        return self
+
+    def _network(self) -> Sequential:
+        symbols, units, rate = self.tokens_.symbols, self.hidden_size, self.dropout
+        # Embeddings begin small, as a softmax that shares them needs; the LSTMs learn faster from larger ones.
+        encoder = [
+            Embedding(symbols, units),
+            LayerNorm(),
+            Dropout(rate),
+            LSTM(
+                units,
+                num_layers=self.num_layers,
+                direction="bidirectional",
+                dropout=rate,
+                return_sequences=True,
+            ),
+            Dropout(rate),
+        ]
+        return Sequential(
+            [
+                Embedding(symbols, units),
+                LayerNorm(),
+                Dropout(rate),
+                LSTM(units, return_sequences=True),
+                Attention(units, encoder),
+                Dropout(rate),
+                Dense(symbols, activation="softmax", tied=True),
+            ],
+            random_state=self.random_state,
+            n_jobs=self.n_jobs,
+        )
+
+    # -- translating -----------------------------------------------------------------------------
+
+    def predict(self, X: Sequence[str]) -> list[str]:
+        """The translation of each sentence."""
+        return [self._write(tokens) for tokens in self._translate(self._sources(X))]
+
+    def alignment(self, X: Sequence[str], y: Sequence[str] | None = None) -> list[Alignment]:
+        """Where each translation looks; of the translations y, or of those that `predict` finds."""
+        read = self._sources(X)
+        if y is None:
+            targets = self._translate(read)
+        else:
+            _, given = _parallel(X, y)
+            targets = self._read(given, ends=False)
+        weights = self.network_.alignment([_after_end(one) for one in targets], source=read)
+        return [
+            Alignment(self._pieces(source), self._pieces(target), found.astype(np.float32))
+            for source, target, found in zip(read, map(_with_end, targets), weights, strict=True)
+        ]
+
+    def score(self, X: Sequence[str], y: Sequence[str], *, tokenize: str = "13a") -> float:
+        """BLEU of the translations of X against y; see `bleu`."""
+        _, targets = _parallel(X, y)
+        return self.bleu(self.predict(X), targets, tokenize=tokenize)
+
+    @staticmethod
+    def bleu(found: Sequence[str], y: Sequence[str], *, tokenize: str = "13a") -> float:
+        """BLEU from 0 to 100 (Papineni et al. 2002) by the package sacrebleu, of translations that were found.
+
+        tokenize: how sacrebleu cuts into words: "13a", "intl", "char", or "none" for text that is cut already.
+        """
+        if tokenize not in _TOKENIZERS:
+            raise UsageError(f"tokenize is {tokenize!r}; it must be one of {', '.join(_TOKENIZERS)}")
+        try:
+            import sacrebleu
+        except ImportError:
+            raise MissingDependencyError(
+                "BLEU needs the package sacrebleu: pip install 'karusel[translate]'"
+            ) from None
+        # `force`: no warning that text seems to be cut already.
+        measured = sacrebleu.corpus_bleu(list(found), [list(y)], tokenize=tokenize, force=True)
+        return float(measured.score)
+
+    def _translate(self, sources: list[Tokens]) -> list[Tokens]:
+        longest = [2 * len(one) + 10 for one in sources]
+        found = search(
+            self.network_, sources, longest, end=END, width=self.beam_width, power=_POWER
+        )
+        return [np.array(best[0].string, np.int32) for best in found]
+
+    # -- keeping ---------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes all that translating needs to one data-only file, whole or not at all."""
+        from karusel.saving import save_file
+
+        self._fitted()
+        header = {
+            "settings": {name: getattr(self, name) for name in _SETTINGS},
+            "tokens": self.tokens_.config(),
+            "letters": self.letters_,
+            "network": self.network_.get_config(),
+        }
+        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
+        save_file(path, "translator", header, tensors)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Translator:
+        """The translator in a file that `save` wrote.
+
+        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
+        another version or of another kind.
+        """
+        from karusel.saving import load_file
+
+        header, tensors = load_file(path, "translator")
+        try:
+            made = cls(**header["settings"])
+            made._check()
+            tokens = tokens_of(header["tokens"])
+            if not isinstance(tokens, Pairs):
+                raise ValueError("its tokens are no byte pairs")
+            made.tokens_, made.letters_ = tokens, str(header["letters"])
+            made.network_ = Sequential.from_config(header["network"])
+            fill(made.network_, tensors)
+        except (KeyError, TypeError, ValueError) as fault:
+            raise ModelFileError(
+                f"model file {os.fspath(path)!r} describes no translator: {fault}"
+            ) from None
+        made.network_.n_jobs = made.n_jobs
+        return made
+
+    # -- text ------------------------------------------------------------------------------------
+
+    def _sources(self, X: Sequence[str]) -> list[Tokens]:
+        """Sentences to translate, checked, as tokens."""
+        self._fitted()
+        sentences = _sentences(X, "sentence")
+        for number, text in enumerate(sentences, start=1):
+            letters = Counter(one for one in text if one.isalpha())
+            strange = [one for one in letters if one not in self.letters_]
+            if 2 * sum(letters[one] for one in strange) > letters.total():
+                raise DataError(
+                    f"sentence {number} is written in letters that no sentence of the training had, such as "
+                    f"{strange[0]!r}: the model reads another script"
+                )
+        return self._read(sentences)
+
+    def _read(self, texts: Sequence[str], *, ends: bool = True) -> list[Tokens]:
+        parts = [self.tokens_.read(text) for text in texts]
+        return [_with_end(one) for one in parts] if ends else parts
+
+    def _write(self, tokens: Tokens) -> str:
+        return self.tokens_.join(self.tokens_.write(tokens.tolist(), END)).strip()
+
+    def _pieces(self, tokens: Tokens) -> list[str]:
+        return [*self.tokens_.write(tokens[:-1].tolist(), END), ""]
+
+    def _check(self) -> None:
+        check_share(self)
+        check_whole(
+            *(self, "vocabulary_size", "hidden_size", "num_layers", "beam_width", "epochs"),
+            optional=("batch_size",),
+        )
+
+    def _fitted(self) -> None:
+        if not hasattr(self, "network_"):
+            raise UsageError("the translator is not fitted; call fit(X, y) first")
+
+
+def _sentences(X: Any, what: str) -> list[str]:
+    if isinstance(X, (str, bytes)) or not np.iterable(X):
+        raise DataError(f"{what}s must be a list of texts, got {type(X).__name__}: put a single one in a list")
+    texts = list(X)
+    if not texts:
+        raise DataError(f"there is no {what}; give at least one")
+    for number, text in enumerate(texts, start=1):
+        if not isinstance(text, str):
+            raise DataError(f"{what} {number} is {type(text).__name__}, not text; convert it")
+        if not text.strip():
+            raise DataError(f"{what} {number} is empty; leave it out")
+    return [text.strip() for text in texts]
+
+
+def _parallel(X: Any, y: Any) -> tuple[list[str], list[str]]:
+    """Sentences and their translations."""
+    sources, targets = _sentences(X, "sentence"), _sentences(y, "translation")
+    if len(sources) != len(targets):
+        raise DataError(
+            f"there are {len(sources):,} sentences and {len(targets):,} translations; they must be equally many"
+        )
+    return sources, targets
+
+
+def _with_end(tokens: Tokens) -> Tokens:
+    return np.append(tokens, np.int32(END))
+
+
+def _after_end(tokens: Tokens) -> Tokens:
+    return np.insert(tokens, 0, END)
+
+
+def _examples(targets: list[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
+    """What the decoder reads, and what comes next, of translations with their ends."""
+    return [_after_end(one[:-1]) for one in targets], targets
