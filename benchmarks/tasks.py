@@ -13,6 +13,7 @@ import importlib.util
 import json
 import pathlib
 import subprocess
+import sys
 import tarfile
 import tempfile
 import time
@@ -22,6 +23,7 @@ from typing import Any
 
 import language
 import numpy as np
+import translation
 from measuring import RIVALS_PYTHON
 
 from karusel.tasks import Classifier, Labeller
@@ -148,6 +150,10 @@ TASKS = {
 }
 
 
+# Benchmarks of tasks that have a script, and settings, of their own.
+SCRIPTS = {"fsdd": ["speech.py"], "tanks": ["control.py"], "cartpole": ["control.py", "--cartpole"]}
+
+
 def against_torch(task: Task, X: Any, y: Any, threads: int, rounds: int = 3) -> None:
     """Times an epoch of the network here and in PyTorch, in turn; of few rows where they are images."""
     count = (
@@ -186,12 +192,25 @@ def against_torch(task: Task, X: Any, y: Any, threads: int, rounds: int = 3) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--task", choices=[*TASKS, *language.TASKS], required=True)
+    choices = [*TASKS, *language.TASKS, *translation.TASKS, *SCRIPTS]
+    parser.add_argument("--task", choices=choices, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rival", action="store_true", help="time an epoch of this and of PyTorch instead")
     arguments = parser.parse_args()
+    if arguments.task in SCRIPTS:
+        script, *options = SCRIPTS[arguments.task]
+        options += ["--rival"] if arguments.rival else []
+        options += ["--data", arguments.data, "--threads", arguments.threads, "--seed", arguments.seed]
+        line = [sys.executable, pathlib.Path(__file__).parent / script, *map(str, options)]
+        raise SystemExit(subprocess.run(line).returncode)
+    if arguments.task in translation.TASKS:
+        if arguments.rival:
+            translation.compare(arguments.data, arguments.threads)
+        else:
+            translation.run(arguments.data, arguments.threads, arguments.seed)
+        return
     if arguments.task in language.TASKS:
         if arguments.rival:
             language.compare(arguments.task, arguments.data, arguments.threads)

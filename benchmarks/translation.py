@@ -1,7 +1,7 @@
-"""Translation for `tasks.py`: Multi30k, German to English (Elliott et al., 2016), 29,000 sentences to train on.
+"""Translation for `tasks.py`: Multi30k, German to English (Elliott et al., 2016), 29,000 sentences.
 
-Settings were chosen on the validation part. BLEU is sacrebleu's: of the text as it lies there, which is cut into
-words and in lower case, with `none`, and cut anew with `13a`.
+Settings were chosen on the validation part. BLEU is sacrebleu's: of the text as it lies there, which is in
+lower case and cut into words, with `none`, and cut anew with `13a`.
 """
 
 from __future__ import annotations
@@ -107,9 +107,10 @@ def compare(data: pathlib.Path, threads: int, rounds: int = 3) -> None:
             assert rival.stdin is not None
             assert rival.stdout is not None
             weights, version = json.loads(rival.stdout.readline())
+            network.build((None, 1))
             print(
-                f"an epoch of {len(x):,} sentences, batches of {BATCH}, {threads} thread(s): wall s, processor s; "
-                f"{network_weights(network, x, y, read):,} weights, {weights:,} in {version}"
+                f"an epoch of {len(x):,} sentences, batches of {BATCH}, {threads} thread(s): wall s, "
+                f"processor s; {network.count_params():,} weights, {weights:,} in {version}"
             )
             pairs = []
             for _ in range(rounds + 1):
@@ -127,9 +128,3 @@ def compare(data: pathlib.Path, threads: int, rounds: int = 3) -> None:
             own, other = (float(np.median([pair[side][1] for pair in pairs[1:]])) for side in (0, 1))
             print(f"processor time, median of {rounds}: {other / own:.2f} times faster (goal 1.1)")
             rival.stdin.close()
-
-
-def network_weights(network: Any, x: Any, y: Any, read: Any) -> int:
-    """Of a network that its first batch builds."""
-    network.fit(x[:BATCH], y[:BATCH], source=read[:BATCH])
-    return int(network.count_params())

@@ -57,8 +57,10 @@ def translator(executor: str = "auto", dropout: float = 0.0, **options: Any) -> 
 def sentences(count: int, seed: int = 0) -> tuple[list[Any], list[Any], list[Any]]:
     """What is read, what is to come, and sources; all of different lengths."""
     random = np.random.default_rng(seed)
-    x, s = ([random.integers(1, most, random.integers(1, longest)) for _ in range(count)]
-            for most, longest in ((WORDS, 9), (SOURCE_WORDS, 14)))
+    x, s = (
+        [random.integers(1, most, random.integers(1, longest)) for _ in range(count)]
+        for most, longest in ((WORDS, 9), (SOURCE_WORDS, 14))
+    )
     return x, [random.integers(0, WORDS, len(one)) for one in x], s
 
 
@@ -113,7 +115,9 @@ def test_one_thread_equals_many_bit_for_bit() -> None:
         net.fit(X, y, source=source, epochs=2, batch_size=50)
     assert_same_bits(nets[0].parameters, nets[1].parameters)
     one, many = (net.alignment(X, source=source) for net in nets)
-    assert_same_bits(dict(enumerate(map(np.ascontiguousarray, one))), dict(enumerate(map(np.ascontiguousarray, many))))
+    assert_same_bits(
+        dict(enumerate(map(np.ascontiguousarray, one))), dict(enumerate(map(np.ascontiguousarray, many)))
+    )
 
 
 def test_what_is_told_by_the_source_is_learned() -> None:
@@ -197,7 +201,9 @@ def test_a_wide_beam_finds_the_best_of_all_strings(executor: str, power: float) 
         assert found[0].string == best
         for one in found:
             assert one.log_p == pytest.approx(every[one.string], abs=1e-4)
-        assert [one.score(power) for one in found] == sorted((one.score(power) for one in found), reverse=True)
+        assert [one.score(power) for one in found] == sorted(
+            (one.score(power) for one in found), reverse=True
+        )
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)

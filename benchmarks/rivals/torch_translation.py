@@ -1,8 +1,8 @@
 """An epoch of a translator's network in PyTorch, for `tasks.py --task multi30k --rival`.
 
-It is given a file of tokens and settings, and says first how many weights it has. Each line on stdin is answered
-with the time of one epoch, [on the wall, of the processor]. Tensors lie ready; a batch's rows are padded to its
-longest, its sources packed; the loss leaves the padding out, and so does the softmax before it.
+It is given a file of tokens and settings, and says first how many weights it has. Each line on stdin is
+answered with the time of one epoch, [on the wall, of the processor]. Tensors lie ready; a batch's rows are
+padded to its longest, its sources packed; the loss leaves the padding out, and so does the softmax before it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 
 class Network(nn.Module):
-    """Embedding, layer norm, LSTM on both sides; attention of the decoder's steps; a softmax shared with E."""
+    """Embedding, layer norm, LSTM on both sides; attention of the decoder's steps; a softmax sharing E."""
 
     def __init__(self, symbols: int, units: int, layers: int, dropout: float) -> None:
         super().__init__()

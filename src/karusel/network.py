@@ -601,8 +601,8 @@ class Sequential:
         initial_state
             For LSTMs with initial_state="given": a list of (h, c) pairs, each [n, H].
         source
-            For a network with an `Attention`: for each row the sequence that it looks at, in an array [n, S, I]
-            or [n, S], or a list of [S_k, I] or [S_k] of any lengths.
+            For a network with an `Attention`: the sequence that each row looks at, in an array [n, S, I] or
+            [n, S], or a list of [S_k, I] or [S_k] of any lengths.
         streams
             X holds so many long sequences cut into pieces: row r goes on where row r - streams ended, from
             the state that it left, and the first `streams` rows begin at zero. No gradient passes from piece
@@ -647,9 +647,7 @@ class Sequential:
                     "validation_data must be (X, y), (X, y, sample_weight) or (X, y, sample_weight, source)"
                 )
             tested, its, weight, source = (*validation_data, None, None)[:4]
-            held_out = self._carry(
-                self._examples(tested, its, None, weight, None, None, source), streams
-            )
+            held_out = self._carry(self._examples(tested, its, None, weight, None, None, source), streams)
         training = Training(
             self,
             examples,

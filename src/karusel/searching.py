@@ -131,7 +131,8 @@ class _Beams:
 
             # The likeliest that go on, in their order.
             kept = np.argsort(is_end, axis=1, kind="stable")[:, :width]
-            before, symbol, log_p = (np.take_along_axis(a, kept, axis=1) for a in (before, symbol, log_p))
+            before, symbol = (np.take_along_axis(a, kept, axis=1) for a in (before, symbol))
+            log_p = np.take_along_axis(log_p, kept, axis=1)
             strings = np.concatenate(
                 [np.take_along_axis(strings, before[..., None], axis=1), symbol[..., None]], axis=2
             )
@@ -139,10 +140,7 @@ class _Beams:
                 if strings.shape[2] == self._longest[at] and not ended[at]:
                     ended[at].append(Found(tuple(strings[group, 0].tolist()), float(log_p[group, 0])))
             going = np.array(
-                [
-                    len(ended[at]) < width and strings.shape[2] < self._longest[at]
-                    for at in source
-                ]
+                [len(ended[at]) < width and strings.shape[2] < self._longest[at] for at in source]
             )
             rows = (np.arange(len(source))[:, None] * width + before)[going].reshape(-1)
             states = {role: state[rows] for role, state in states.items()}
@@ -153,7 +151,7 @@ class _Beams:
     def _step(
         self, last: NDArray[np.int32], states: dict[str, NDArray[Any]], source: Index
     ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
-        """Probabilities [rows, symbols] of what comes after `last`, and the states that each row is left in."""
+        """Probabilities [rows, symbols] of what comes after `last`, and the state each row is left in."""
         network, n = self._network, len(last)
         each = np.arange(n, dtype=np.int64)
         inputs = {

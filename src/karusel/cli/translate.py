@@ -17,7 +17,9 @@ app = typer.Typer(help="Translate sentences.", no_args_is_help=True)
 Sources = Annotated[
     str,
     typer.Argument(
-        metavar="SENTENCES", help="Plain text, a sentence on each line; - for standard input.", show_default=False
+        metavar="SENTENCES",
+        help="Plain text, a sentence on each line; - for standard input.",
+        show_default=False,
     ),
 ]
 Targets = Annotated[
@@ -41,9 +43,7 @@ BeamWidth = Annotated[
 class Learning:
     """The settings of `karusel.tasks.Translator`."""
 
-    vocabulary_size: Annotated[
-        int, typer.Option(help="Byte pairs that both languages share.", min=1)
-    ] = 6000
+    vocabulary_size: Annotated[int, typer.Option(help="Byte pairs that both languages share.", min=1)] = 6000
     hidden_size: Annotated[int, typer.Option(help="Hidden units of each LSTM.", min=1)] = 256
     num_layers: Annotated[int, typer.Option(help="LSTM layers that read a sentence.", min=1)] = 1
     dropout: Annotated[float, typer.Option(help="Share of numbers left out in training.")] = 0.3
@@ -51,7 +51,7 @@ class Learning:
     batch_size: Annotated[
         int | None, typer.Option(help="Sentences per optimiser step; as fits the data by default.", min=1)
     ] = None
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.003
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.004
     validation_share: Annotated[
         float, typer.Option(help="Share held out where no other sentences are given.")
     ] = 0.1
@@ -69,7 +69,9 @@ def train(
     validation: Annotated[
         tuple[str, str] | None,
         typer.Option(
-            metavar="SENTENCES TRANSLATIONS", help="Two files to hold out, instead of a share.", show_default=False
+            metavar="SENTENCES TRANSLATIONS",
+            help="Two files to hold out, instead of a share.",
+            show_default=False,
         ),
     ] = None,
     time_limit: Annotated[float | None, typer.Option(help="Seconds of training, about.", min=0.1)] = None,

@@ -6,6 +6,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -92,15 +93,20 @@ def run_run(
         sentences = _lines(source)
         progress("translating")
         with naming(short_name([source])):
-            found = model.predict(sentences)
-            aligned = model.alignment(sentences, found) if alignment else []
+            aligned = model.alignment(sentences) if alignment else []
+            found = ["".join(one.target).strip() for one in aligned] or model.predict(sentences)
     if out is not None:
-        text = "".join(f"{one}\n" for one in found)
-        write_whole(out, lambda part: _write_text(part, text))
+
+        def fill(part: Path) -> None:
+            part.write_text("".join(f"{one}\n" for one in found), encoding="utf-8")
+
+        write_whole(out, fill)
     if json:
-        shown = [{"source": a, "translation": b} for a, b in zip(sentences, found, strict=True)]
-        for one, its in zip(shown, aligned, strict=False):
-            one["alignment"] = {  # type: ignore[assignment]
+        shown: list[dict[str, Any]] = [
+            {"source": a, "translation": b} for a, b in zip(sentences, found, strict=True)
+        ]
+        for entry, its in zip(shown, aligned, strict=False):
+            entry["alignment"] = {
                 "source": its.source,
                 "translation": its.target,
                 "weights": [[round(float(w), 4) for w in line] for line in its.weights],
@@ -166,12 +172,14 @@ def _model(path: Path, beam_width: int | None) -> Translator:
 def _parallel(source: str, target: str) -> tuple[list[str], list[str]]:
     """The lines of two files, equally many."""
     if source == target == "-":
-        raise UsageError("standard input holds sentences or translations, not both: name a file for one of them")
+        raise UsageError(
+            "standard input holds sentences or translations, not both: name a file for one of them"
+        )
     X, y = _lines(source), _lines(target)
     if len(X) != len(y):
         raise DataError(
-            f"{short_name([source])} has {len(X):,} lines, {short_name([target])} has {len(y):,}: each sentence "
-            "needs its translation on the same line"
+            f"{short_name([source])} has {len(X):,} lines, {short_name([target])} has {len(y):,}: each "
+            "sentence needs its translation on the same line"
         )
     return X, y
 
@@ -193,12 +201,10 @@ def _lines(name: str) -> list[str]:
         ) from None
     if not text.strip():
         raise DataError(f"{short} is empty")
-    lines = text.removesuffix("\n").split("\n")  # at nothing else, so that the lines of two files stay together
+    lines = text.removesuffix("\n").split(
+        "\n"
+    )  # at nothing else, so that the lines of two files stay together
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise DataError(f"{short}, line {number} is empty; leave it out, in both files of a pair")
     return lines
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")

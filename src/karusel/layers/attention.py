@@ -72,7 +72,7 @@ class Attention(Layer):
         indices = isinstance(first, Embedding)
         if first.input_shape is None and not indices:
             raise UsageError(
-                "Attention: the encoder's first layer needs input_shape=(None, numbers per step of the source)"
+                "Attention: the encoder's first layer needs input_shape=(None, numbers per step)"
             )
         self.source = Shape(first.input_shape[-1] or 1 if first.input_shape else 1, True, indices)
         *_, self._memory = self._flow()
@@ -138,9 +138,7 @@ class Attention(Layer):
         if lowering.encoded:
             memory = Signal(lowering.input("source", Extent.SOURCE, self.memory_width), False)
         else:
-            source = lowering.input(
-                "source", Extent.SOURCE, self.source.width, integer=self.source.integer
-            )
+            source = lowering.input("source", Extent.SOURCE, self.source.width, integer=self.source.integer)
             memory = self.encode(lowering, Signal(source, False))
         query = self._part(lowering, "query", self._query, x)
         context = self._attend(lowering, query, memory)
