@@ -66,7 +66,9 @@ class Sequences:
 
 
 def require_lstm(network: Sequential) -> None:
-    """Raises UsageError for a network without an LSTM."""
+    """Raises UsageError for a network without an LSTM, or with a source beside its inputs."""
+    if network._attention is not None:
+        raise UsageError("karusel.inspect looks into networks of one sequence; this one has an Attention")
     if not any(isinstance(layer, LSTM) for layer in network.layers):
         raise UsageError("the network has no LSTM to look into; build it with karusel.LSTM")
 
