@@ -99,6 +99,22 @@ def test_both_executors_agree_where_slices_are_many() -> None:
     assert_close(native[0].parameters, reference[0].parameters, tolerance=1e-4)
 
 
+def test_sources_follow_their_rows_piece_by_piece() -> None:
+    """More rows than are read at once."""
+    net = translator()
+    X, y, source = sentences(2100)
+    p = net.predict(X, source=source)
+    picked = np.concatenate([one[np.arange(len(its)), its] for one, its in zip(p, y, strict=True)])
+    loss = net.evaluate(X, y, source=source)
+    assert -np.log(picked.astype(np.float64)).mean() == pytest.approx(loss, rel=1e-4)
+    several = np.zeros((len(X), 8, WORDS), np.float32)
+    padded = np.stack([np.pad(one, (0, 8 - len(one))) for one in X])
+    lengths = [len(one) for one in X]
+    net.predict(padded, lengths=lengths, source=source, out=several)
+    for one, its in zip(several, p, strict=True):
+        np.testing.assert_allclose(one[: len(its)], its, atol=1e-6)
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_row_does_not_see_its_neighbours(executor: str) -> None:
     net = translator(executor)

@@ -318,7 +318,8 @@ class Training:
             if not any(values is one for one in carried):
                 total = zlib.crc32(values.data, total)
         for part, _ in self.examples.pieces(Runs.upto(len(self.examples))):
-            total = zlib.crc32(part.lengths.data, total)
+            for lengths in (part.lengths, part.source_lengths):
+                total = total if lengths is None else zlib.crc32(lengths.data, total)
             for role in sorted(part.inputs):
                 stream = part.inputs[role]
                 for array in (np.asarray(stream.starts), stream.shift, stream.scale):

@@ -68,13 +68,13 @@ class Attention(Layer):
             raise UsageError("Attention: the encoder cannot hold an Attention: a row has one source")
         if any(getattr(layer, "initial_state", None) == "given" for layer in self.encoder):
             raise UsageError("Attention: initial_state='given' is for LSTMs outside the encoder")
-        first = self.encoder[0]
-        indices = isinstance(first, Embedding)
+        first, indices = self.encoder[0], isinstance(self.encoder[0], Embedding)
         if first.input_shape is None and not indices:
             raise UsageError(
                 "Attention: the encoder's first layer needs input_shape=(None, numbers per step)"
             )
-        self.source = Shape(first.input_shape[-1] or 1 if first.input_shape else 1, True, indices)
+        read = first.input_shape or (None, 1)
+        self.source = Shape(int(read[-1] or 1), True, indices)
         *_, self._memory = self._flow()
         if not self._memory.per_step:
             raise UsageError(
