@@ -296,7 +296,8 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
-  frame.panels = pack(weights, (batch_rows_ + slices - 1) / slices * std::max(examples.lengths[sorted_[0]], longest_source_));
+  const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
+  frame.panels = pack(weights, (batch_rows_ + slices - 1) / slices * longest);
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, MissingDependencyError, ModelFileError, UsageError
+from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, LayerNorm
 from karusel.losses import SoftmaxCrossEntropy
-from karusel.network import Sequential, fill
+from karusel.network import Sequential
 from karusel.searching import search
 from karusel.tasks.fitting import (
     Progress,
@@ -24,14 +23,11 @@ from karusel.tasks.fitting import (
     no_progress,
     usual_batch,
 )
+from karusel.tasks.task import Task
 from karusel.tasks.tokens import END, Pairs, tokens_of
 
 __all__ = ["Alignment", "Translator"]
 
-_SETTINGS = (
-    *("vocabulary_size", "hidden_size", "num_layers", "dropout", "beam_width", "epochs", "batch_size"),
-    *("learning_rate", "validation_share", "random_state", "n_jobs"),
-)
 _STEPS = 400  # of an epoch, wanted
 _BATCHES = (8, 64)
 _POWER = 1.0  # of the length in the search
@@ -53,7 +49,7 @@ class Alignment:
     weights: NDArray[np.float32]
 
 
-class Translator:
+class Translator(Task):
     """Learns to translate from sentences and their translations.
 
     An encoder, a bidirectional LSTM, reads the source; a decoder, an LSTM whose every step looks at the whole
@@ -92,6 +88,8 @@ class Translator:
     >>> model.predict(["zwei und drei"])
     ['two and three']
     """
+
+    task = "translator"
 
     def __init__(
         self,
@@ -246,43 +244,14 @@ class Translator:
 
     # -- keeping ---------------------------------------------------------------------------------
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes all that translating needs to one data-only file, whole or not at all."""
-        from karusel.saving import save_file
+    def _kept(self) -> dict[str, Any]:
+        return {"tokens": self.tokens_.config(), "letters": self.letters_}
 
-        self._fitted()
-        header = {
-            "settings": {name: getattr(self, name) for name in _SETTINGS},
-            "tokens": self.tokens_.config(),
-            "letters": self.letters_,
-            "network": self.network_.get_config(),
-        }
-        tensors = {name: np.asarray(a, np.float32) for name, a in self.network_.parameters.items()}
-        save_file(path, "translator", header, tensors)
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Translator:
-        """The translator in a file that `save` wrote.
-
-        Raises `FileMissingError` when there is none, `ModelFileError` for one that is damaged, truncated, of
-        another version or of another kind.
-        """
-        from karusel.saving import load_file
-
-        header, tensors = load_file(path, "translator")
-        try:
-            made = cls(**header["settings"])
-            made._check()
-            tokens = tokens_of(header["tokens"])
-            if not isinstance(tokens, Pairs):
-                raise ValueError("its tokens are no byte pairs")
-            made.tokens_, made.letters_ = tokens, str(header["letters"])
-            made.network_ = Sequential.from_config(header["network"])
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
-            raise ModelFileError(f"model file {os.fspath(path)!r} describes no translator: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
-        return made
+    def _take(self, header: dict[str, Any]) -> None:
+        tokens = tokens_of(header["tokens"])
+        if not isinstance(tokens, Pairs):
+            raise ValueError("its tokens are no byte pairs")
+        self.tokens_, self.letters_ = tokens, str(header["letters"])
 
     # -- text ------------------------------------------------------------------------------------
 
@@ -316,10 +285,6 @@ class Translator:
             *(self, "vocabulary_size", "hidden_size", "num_layers", "beam_width", "epochs"),
             optional=("batch_size",),
         )
-
-    def _fitted(self) -> None:
-        if not hasattr(self, "network_"):
-            raise UsageError("the translator is not fitted; call fit(X, y) first")
 
 
 def _sentences(X: Any, what: str) -> list[str]:
