@@ -18,6 +18,7 @@ _EXTRAS = {
     "plot": ("matplotlib", "plots as PNG"),
     "postgres": ("psycopg", "PostgreSQL databases"),
     "text": ("tokenizers", "byte pairs"),
+    "translate": ("sacrebleu", "BLEU scores"),
     "images": ("pillow", "folders of images"),
     "control": ("gymnasium", "environments by name"),
 }
