@@ -207,7 +207,7 @@ struct Data {
 void test_gradient_by_finite_differences() {
   const Network network = {2, 5, 6, 16};
   Data data(19, network.I, network.max_steps);
-  Executor executor(network.program(), network.slice_rows, network.max_steps, 2);
+  Executor executor(network.program(), network.slice_rows, network.max_steps, 0, 2);
   Random random;
   auto weights = numbers(random, network.n_weights());
   std::vector<float> gradient(weights.size()), ignored(weights.size());
@@ -231,7 +231,7 @@ void test_gradient_by_finite_differences() {
 std::vector<float> train(int threads, int64_t H) {
   const Network network = {3, H, 9, 16};
   Data data(83, network.I, network.max_steps);
-  Executor executor(network.program(), network.slice_rows, network.max_steps, threads);
+  Executor executor(network.program(), network.slice_rows, network.max_steps, 0, threads);
   Random random;
   auto w = numbers(random, network.n_weights());
   std::vector<float> m(w.size()), v(w.size()), average(w);
