@@ -79,14 +79,15 @@ class Translator(Task):
 
     Examples
     --------
+    >>> import itertools
     >>> from karusel.tasks import Translator
-    >>> numbers = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four"}
-    >>> sources = [f"{a} und {b}" for a in numbers for b in numbers for _ in range(4)]
-    >>> targets = [" ".join(numbers.get(word, "and") for word in one.split()) for one in sources]
-    >>> model = Translator(vocabulary_size=300, hidden_size=32, dropout=0.1, epochs=60, learning_rate=0.01)
+    >>> words = {"eins": "one", "zwei": "two", "drei": "three", "vier": "four"}
+    >>> sources = [" ".join(some) for n in (1, 2, 3) for some in itertools.product(words, repeat=n)]
+    >>> targets = [" ".join(words[word] for word in one.split()) for one in sources]
+    >>> model = Translator(vocabulary_size=300, hidden_size=48, dropout=0.1, epochs=60, learning_rate=0.01)
     >>> model = model.fit(sources, targets)
-    >>> model.predict(["zwei und drei"])
-    ['two and three']
+    >>> model.predict(["zwei drei eins"])
+    ['two three one']
     """
 
     task = "translator"
