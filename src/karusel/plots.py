@@ -1,17 +1,25 @@
-"""Plots of a forecast: lines of text for a terminal, an SVG, and a PNG (with the `plot` extra)."""
+"""Plots: of a forecast lines of text for a terminal, an SVG, and a PNG; of captions where their words looked.
+
+A PNG needs the extra `plot`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import MissingDependencyError
 
-__all__ = ["Curve", "draw_png", "draw_svg", "draw_text", "need_matplotlib"]
+if TYPE_CHECKING:
+    from karusel.tasks.captioner import Look
+
+__all__ = ["Curve", "draw_attention", "draw_png", "draw_svg", "draw_text", "need_matplotlib"]
 
 _LEAST_WIDTH = 30
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # bits of a Braille cell, 4 x 2
@@ -218,3 +226,46 @@ def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: 
         axes.legend(loc="upper left", frameon=False, fontsize="small")
     axes.set_xlabel(time_label)
     figure.savefig(path, format="png")
+
+
+def draw_attention(images: NDArray[Any], looks: Sequence[Look], path: str | os.PathLike[str]) -> None:
+    """Write a PNG: each image [R, C] or [R, C, 3], and beside it where each word of its caption looked.
+
+    Patches fade to white the less a word looked at them. A line runs around the fewest patches that have half
+    of its attention. images and looks: what `Captioner.attention` was given, and what it returned.
+
+    Raises `MissingDependencyError` without matplotlib.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = 1 + max(len(look.words) for look in looks)
+    figure = Figure(figsize=(1.25 * columns, 1.55 * len(looks)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(looks), columns, squeeze=False)
+    for row, image, look in zip(panels, images, looks, strict=True):
+        for axes in row:
+            axes.set_axis_off()
+        grey, most = image.ndim == 2, float(np.iinfo(image.dtype).max) if image.dtype.kind in "ui" else 1.0
+        pixels = np.stack([image] * 3, axis=-1) / most if grey else image / most
+        row[0].imshow(pixels, interpolation="nearest")
+        for axes, word, weights in zip(row[1:], look.words, look.weights, strict=False):
+            side = pixels.shape[0] // weights.shape[0]
+            share = np.kron(weights / weights.max(), np.ones((side, side)))[..., None]
+            axes.imshow(1 - (1 - pixels) * (0.15 + 0.85 * share), interpolation="nearest")
+            axes.set_title(word, fontsize="medium")
+            ranked = np.sort(weights, axis=None)[::-1]
+            least = ranked[np.searchsorted(np.cumsum(ranked), 0.5 * ranked.sum())]
+            for x, y in _edges(weights >= least):
+                axes.plot(np.array(x) * side - 0.5, np.array(y) * side - 0.5, color="black", linewidth=1.2)
+    figure.savefig(path, format="png")
+
+
+def _edges(inside: NDArray[np.bool_]) -> Iterator[tuple[list[int], list[int]]]:
+    """The edges between cells inside and others, x and y of their ends, in cells."""
+    wide = np.pad(inside, 1)
+    for r, c in np.argwhere(wide[:-1] != wide[1:]):
+        yield [c - 1, c], [r, r]
+    for r, c in np.argwhere(wide[:, :-1] != wide[:, 1:]):
+        yield [c, c], [r - 1, r]

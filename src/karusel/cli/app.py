@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 import karusel
-from karusel.cli import control, generate, labels, transcribe, translate
+from karusel.cli import caption, control, generate, labels, transcribe, translate
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running, flat
 
 __all__ = ["app"]
@@ -21,6 +21,7 @@ app.add_typer(labels.classify, name="classify")
 app.add_typer(labels.label, name="label")
 app.add_typer(transcribe.app, name="transcribe")
 app.add_typer(translate.app, name="translate")
+app.add_typer(caption.app, name="caption")
 app.add_typer(control.app, name="control")
 
 Out = Annotated[

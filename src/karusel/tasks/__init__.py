@@ -1,5 +1,6 @@
 """Tasks: what networks are for besides forecasting, each with fit, predict, score, save and load."""
 
+from karusel.tasks.captioner import Captioner
 from karusel.tasks.classifier import Classifier
 from karusel.tasks.controller import Controller
 from karusel.tasks.generator import Generator
@@ -10,6 +11,7 @@ from karusel.tasks.transcriber import Transcriber
 from karusel.tasks.translator import Translator
 
 __all__ = [
+    "Captioner",
     "Classifier",
     "Controller",
     "Generator",

@@ -20,6 +20,7 @@ from karusel.tasks.labelling import (
     sweeps,
     taken,
 )
+from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, Reader, Series, Texts, Videos
 
 __all__ = ["Classifier"]
@@ -146,7 +147,7 @@ class Classifier(Labelling):
         moved: list[Callback] = []
         if self.shift and isinstance(reader, Images):
             train = train.astype(network._dtype)
-            moved = [_Moved(reader, reader.numbers(X)[rest], train, self.shift, self.random_state)]
+            moved = [Moved(reader, reader.numbers(X)[rest], train, self.shift, self.random_state)]
         self._train(
             network,
             SoftmaxCrossEntropy(),
@@ -219,41 +220,6 @@ class Classifier(Labelling):
             raise UsageError(f"direction is {self.direction!r}; it must be bidirectional or forward")
         if isinstance(self.shift, bool) or not isinstance(self.shift, (int, np.integer)) or self.shift < 0:
             raise UsageError(f"shift is {self.shift!r}; it must be a whole number of pixels from 0 up")
-
-
-class _Moved(Callback):
-    """Moves each training image by a few pixels, anew for each epoch; what leaves the frame is lost.
-
-    A fit reads an array of the executor's type where it lies: what is written there is what the next epoch
-    trains on.
-    """
-
-    def __init__(
-        self, reader: Images, pixels: NDArray[np.float32], steps: NDArray[Any], most: int, seed: int
-    ) -> None:
-        self._reader, self._steps, self._most = reader, steps, most
-        edge = [
-            (most, most) if axis in (pixels.ndim - 3, pixels.ndim - 2) else (0, 0)
-            for axis in range(pixels.ndim)
-        ]
-        self._wide = np.pad(pixels, edge, mode="edge")
-        self._random = np.random.default_rng(seed)
-
-    def on_begin(self, training: Any) -> None:
-        self._move()
-
-    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
-        self._move()
-
-    def _move(self) -> None:
-        places = 2 * self._most + 1
-        place = self._random.integers(0, places * places, len(self._steps))
-        rows, columns = (size - places + 1 for size in self._wide.shape[-3:-1])
-        for at in np.unique(place):
-            ours = place == at
-            down, right = divmod(at, places)
-            part = self._wide[ours, ..., down : down + rows, right : right + columns, :]
-            self._steps[ours] = self._reader.cut(part)
 
 
 def _held_out(targets: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:

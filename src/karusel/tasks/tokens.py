@@ -23,6 +23,7 @@ from karusel.errors import DataError, MissingDependencyError
 __all__ = [
     "END",
     "UNITS",
+    "UNKNOWN",
     "Bytes",
     "Characters",
     "Notes",
@@ -34,8 +35,9 @@ __all__ = [
 ]
 
 END = 0  # the token before the first of a text, and after the last of each of several
+UNKNOWN = 1  # of words: the token of all that are not known
 _WORD = re.compile(r"\n|[^\s]+")
-_UNKNOWN = "<unk>"
+_UNKNOWN = "<unk>"  # as a text has it
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ class Words(Tokens):
 
     def read(self, text: Any) -> NDArray[np.int32]:
         index = {word: number for number, word in enumerate(self.known, start=1)}
-        return np.array([index.get(word, 1) for word in _WORD.findall(_text(text))], np.int32)
+        return np.array([index.get(word, UNKNOWN) for word in _WORD.findall(_text(text))], np.int32)
 
     def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
         last = "\n" if before == END else self.known[before - 1]

@@ -1,0 +1,78 @@
+"""Writing: what tasks have in common whose networks write a text while they look at a source.
+
+Texts are lists of tokens with an end; the decoder reads what was written so far, an end at first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.errors import MissingDependencyError, UsageError
+from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, Layer, LayerNorm
+from karusel.tasks.tokens import END
+
+__all__ = ["after_end", "bleu", "decoder", "decoding", "with_end"]
+
+_TOKENIZERS = ("13a", "none", "intl", "char")
+_ORDERS = (1, 2, 3, 4)
+
+Ids = NDArray[np.int32]
+
+
+def decoder(symbols: int, units: int, dropout: float, encoder: list[Layer]) -> list[Layer]:
+    """Layers that write so many symbols, each step looking at what `encoder` made of the source.
+
+    Embeddings begin small, as a softmax that shares them needs; LSTMs learn faster from larger numbers.
+    """
+    return [
+        Embedding(symbols, units),
+        LayerNorm(),
+        Dropout(dropout),
+        LSTM(units, return_sequences=True),
+        Attention(units, encoder),
+        Dropout(dropout),
+        Dense(symbols, activation="softmax", tied=True),
+    ]
+
+
+def with_end(tokens: Ids) -> Ids:
+    """A text's tokens and its end."""
+    return np.append(tokens, np.int32(END))
+
+
+def after_end(tokens: Ids) -> Ids:
+    """What the decoder reads to write a text's tokens and its end."""
+    return np.insert(tokens, 0, END)
+
+
+def decoding(texts: Sequence[Ids]) -> tuple[list[Ids], list[Ids]]:
+    """What the decoder reads, and what comes next, of texts without their ends."""
+    return [after_end(one) for one in texts], [with_end(one) for one in texts]
+
+
+def bleu(
+    found: Sequence[str], references: Sequence[Sequence[str]], *, tokenize: str = "13a", order: int = 4
+) -> float:
+    """BLEU from 0 to 100 (Papineni et al. 2002) by the package sacrebleu, against one or more texts for each.
+
+    tokenize: how sacrebleu cuts into words: "13a", "intl", "char", or "none" for text cut already.
+    order: the longest strings of words that count; BLEU-1 counts single words.
+    """
+    if tokenize not in _TOKENIZERS:
+        raise UsageError(f"tokenize is {tokenize!r}; it must be one of {', '.join(_TOKENIZERS)}")
+    if order not in _ORDERS:
+        raise UsageError(f"order is {order!r}; it must be a whole number from 1 to 4")
+    try:
+        from sacrebleu.metrics import BLEU
+    except ImportError:
+        raise MissingDependencyError(
+            "BLEU needs the package sacrebleu: pip install 'karusel[translate]'"
+        ) from None
+    most = max(map(len, references))
+    streams = [[one[k] if k < len(one) else None for one in references] for k in range(most)]
+    # `force`: no warning that text seems to be cut already.
+    metric = BLEU(tokenize=tokenize, max_ngram_order=order, force=True)
+    return float(metric.corpus_score(list(found), streams).score)

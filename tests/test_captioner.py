@@ -1,0 +1,243 @@
+"""Captioner: what it learns, where it looks, what it keeps and refuses."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from karusel import DataError, MissingDependencyError, ModelFileError, UsageError
+from karusel.plots import draw_attention
+from karusel.tasks import Captioner, Labeller
+from karusel.tasks.moving import Moved
+from karusel.tasks.sequences import Images
+from karusel.tasks.writing import bleu
+
+ROWS, COLUMNS, PATCH = 16, 24, 4
+FAST = {"patch": PATCH, "hidden_size": 24, "dropout": 0.0, "epochs": 30, "learning_rate": 0.01}
+SHAPES = ("square", "bar", "ring")
+
+
+def drawn(count: int, seed: int) -> tuple[np.ndarray, list[list[str]], np.ndarray]:
+    """Images of a bright or dark shape on grey, two captions of each, and the place of the shape [count, 2]."""
+    random = np.random.default_rng(seed)
+    images = np.full((count, ROWS, COLUMNS), 128) + random.integers(-9, 10, (count, ROWS, COLUMNS))
+    captions, places = [], np.stack([random.integers(0, 11, count), random.integers(0, 19, count)], axis=1)
+    for image, (row, column) in zip(images, places, strict=True):
+        name, bright = random.choice(SHAPES), random.random() < 0.5
+        part = image[row : row + 6, column : column + 6]
+        mark = np.zeros(part.shape, bool)
+        if name == "bar":
+            mark[2:4] = True
+        else:
+            mark[:] = True
+            mark[2:4, 2:4] = name == "square"
+        part[mark] = 250 if bright else 5
+        light = "bright" if bright else "dark"
+        captions.append([f"a {light} {name}", f"one {name} that is {light}"])
+    return images.clip(0, 255).astype(np.uint8), captions, places
+
+
+@pytest.fixture(scope="module")
+def model() -> Captioner:
+    X, y, _ = drawn(240, 0)
+    return Captioner(**FAST).fit(X, y)
+
+
+def test_it_learns_what_images_show(model) -> None:
+    X, y, _ = drawn(60, 1)
+    found = model.predict(X)
+    assert np.mean([one in its for one, its in zip(found, y, strict=True)]) > 0.9
+    assert len(model.history_["val_loss"]) == FAST["epochs"]
+
+
+def test_it_looks_at_the_shape(model) -> None:
+    """The word for the shape looks at patches that touch it, far more than their share of all patches."""
+    X, _, places = drawn(60, 2)
+    seen, even = [], []
+    for look, (row, column) in zip(model.attention(X), places, strict=True):
+        assert look.weights.shape == (len(look.words), ROWS // PATCH, COLUMNS // PATCH)
+        assert look.weights.sum(axis=(1, 2)) == pytest.approx(1, abs=1e-5)
+        touched = np.zeros((ROWS // PATCH, COLUMNS // PATCH), bool)
+        touched[row // PATCH : (row + 5) // PATCH + 1, column // PATCH : (column + 5) // PATCH + 1] = True
+        word = next(k for k, one in enumerate(look.words) if one in SHAPES)
+        seen.append(look.weights[word][touched].sum())
+        even.append(touched.mean())
+    assert np.mean(seen) > 2 * np.mean(even)
+
+
+def test_attention_is_that_of_the_captions_found(model) -> None:
+    X, _, _ = drawn(5, 3)
+    assert [" ".join(look.words) for look in model.attention(X)] == model.predict(X)
+
+
+def test_a_saved_model_says_the_same(model, tmp_path) -> None:
+    path = tmp_path / "m.karusel"
+    model.save(path)
+    again = Captioner.load(path)
+    X, _, _ = drawn(20, 4)
+    assert again.predict(X) == model.predict(X)
+    assert (again.beam_width, again.length_power) == (model.beam_width, model.length_power)
+    for a, b in zip(again.attention(X), model.attention(X), strict=True):
+        assert a.weights.tobytes() == b.weights.tobytes()
+
+
+def test_the_same_seed_gives_the_same_bits() -> None:
+    X, y, _ = drawn(30, 5)
+    tested, its, _ = drawn(9, 6)
+    settings = {**FAST, "epochs": 2, "shift": 1, "mirror": True, "dropout": 0.2}
+    models = [
+        Captioner(**settings, n_jobs=threads).fit(X, y, validation=(tested, its)) for threads in (1, 2)
+    ]
+    assert models[0].history_ == models[1].history_
+    for name, value in models[0].network_.parameters.items():
+        assert value.tobytes() == models[1].network_.parameters[name].tobytes()
+    other = Captioner(**settings, random_state=1).fit(X, y, validation=(tested, its))
+    assert other.history_ != models[0].history_
+    epochs: list[int] = []
+    Captioner(**settings).fit(X, y, progress=lambda epoch, logs: epochs.append(epoch))
+    assert epochs == [0, 1]
+
+
+def test_images_are_held_out_with_all_their_captions() -> None:
+    """What is told of an image that is held out, and of no other, is not among the words."""
+    X, _, _ = drawn(20, 7)
+    y = [[f"it is w{k}", f"it is v{k}"] for k in range(20)]
+    model = Captioner(**{**FAST, "epochs": 1}).fit(X, y)
+    known = set(model.tokens_.known)
+    both = [{f"w{k}", f"v{k}"} & known for k in range(20)]
+    assert sorted(map(len, both)) == [0, 0, *[2] * 18]
+
+
+def test_unknown_words_are_never_written() -> None:
+    """Half of all captions end with a word that is in no other; without weights `<unk>` would be likeliest."""
+    X, y, _ = drawn(80, 8)
+    y = [[f"{its[0]} number{k}"] for k, its in enumerate(y)]
+    model = Captioner(**{**FAST, "epochs": 10}, vocabulary_size=8).fit(X, y)
+    assert all("<unk>" not in one and "number" not in one for one in model.predict(X))
+
+
+def test_byte_pairs_write_captions_too() -> None:
+    pytest.importorskip("tokenizers")
+    X, y, _ = drawn(120, 9)
+    model = Captioner(**{**FAST, "epochs": 15}, unit="pairs", vocabulary_size=280).fit(X, y)
+    found = model.predict(X)
+    assert np.mean([one in its for one, its in zip(found, y, strict=True)]) > 0.5
+    (look,) = model.attention(X[:1])
+    assert "".join(look.words) == found[0].replace(" ", "")
+
+
+def test_mirrored_images_are_those_turned_by_hand() -> None:
+    random = np.random.default_rng(0)
+    pixels = random.normal(size=(2, 4, 6, 3)).astype(np.float32)
+    reader = Images("patches", 2).fit(pixels)
+    of = np.array([0, 0, 1, 1, 1, 0, 1, 0, 0, 1])
+    steps = reader.cut(pixels)[of]
+    moved = Moved(reader, pixels, steps, 0, 3, of=of, mirror=True)
+    moved.on_begin(None)
+    turned = [np.array_equal(one, reader.cut(pixels[k : k + 1, :, ::-1])[0]) for one, k in zip(steps, of)]
+    plain = [np.array_equal(one, reader.cut(pixels[k : k + 1])[0]) for one, k in zip(steps, of)]
+    assert all(a != b for a, b in zip(turned, plain, strict=True))
+    assert 0 < sum(turned) < 10
+
+
+def test_bleu_by_hand_and_by_sacrebleu() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    # Five words, three of them in one or the other; nearest lengths 5 and 2 beside 5 and 3.
+    found, y = ["a b c x y", "a b z"], [["a b", "c d e f g"], ["z q"]]
+    right, length, wanted = 3 + 1, 8, 5 + 2
+    assert wanted < length  # no penalty
+    assert bleu(found, y, tokenize="none", order=1) == pytest.approx(100 * right / length)
+    y = [["a b c d", "e f g h"], ["a b c d", "b c d e"]]
+    found = ["a b c d e", "b c d d d"]
+    streams = [[its[k] for its in y] for k in range(2)]
+    assert bleu(found, y) == pytest.approx(sacrebleu.corpus_bleu(found, streams).score)
+    with pytest.raises(UsageError, match="order is 5; it must be a whole number from 1 to 4"):
+        bleu(found, y, order=5)
+    with pytest.raises(UsageError, match="tokenize is 'words'; it must be one of 13a, none, intl, char"):
+        bleu(found, y, tokenize="words")
+
+
+def test_scores_are_bleu(model) -> None:
+    pytest.importorskip("sacrebleu")
+    X, y, _ = drawn(30, 10)
+    assert model.score(X, y, order=1) == bleu(model.predict(X), y, order=1) > 90
+
+
+def test_without_sacrebleu_the_extra_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'karusel\[translate\]'"):
+        Captioner.bleu(["a"], ["a"])
+
+
+def test_training_data_that_do_not_fit_are_refused() -> None:
+    X, y, _ = drawn(5, 11)
+    for captions, message in (
+        (y[:4], "there are 5 images and captions of 4; they must be equally many"),
+        ([*y[:2], "", *y[3:]], "image 3 has the caption ''; give a text"),
+        ([*y[:2], [], *y[3:]], "image 3 has no caption"),
+        ([*y[:2], ["a", 7], *y[3:]], "image 3 has the caption 7; give a text"),
+        ([*y[:2], 7, *y[3:]], "image 3 has int for captions; give a text or a list of texts"),
+        ("a dark ring", "captions must be a list with those of each image, got str"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Captioner(**FAST).fit(X, captions)
+    with pytest.raises(DataError, match="a single image; at least two are needed"):
+        Captioner(**FAST).fit(X[:1], y[:1])
+    with pytest.raises(UsageError, match="16 x 24 pixels cannot be cut into patches of 5 x 5"):
+        Captioner(**{**FAST, "patch": 5}).fit(X, y)
+    broken = X.astype(float)
+    broken[3, 2, 1] = np.nan
+    with pytest.raises(DataError, match="number 3 holds NaN"):
+        Captioner(**FAST).fit(broken, y)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"unit": "letters"}, "unit is 'letters'; it must be one of words, pairs"),
+        ({"beam_width": 0}, "beam_width is 0; it must be a whole number from 1 up"),
+        ({"shift": -1}, "shift is -1; it must be a whole number from 0 up"),
+        ({"length_power": "long"}, "length_power is 'long'; it must be a number"),
+        ({"vocabulary_size": 1}, "vocabulary_size is 1; it must be a whole number from 2 up"),
+    ],
+)
+def test_settings_that_break_a_rule_are_refused(setting, message) -> None:
+    X, y, _ = drawn(5, 12)
+    with pytest.raises(UsageError, match=message):
+        Captioner(**{**FAST, **setting}).fit(X, y)
+
+
+def test_images_that_cannot_be_captioned_are_refused(model) -> None:
+    with pytest.raises(DataError, match="the images have 16 x 16 pixels, but 16 x 24 when fitted"):
+        model.predict(np.zeros((2, 16, 16), np.uint8))
+    with pytest.raises(DataError, match="the images have 3 colours, but 1 when fitted"):
+        model.predict(np.zeros((2, 16, 24, 3), np.uint8))
+    with pytest.raises(DataError, match="images must be numbers"):
+        model.predict([])
+    with pytest.raises(UsageError, match=r"the captioner is not fitted; call fit\(images, captions\) first"):
+        Captioner().predict(np.zeros((2, 16, 24), np.uint8))
+
+
+def test_files_of_others_are_refused(model, tmp_path) -> None:
+    path = tmp_path / "m.karusel"
+    model.save(path)
+    with pytest.raises(ModelFileError, match="holds a 'captioner', not a labeller"):
+        Labeller.load(path)
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(ModelFileError, match="damaged"):
+        Captioner.load(path)
+
+
+def test_attention_is_drawn(model, tmp_path) -> None:
+    image = pytest.importorskip("matplotlib.image")
+    X, _, _ = drawn(2, 13)
+    draw_attention(X, model.attention(X), tmp_path / "where.png")
+    pixels = image.imread(tmp_path / "where.png")[..., :3]
+    assert pixels.shape[0] > 200
+    assert (pixels < 0.1).any()
+    draw_attention(np.stack([X] * 3, axis=-1), model.attention(X), tmp_path / "colours.png")
