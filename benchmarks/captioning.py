@@ -1,10 +1,10 @@
 """Captions for `tasks.py`: 1,000 images of Flickr8k (Hodosh et al., 2013), five captions of each.
 
 Images are brought to 64 x 64 pixels, captions to lower case; full stops are left out, since they say nothing.
-The parts are the official ones; the few images that none of them names are left out. Settings, the power of
-the length among them, were chosen on the development part. Two captions that look at no image stand beside:
-the one training caption that is best for all training images by BLEU-1, and the most frequent words, so many
-that this is best there. BLEU is sacrebleu's, of text cut already.
+The parts are the official ones; the few images that none of them names are left out. Settings were
+chosen on the development part. Two captions that look at no image stand beside: the one training caption that
+is best for all training images by BLEU-1, and the most frequent words, so many that they are best there. BLEU
+is sacrebleu's, of text cut already.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SETTINGS: dict[str, Any] = {}
 Part = tuple[Any, list[list[str]]]
 
 
-def part(data: pathlib.Path, name: str, side: int = SIDE) -> Part:
+def part(data: pathlib.Path, name: str) -> Part:
     """Images and their captions of one part: train, dev or test."""
     from PIL import Image
 
@@ -49,7 +49,8 @@ def part(data: pathlib.Path, name: str, side: int = SIDE) -> Part:
                 listed.setdefault(row["image"], []).append(" ".join(words).removesuffix("."))
         for image in sorted(wanted & set(listed)):
             with Image.open(io.BytesIO(content(f"data/images/{image}"))) as opened:
-                images.append(np.asarray(opened.convert("RGB").resize((side, side), Image.Resampling.BOX)))
+                small = opened.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
+                images.append(np.asarray(small))
             captions.append(listed[image])
     return np.stack(images), captions
 
@@ -60,7 +61,7 @@ class Constant:
     def __init__(self, captions: list[list[str]]) -> None:
         self.captions = captions
         self.lengths = [np.array([len(one.split()) for one in its]) for its in captions]
-        # Of how many images some caption has a word so many times at least: what each further one is right in.
+        # Of how many images some caption has a word so many times at least: where each further one is right.
         self.right: Counter[tuple[str, int]] = Counter()
         for its in captions:
             most: Counter[str] = Counter()

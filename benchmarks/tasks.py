@@ -21,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import captioning
 import language
 import numpy as np
 import translation
@@ -192,7 +193,7 @@ def against_torch(task: Task, X: Any, y: Any, threads: int, rounds: int = 3) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    choices = [*TASKS, *language.TASKS, *translation.TASKS, *SCRIPTS]
+    choices = [*TASKS, *language.TASKS, *translation.TASKS, *captioning.TASKS, *SCRIPTS]
     parser.add_argument("--task", choices=choices, required=True)
     parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
     parser.add_argument("--threads", type=int, default=2)
@@ -210,6 +211,11 @@ def main() -> None:
             translation.compare(arguments.data, arguments.threads)
         else:
             translation.run(arguments.data, arguments.threads, arguments.seed)
+        return
+    if arguments.task in captioning.TASKS:
+        if arguments.rival:
+            raise SystemExit("captions have no rival here: their decoder is that of multi30k, which has one")
+        captioning.run(arguments.data, arguments.threads, arguments.seed)
         return
     if arguments.task in language.TASKS:
         if arguments.rival:

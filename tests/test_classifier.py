@@ -8,8 +8,8 @@ import pytest
 from karusel import LSTM, Sequential
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.tasks import Classifier
-from karusel.tasks.classifier import _Moved
 from karusel.tasks.labelling import sweeps
+from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, Series, Texts, Videos, reader_of
 
 SMALL = {"hidden_size": 12, "embedding_size": 8, "epochs": 20}
@@ -203,7 +203,7 @@ def test_training_images_are_moved_within_their_frame():
     images = np.random.default_rng(0).normal(size=(40, 6, 8)).astype(np.float32)
     reader = Images("patches", 2).fit(images)
     pixels, steps = reader.numbers(images), reader.read(images)
-    _Moved(reader, pixels, steps, 1, 0).on_begin(None)
+    Moved(reader, pixels, steps, 1, 0).on_begin(None)
     moved = reader.joined(steps)
     places = set()
     for before, after in zip(pixels, moved, strict=True):

@@ -45,3 +45,9 @@ def test_long_memory_solves_what_the_plain_network_guesses(tmp_path: Path) -> No
     plain, long, deep = map(float, re.findall(r"error (\d\.\d{4})", example("remember", tmp_path)))
     assert plain > 0.1
     assert max(long, deep) < 0.02
+
+
+def test_words_look_at_what_they_name(tmp_path: Path) -> None:
+    right, seen = map(int, re.findall(r"(\d+) %", example("caption_pictures", tmp_path)))
+    assert right > 85
+    assert seen > 70

@@ -245,11 +245,15 @@ def draw_attention(images: NDArray[Any], looks: Sequence[Look], path: str | os.P
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(looks), columns, squeeze=False)
     for row, image, look in zip(panels, images, looks, strict=True):
-        for axes in row:
+        for axes in row[1 + len(look.words) :]:
             axes.set_axis_off()
+        for axes in row:
+            axes.set(xticks=[], yticks=[])
+            axes.spines[:].set_color("0.7")
         grey, most = image.ndim == 2, float(np.iinfo(image.dtype).max) if image.dtype.kind in "ui" else 1.0
         pixels = np.stack([image] * 3, axis=-1) / most if grey else image / most
         row[0].imshow(pixels, interpolation="nearest")
+        row[0].set_title("image", fontsize="medium", fontstyle="italic")
         for axes, word, weights in zip(row[1:], look.words, look.weights, strict=False):
             side = pixels.shape[0] // weights.shape[0]
             share = np.kron(weights / weights.max(), np.ones((side, side)))[..., None]

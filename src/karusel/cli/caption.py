@@ -61,7 +61,6 @@ class Learning:
     hidden_size: Annotated[int, typer.Option(help="Hidden units of each LSTM.", min=1)] = 128
     num_layers: Annotated[int, typer.Option(help="Rounds of sweeps over an image.", min=1)] = 1
     dropout: Annotated[float, typer.Option(help="Share of numbers left out in training.")] = 0.3
-    length_power: Annotated[float, typer.Option(help="More makes captions longer.")] = 1.0
     epochs: Annotated[int, typer.Option(help="Most passes over the captions.", min=1)] = 20
     batch_size: Annotated[
         int | None, typer.Option(help="Captions per optimiser step; as fits the data by default.", min=1)

@@ -148,8 +148,8 @@ def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | Non
         return
     listed = ", ".join(f"BLEU-{order} {one:.2f}" for order, one in scores.items())
     print(
-        f"{short_name([source.captions])}: {listed} over {len(X):,} images with {sum(map(len, y)):,} captions "
-        f"(sacrebleu, {tokenize})"
+        f"{short_name([source.captions])}: {listed} over {len(X):,} images with {sum(map(len, y)):,} "
+        f"captions (sacrebleu, {tokenize})"
     )
 
 

@@ -71,8 +71,6 @@ class Captioner(Task):
     num_layers : rounds of sweeps; 1 by default.
     dropout : share of numbers left out in training between layers; 0.3 by default.
     beam_width : captions kept in the search; 5 by default. 1 follows the likeliest word.
-    length_power : the search ranks captions by log p / T^length_power, T their steps; 1 by default. More
-        makes captions longer, 0 ranks them by log p alone, which prefers the short.
     epochs : most epochs; 20 by default.
     batch_size : captions per optimiser step; from 8 for few to 64 for many by default.
     learning_rate : of Adam with a cosine schedule; 0.004 by default.
@@ -115,7 +113,6 @@ class Captioner(Task):
         num_layers: int = 1,
         dropout: float = 0.3,
         beam_width: int = 5,
-        length_power: float = 1.0,
         epochs: int = 20,
         batch_size: int | None = None,
         learning_rate: float = 0.004,
@@ -132,7 +129,6 @@ class Captioner(Task):
         self.num_layers = num_layers
         self.dropout = dropout
         self.beam_width = beam_width
-        self.length_power = length_power
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -196,7 +192,9 @@ class Captioner(Task):
         self.network_ = network
         return self
 
-    def _examples(self, captions: list[list[str]]) -> tuple[NDArray[np.int64], list[Any], list[Any], list[Any]]:
+    def _examples(
+        self, captions: list[list[str]]
+    ) -> tuple[NDArray[np.int64], list[Any], list[Any], list[Any]]:
         """Of every caption: the number of its image, what the decoder reads, what comes next, and weights.
 
         Unknown words are read, but never to be written.
@@ -213,7 +211,7 @@ class Captioner(Task):
     def _network(self) -> Sequential:
         units, steps = self.hidden_size, (None, self.patch**2 * self.reader_.shape[2])
         encoder = [
-            Dense(units, activation="tanh", input_shape=steps),
+            Dense(units, activation="relu", input_shape=steps),
             *sweeps(self.reader_.grid, units, self.num_layers),
             Dropout(self.dropout),
         ]
@@ -263,11 +261,9 @@ class Captioner(Task):
         """The tokens of each image's caption, and its patches."""
         pixels = self.reader_.numbers(X)
         for first in range(0, len(pixels), _AT_ONCE):
-            sources = self.reader_.cut(pixels[first : first + _AT_ONCE])
+            sources = list(self.reader_.cut(pixels[first : first + _AT_ONCE]))
             longest = [self.longest_] * len(sources)
-            found = search(
-                self.network_, sources, longest, end=END, width=self.beam_width, power=self.length_power
-            )
+            found = search(self.network_, sources, longest, end=END, width=self.beam_width)
             for best, source in zip(found, sources, strict=True):
                 yield np.array(best[0].string, np.int32), source
 
@@ -300,8 +296,6 @@ class Captioner(Task):
         )
         check_whole(self, "vocabulary_size", least=2)
         check_whole(self, "shift", least=0)
-        if not isinstance(self.length_power, (int, float)) or not np.isfinite(self.length_power):
-            raise UsageError(f"length_power is {self.length_power!r}; it must be a number")
 
 
 def _captions(X: Any, y: Any) -> list[list[str]]:

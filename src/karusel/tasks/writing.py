@@ -6,6 +6,7 @@ Texts are lists of tokens with an end; the decoder reads what was written so far
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,13 +67,13 @@ def bleu(
     if order not in _ORDERS:
         raise UsageError(f"order is {order!r}; it must be a whole number from 1 to 4")
     try:
-        from sacrebleu.metrics import BLEU
+        from sacrebleu.metrics.bleu import BLEU
     except ImportError:
         raise MissingDependencyError(
             "BLEU needs the package sacrebleu: pip install 'karusel[translate]'"
         ) from None
     most = max(map(len, references))
-    streams = [[one[k] if k < len(one) else None for one in references] for k in range(most)]
+    streams: Any = [[one[k] if k < len(one) else None for one in references] for k in range(most)]
     # `force`: no warning that text seems to be cut already.
     metric = BLEU(tokenize=tokenize, max_ngram_order=order, force=True)
     return float(metric.corpus_score(list(found), streams).score)
