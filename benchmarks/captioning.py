@@ -24,7 +24,7 @@ from karusel.tasks import Captioner
 
 TASKS = ("flickr8k",)
 SIDE = 64
-SETTINGS: dict[str, Any] = {}
+SETTINGS: dict[str, Any] = {"mirror": True, "shift": 4, "epochs": 10}
 Part = tuple[Any, list[list[str]]]
 
 
