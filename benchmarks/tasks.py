@@ -127,7 +127,7 @@ TASKS = {
     "sst2": Task(sst2, 0.80, {"dropout": 0.5, "epochs": 8}),
     "digits": Task(digits, 0.97, {"kind": "images", "patch": 1, "epochs": 40}),
     "vowels": Task(vowels, 0.97, {"epochs": 60}),
-    "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 6}),
+    "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 14}),
     "moving": Task(
         moving, 0.95, {"kind": "videos", "patch": 8, "hidden_size": 32, "epochs": 4, "batch_size": 16}
     ),
