@@ -108,7 +108,7 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
     ),
     "nottingham": (
         music("Nottingham"),
-        {"hidden_size": 200, "dropout": 0.05, "epochs": 60, "batch_size": 2, "learning_rate": 0.004},
+        {"hidden_size": 320, "dropout": 0.2, "epochs": 40, "batch_size": 4, "learning_rate": 0.008},
         "nats",
         3.25,
     ),
