@@ -128,9 +128,21 @@ class Task:
 
 TASKS = {
     "sst2": Task(sst2, 0.80, {"dropout": 0.5, "epochs": 8}),
-    "digits": Task(digits, 0.97, {"kind": "images", "patch": 1, "epochs": 40}),
+    "digits": Task(
+        digits,
+        0.97,
+        {
+            "kind": "images",
+            "sweep": "rows",
+            "shift": 1,
+            "hidden_size": 128,
+            "dropout": 0.4,
+            "epochs": 200,
+            "learning_rate": 0.008,
+        },
+    ),
     "vowels": Task(vowels, 0.97, {"epochs": 60}),
-    "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 6}),
+    "mnist": Task(mnist, 0.99, {"kind": "images", "shift": 1, "epochs": 12}),
     "moving": Task(
         moving, 0.95, {"kind": "videos", "patch": 8, "hidden_size": 32, "epochs": 4, "batch_size": 16}
     ),

@@ -40,8 +40,6 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_./-]{0,254}")
 # A checkpoint keeps the bits of the executor that trains, a forecaster its series; networks are float32.
 _DTYPES = {
     "network": {"F32": "float32"},
-    "classifier": {"F32": "float32"},
-    "labeller": {"F32": "float32"},
     "checkpoint": {"F32": "float32", "F64": "float64"},
     "forecaster": {"F32": "float32", "F64": "float64", "I64": "int64", "U8": "uint8"},
 }

@@ -55,7 +55,7 @@ class Fitting:
     batch_size: Annotated[
         int | None, typer.Option(help="Streams, or pieces, side by side; as fits the data by default.", min=1)
     ] = None
-    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.003
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 0.006
     validation_share: Annotated[float, typer.Option(help="Share held out at the end.")] = 0.1
 
 

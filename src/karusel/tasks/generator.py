@@ -90,7 +90,7 @@ class Generator(Task):
     steps : tokens through which gradients go back; 100 by default. Of music they go through whole pieces.
     epochs : most epochs; 20 by default.
     batch_size : streams, or pieces, per optimiser step; from 4 for little data to 64 for much by default.
-    learning_rate : of Adam with a cosine schedule; 0.003 by default.
+    learning_rate : of Adam with a cosine schedule; 0.006 by default.
     validation_share : share of the data held out at its end; 0.1 by default.
     random_state : seed; the same seed gives the same bits on any number of threads.
     n_jobs : threads; all that this process may use by default.
@@ -125,7 +125,7 @@ class Generator(Task):
         steps: int = 100,
         epochs: int = 20,
         batch_size: int | None = None,
-        learning_rate: float = 0.003,
+        learning_rate: float = 0.006,
         validation_share: float = 0.1,
         random_state: int = 0,
         n_jobs: int | None = None,
