@@ -119,9 +119,11 @@ def run_run(
         written = {"out": out, "plot": None if plot is None else str(plot)}
         print_document({"model": str(path), "captions": shown, **written, "versions": versions()})
         return
-    if out is None:
-        for name, one in zip(names, found, strict=True):
-            print(f"{name}\t{one}")
+    if out is not None:
+        print(f"{out} holds the captions of {len(found):,} images")
+        return
+    for name, one in zip(names, found, strict=True):
+        print(f"{name}\t{one}")
 
 
 def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | None, json: bool) -> None:
