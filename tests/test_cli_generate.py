@@ -56,7 +56,7 @@ def test_run_writes_on(folder):
     write(folder / "prompt.txt", "This is ")
     out = folder / "written.txt"
     told = (*told[:3], "--prompt-file", folder / "prompt.txt", *told[5:], "--out", out)
-    assert karusel_run(*told).out == ""
+    assert karusel_run(*told).out == f"{out} holds 60 characters\n"
     assert out.read_text() == document["text"]
 
 
@@ -64,7 +64,7 @@ def test_run_writes_music(folder):
     np.save(folder / "begin.npy", tune(3))
     told = ("generate", "run", folder / "music.karusel", "--prompt-file", folder / "begin.npy", "--length", 9)
     done = karusel_run(*told, "--out", folder / "more.npy")
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.out, done.err) == (0, f"{folder / 'more.npy'} holds 9 frames\n", "")
     model = Generator.load(folder / "music.karusel")
     np.testing.assert_array_equal(np.load(folder / "more.npy"), model.generate(tune(3), 9))
     assert np.shape(json.loads(karusel_run(*told, "--json").out)["frames"]) == (9, 5)
@@ -140,7 +140,7 @@ def test_midi_in_and_out(tmp_path):
     begin = tmp_path / "tunes" / "0.mid"
     told = ("generate", "run", tmp_path / "m", "--prompt-file", begin, "--length", 12, "--temperature", 0)
     done = karusel_run(*told, "--out", tmp_path / "new.mid")
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.out, done.err) == (0, f"{tmp_path / 'new.mid'} holds 12 frames\n", "")
     written = model.generate(pieces[0], 12, temperature=0)
     assert written[-1].any()
     np.testing.assert_array_equal(read_midi(tmp_path / "new.mid"), written)

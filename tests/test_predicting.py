@@ -44,11 +44,11 @@ def test_later_predictions_take_no_memory() -> None:
     net = network(n_jobs=2)
     X = RANDOM.normal(size=(3000, 9, 2)).astype(np.float32)
     net.predict(X)
-    ((executor, _),) = net._executors.values()
+    ((executor, *_),) = net._executors.values()
     before = executor.allocations
     for n in (3000, 17, 1, 2500):
         net.predict(X[:n])
-    ((executor, _),) = net._executors.values()
+    ((executor, *_),) = net._executors.values()
     assert executor.allocations == before > 0
 
 

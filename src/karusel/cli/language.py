@@ -208,6 +208,8 @@ def _write_out(model: Generator, parts: list[Any], out: Path | None, json: bool)
         shown = {"frames": written.tolist()} if unit == "notes" else {"text": text}
         place = {"out": str(out)} if out is not None else {}
         document.print_document({"unit": unit, "tokens": len(parts), **shown, **place})
+    elif out is not None:
+        print(f"{out} holds {len(parts):,} {'frames' if unit == 'notes' else unit}")
 
 
 # -- reading -------------------------------------------------------------------------------------
