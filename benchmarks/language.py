@@ -107,7 +107,7 @@ TASKS: dict[str, tuple[Callable[[pathlib.Path], Parts], dict[str, Any], str, flo
     ),
     "nottingham": (
         music("Nottingham"),
-        {"hidden_size": 320, "dropout": 0.35, "epochs": 28, "batch_size": 4, "learning_rate": 0.008},
+        {"hidden_size": 320, "dropout": 0.2, "epochs": 40, "batch_size": 4, "learning_rate": 0.008},
         "nats",
         3.25,
     ),
