@@ -21,7 +21,7 @@ from karusel.losses import SoftmaxCrossEntropy
 from karusel.optimizers import Adam
 from karusel.tasks import Translator
 from karusel.tasks.tokens import Pairs
-from karusel.tasks.translator import _examples
+from karusel.tasks.writing import decoding
 
 TASKS = ("multi30k",)
 GOAL = 28.0
@@ -78,7 +78,7 @@ def compare(data: pathlib.Path, threads: int, rounds: int = 3) -> None:
     sources, targets = (lines[:TIMED] for lines in part(data, "train"))
     model = Translator(n_jobs=threads)
     model.tokens_ = Pairs(model.vocabulary_size).fit([*part(data, "train")[0], *part(data, "train")[1]])
-    read, (x, y) = model._read(sources), _examples(model._read(targets))
+    read, (x, y) = model._read(sources), decoding(model._tokens(targets))
     network = model._network()
     network.compile(SoftmaxCrossEntropy(), Adam(0.001, clip_norm=1.0))
     with tempfile.TemporaryDirectory() as folder:

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, MissingDependencyError, UsageError
-from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, LayerNorm
+from karusel.errors import DataError
+from karusel.layers import LSTM, Dropout, Embedding, LayerNorm
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
 from karusel.searching import search
@@ -25,13 +25,13 @@ from karusel.tasks.fitting import (
 )
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import END, Pairs, tokens_of
+from karusel.tasks.writing import after_end, bleu, decoder, decoding, with_end
 
 __all__ = ["Alignment", "Translator"]
 
 _STEPS = 400  # of an epoch, wanted
 _BATCHES = (8, 64)
 _POWER = 1.0  # of the length in the search
-_TOKENIZERS = ("13a", "none", "intl", "char")
 
 Tokens = NDArray[np.int32]
 
@@ -148,13 +148,13 @@ class Translator(Task):
             tested = _parallel(*validation)
         self.tokens_ = Pairs(self.vocabulary_size).fit(sources + targets)
         self.letters_ = "".join(sorted({one for text in sources for one in text if one.isalpha()}))
-        examples, read = _examples(self._read(targets)), self._read(sources)
+        examples, read = decoding(self._tokens(targets)), self._read(sources)
         network = self._network()
         self.history_ = fit_network(
             network,
             SoftmaxCrossEntropy(),
             examples,
-            (*_examples(self._read(tested[1])), None, self._read(tested[0])),
+            (*decoding(self._tokens(tested[1])), None, self._read(tested[0])),
             epochs=self.epochs,
             batch_size=self.batch_size or usual_batch(len(read), _STEPS, *_BATCHES),
             learning_rate=self.learning_rate,
@@ -167,10 +167,9 @@ class Translator(Task):
 
     def _network(self) -> Sequential:
         symbols, units, rate = self.tokens_.symbols, self.hidden_size, self.dropout
-        # Embeddings begin small, as a softmax that shares them needs; LSTMs learn faster from larger numbers.
         encoder = [
             Embedding(symbols, units),
-            LayerNorm(),
+            LayerNorm(),  # as in the decoder
             Dropout(rate),
             LSTM(
                 units,
@@ -182,17 +181,7 @@ class Translator(Task):
             Dropout(rate),
         ]
         return Sequential(
-            [
-                Embedding(symbols, units),
-                LayerNorm(),
-                Dropout(rate),
-                LSTM(units, return_sequences=True),
-                Attention(units, encoder),
-                Dropout(rate),
-                Dense(symbols, activation="softmax", tied=True),
-            ],
-            random_state=self.random_state,
-            n_jobs=self.n_jobs,
+            decoder(symbols, units, rate, encoder), random_state=self.random_state, n_jobs=self.n_jobs
         )
 
     # -- translating -----------------------------------------------------------------------------
@@ -208,11 +197,11 @@ class Translator(Task):
             targets = self._translate(read)
         else:
             _, given = _parallel(X, y)
-            targets = self._read(given, ends=False)
-        weights = self.network_.alignment([_after_end(one) for one in targets], source=read)
+            targets = self._tokens(given)
+        weights = self.network_.alignment([after_end(one) for one in targets], source=read)
         return [
             Alignment(self._pieces(source), self._pieces(target), found.astype(np.float32))
-            for source, target, found in zip(read, map(_with_end, targets), weights, strict=True)
+            for source, target, found in zip(read, map(with_end, targets), weights, strict=True)
         ]
 
     def score(self, X: Sequence[str], y: Sequence[str], *, tokenize: str = "13a") -> float:
@@ -222,21 +211,11 @@ class Translator(Task):
 
     @staticmethod
     def bleu(found: Sequence[str], y: Sequence[str], *, tokenize: str = "13a") -> float:
-        """BLEU from 0 to 100 (Papineni et al. 2002) by the package sacrebleu, of translations found before.
+        """BLEU from 0 to 100 of translations found before, by sacrebleu; see `karusel.tasks.writing`.
 
         tokenize: how sacrebleu cuts into words: "13a", "intl", "char", or "none" for text cut already.
         """
-        if tokenize not in _TOKENIZERS:
-            raise UsageError(f"tokenize is {tokenize!r}; it must be one of {', '.join(_TOKENIZERS)}")
-        try:
-            import sacrebleu
-        except ImportError:
-            raise MissingDependencyError(
-                "BLEU needs the package sacrebleu: pip install 'karusel[translate]'"
-            ) from None
-        # `force`: no warning that text seems to be cut already.
-        measured = sacrebleu.corpus_bleu(list(found), [list(y)], tokenize=tokenize, force=True)
-        return float(measured.score)
+        return bleu(found, [[one] for one in y], tokenize=tokenize)
 
     def _translate(self, sources: list[Tokens]) -> list[Tokens]:
         longest = [2 * len(one) + 10 for one in sources]
@@ -270,9 +249,12 @@ class Translator(Task):
                 )
         return self._read(sentences)
 
-    def _read(self, texts: Sequence[str], *, ends: bool = True) -> list[Tokens]:
-        parts = [self.tokens_.read(text) for text in texts]
-        return [_with_end(one) for one in parts] if ends else parts
+    def _tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        return [self.tokens_.read(text) for text in texts]
+
+    def _read(self, texts: Sequence[str]) -> list[Tokens]:
+        """Sources, with their ends."""
+        return [with_end(one) for one in self._tokens(texts)]
 
     def _write(self, tokens: Tokens) -> str:
         return self.tokens_.join(self.tokens_.write(tokens.tolist(), END)).strip()
@@ -313,16 +295,3 @@ def _parallel(X: Any, y: Any) -> tuple[list[str], list[str]]:
             "many"
         )
     return sources, targets
-
-
-def _with_end(tokens: Tokens) -> Tokens:
-    return np.append(tokens, np.int32(END))
-
-
-def _after_end(tokens: Tokens) -> Tokens:
-    return np.insert(tokens, 0, END)
-
-
-def _examples(targets: list[Tokens]) -> tuple[list[Tokens], list[Tokens]]:
-    """What the decoder reads, and what comes next, of translations with their ends."""
-    return [_after_end(one[:-1]) for one in targets], targets

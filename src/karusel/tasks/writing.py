@@ -67,7 +67,7 @@ def bleu(
     if order not in _ORDERS:
         raise UsageError(f"order is {order!r}; it must be a whole number from 1 to 4")
     try:
-        from sacrebleu.metrics.bleu import BLEU
+        from sacrebleu import BLEU
     except ImportError:
         raise MissingDependencyError(
             "BLEU needs the package sacrebleu: pip install 'karusel[translate]'"
