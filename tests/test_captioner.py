@@ -171,7 +171,7 @@ def test_scores_are_bleu(model) -> None:
 
 
 def test_without_sacrebleu_the_extra_is_named(monkeypatch) -> None:
-    monkeypatch.setitem(sys.modules, "sacrebleu.metrics.bleu", None)
+    monkeypatch.setitem(sys.modules, "sacrebleu", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'karusel\[translate\]'"):
         Captioner.bleu(["a"], ["a"])
 
