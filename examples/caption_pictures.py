@@ -43,8 +43,8 @@ def pictures(count, seed):
     return images.clip(0, 255).astype(np.uint8), captions, places
 
 
-model = Captioner(patch=CELL, hidden_size=48, dropout=0.1, epochs=20, learning_rate=0.006)
-images, captions, _ = pictures(1500, seed=0)
+model = Captioner(patch=CELL, hidden_size=48, dropout=0.1, epochs=30, learning_rate=0.005)
+images, captions, _ = pictures(3000, seed=0)
 model.fit(images, captions)
 images, captions, places = pictures(100, seed=1)
 found = model.predict(images)

@@ -15,7 +15,7 @@ from karusel.tasks.sequences import Images
 from karusel.tasks.writing import bleu, decoder
 
 ROWS, COLUMNS, PATCH = 16, 24, 4
-FAST = {"patch": PATCH, "hidden_size": 32, "dropout": 0.1, "epochs": 30, "learning_rate": 0.006}
+FAST = {"patch": PATCH, "hidden_size": 32, "dropout": 0.1, "epochs": 40, "learning_rate": 0.004}
 SHAPES = ("square", "bar", "ring")
 
 
@@ -42,7 +42,7 @@ def drawn(count: int, seed: int) -> tuple[np.ndarray, list[list[str]]]:
 
 @pytest.fixture(scope="module")
 def model() -> Captioner:
-    X, y = drawn(300, 0)
+    X, y = drawn(600, 0)
     return Captioner(**FAST).fit(X, y)
 
 
