@@ -829,16 +829,23 @@ class Sequential:
         if sources is None or self._attention is None:
             raise UsageError("a network without an Attention has no alignment")
         examples = self._with_source(Examples(x.lengths, {"x": x.stream()}), sources)
-        executor = self._executor("weights", examples)
-        role = f"{self._attention[0]}.weights"
-        width = executor.program.outputs[role].width
-        check_memory(int(x.lengths.sum()) * width, "the alignment")
-        weights = np.zeros((int(x.lengths.sum()), width), dtype=self._dtype)
-        starts = np.cumsum(x.lengths) - x.lengths
-        examples.outputs[role] = Stream(weights.reshape(-1), starts * width, width)
-        executor.evaluate(self._weights, examples, np.arange(len(x), dtype=np.int64), EVALUATION_ROWS)
+        weights, starts = self._lines("weights", f"{self._attention[0]}.weights", examples, "the alignment")
         rows = zip(starts, x.lengths, sources.lengths, strict=True)
         return [weights[first : first + steps, :its] for first, steps, its in rows]
+
+    def _lines(
+        self, kind: str, role: str, examples: Examples, what: str
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """An output [N, width] of a program, row after row, and where each row begins; `what` it is."""
+        executor = self._executor(kind, examples)
+        width, lines = executor.program.outputs[role].width, int(examples.lengths.sum())
+        check_memory(lines * width, what)
+        values = np.zeros((lines, width), dtype=self._dtype)
+        starts = np.cumsum(examples.lengths) - examples.lengths
+        examples.outputs[role] = Stream(values.reshape(-1), starts * width, width)
+        each = np.arange(len(examples), dtype=np.int64)
+        executor.evaluate(self._weights, examples, each, EVALUATION_ROWS)
+        return values, starts
 
     def _outputs(
         self,

@@ -175,9 +175,9 @@ def _final(packing: Packing, values: Array, initial: Array | None, slots: int, r
         return values[packing.last(reverse)]
     hidden = values.shape[1]
     final = np.zeros((packing.rows, slots * hidden))
-    for row, length in enumerate(packing.length):
+    for row in range(packing.rows):
         old = np.zeros((slots, hidden)) if initial is None else initial[row].reshape(slots, hidden)
-        new = values[packing.offset[:length] + row]
+        new = values[packing.row(row)]
         final[row] = np.concatenate([old, new])[-slots:].reshape(-1)
     return final
 
@@ -442,14 +442,14 @@ def _by_column(packing: Packing, row: int, columns: float) -> Index:
 
 def transpose_forward(packing: Packing, *, x: Array, y: Array, columns: float) -> None:
     """A grid of C columns, written row by row, read column by column."""
-    for row, length in enumerate(packing.length):
-        y[packing.offset[:length] + row] = x[_by_column(packing, row, columns)]
+    for row in range(packing.rows):
+        y[packing.row(row)] = x[_by_column(packing, row, columns)]
 
 
 def transpose_backward(packing: Packing, *, dy: Array, dx: Array, columns: float, accumulate: float) -> None:
-    for row, length in enumerate(packing.length):
+    for row in range(packing.rows):
         lines = _by_column(packing, row, columns)
-        dx[lines] = (dx[lines] if accumulate else 0) + dy[packing.offset[:length] + row]
+        dx[lines] = (dx[lines] if accumulate else 0) + dy[packing.row(row)]
 
 
 def _each_row(packing: Packing, source: Packing) -> Iterator[tuple[Index, Index]]:
@@ -651,8 +651,8 @@ def ctc_loss(
     symbol it has S states; alpha_t(s) sums all ways to state s at t, beta_t(s) all ways on from it.
     """
     total = 0.0
-    for row, length in enumerate(packing.length):
-        lines = packing.offset[:length] + row
+    for row in range(packing.rows):
+        lines = packing.row(row)
         w = 1.0 if weight is None else float(weight[row, 0])
         if w == 0:
             if dy is not None:

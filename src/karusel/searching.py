@@ -103,13 +103,8 @@ class _Beams:
         if rows is None:
             raise UsageError("search: the network needs an Attention")
         examples = Examples(rows.lengths, {"x": rows.stream()})
-        executor = network._executor("encode", examples)
-        self._memory_width = executor.program.outputs["y"].width
-        self._lengths, self._starts = rows.lengths, np.cumsum(rows.lengths) - rows.lengths
-        self._memory = np.zeros(int(rows.lengths.sum()) * self._memory_width, dtype=network._dtype)
-        places = self._starts * self._memory_width
-        examples.outputs["y"] = Stream(self._memory, places, self._memory_width)
-        executor.evaluate(network._weights, examples, np.arange(len(rows)), EVALUATION_ROWS)
+        self._lengths = rows.lengths
+        self._memory, self._starts = network._lines("encode", "y", examples, "what the encoder makes")
 
     def run(self) -> list[list[Found]]:
         """What ended, for each source."""
@@ -152,11 +147,11 @@ class _Beams:
         self, last: NDArray[np.int32], states: dict[str, NDArray[Any]], source: Index
     ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         """Probabilities [rows, symbols] of what comes after `last`, and the state each row is left in."""
-        network, n = self._network, len(last)
+        network, n, memory = self._network, len(last), self._memory
         each = np.arange(n, dtype=np.int64)
         inputs = {
             "x": Stream(last, each, 1),
-            "source": Stream(self._memory, self._starts[source] * self._memory_width, self._memory_width),
+            "source": Stream(memory.reshape(-1), self._starts[source] * memory.shape[1], memory.shape[1]),
         }
         examples = Examples(np.ones(n, np.int64), inputs, source_lengths=self._lengths[source])
         executor = network._executor("step", examples)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from karusel.cli.options import Printing, Running, flat
+from karusel.cli.options import Printing, Running, Tokenize, flat
 
 __all__ = ["Captions", "Learning", "app"]
 
@@ -121,9 +121,7 @@ def score(
     model: Model,
     captions: Captions,
     printing: Printing,
-    tokenize: Annotated[
-        str, typer.Option(help="How BLEU cuts into words: 13a, intl, char, or none for text that is cut.")
-    ] = "13a",
+    tokenize: Tokenize = "13a",
     beam_width: BeamWidth = None,
 ) -> None:
     """Compare a model's captions with others by BLEU.

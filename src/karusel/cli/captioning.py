@@ -17,6 +17,7 @@ from karusel.cli.outputs import Rows, check_rows_output, write_rows
 from karusel.cli.pictures import images_in, read_images
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
+from karusel.cli.writing import fit, searching
 from karusel.errors import DataError, FileMissingError
 from karusel.plots import draw_attention, need_matplotlib
 from karusel.sources.captions import read_captions
@@ -43,19 +44,8 @@ def run_train(
     name = short_name([source.captions])
     with Progress() as progress:
         X, y = _read(source, progress)
-
-        def epoch(number: int, logs: dict[str, float]) -> None:
-            following = min(number + 2, model.epochs)
-            progress(f"epoch {following}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
-
-        progress(f"epoch 1/{model.epochs}")
-        with naming(name):
-            model.fit(X, y, time_limit=time_limit, progress=epoch)
-        progress(f"writing {out}")
-        model.save(out)
-    seconds = time.perf_counter() - started
-    losses = model.history_["val_loss"]
-    best, count = int(np.argmin(losses)), sum(map(len, y))
+        done = fit(model, name, out, started, progress, X, y, time_limit=time_limit)
+    count = sum(map(len, y))
     rows, columns = X.shape[1:3]
     if json:
         print_document(
@@ -65,25 +55,16 @@ def run_train(
                 "size": [rows, columns],
                 "captions": count,
                 "tokens": model.tokens_.symbols - 1,
-                "weights": model.network_.count_params(),
-                "epochs": len(losses),
-                "best_epoch": best + 1,
-                "held_out": {"nats": losses[best]},
-                "out": str(out),
-                "seconds": round(seconds, 3),
-                "versions": versions(),
+                **done.document(),
             }
         )
         return
     unit = {"words": "word", "pairs": "byte pair"}[model.unit]
     print(
         f"{name}: {count:,} captions of {len(X):,} images of {rows} x {columns} pixels; "
-        f"{model.tokens_.symbols - 1:,} {unit}s, {model.network_.count_params():,} weights"
+        f"{model.tokens_.symbols - 1:,} {unit}s, {done.weights:,} weights"
     )
-    print(
-        f"best of {len(losses)} epochs: {losses[best]:.3f} nats per {unit} on what is held out; "
-        f"{seconds:.0f} s"
-    )
+    print(done.line(unit))
     print(f"{out} holds the model; karusel caption run {out} FOLDER says what images show")
 
 
@@ -99,7 +80,7 @@ def run_run(
         check_output(plot, [path, *paths])
     with Progress() as progress:
         progress(f"reading {images.name}")
-        model = _model(path, beam_width)
+        model = searching(Captioner.load(path), beam_width)
         X = read_images(paths)
         progress("looking")
         with naming(images.name):
@@ -129,7 +110,7 @@ def run_run(
 def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | None, json: bool) -> None:
     """Say how near a model's captions are to others."""
     with Progress() as progress:
-        model = _model(path, beam_width)
+        model = searching(Captioner.load(path), beam_width)
         X, y = _read(source, progress)
         progress("looking")
         with naming(short_name([source.captions])):
@@ -153,13 +134,6 @@ def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | Non
         f"{short_name([source.captions])}: {listed} over {len(X):,} images with {sum(map(len, y)):,} "
         f"captions (sacrebleu, {tokenize})"
     )
-
-
-def _model(path: Path, beam_width: int | None) -> Captioner:
-    model = Captioner.load(path)
-    if beam_width is not None:
-        model.beam_width = beam_width
-    return model
 
 
 def _read(source: Captions, progress: Progress) -> tuple[Any, list[list[str]]]:

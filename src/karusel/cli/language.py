@@ -18,6 +18,7 @@ from karusel.cli.generate import Drawing, Fitting
 from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
+from karusel.cli.writing import fit
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
 from karusel.tasks.generator import Generator, Likelihood
 from karusel.tasks.midi import NOTES, read_midi, write_midi
@@ -47,40 +48,28 @@ def run_train(
         progress(f"reading {short_name(source)}")
         data = _read(source, lines, fitting.unit, "train")
         held_out = _held_out(source)
-
-        def epoch(number: int, logs: dict[str, float]) -> None:
-            following = min(number + 2, model.epochs)
-            progress(f"epoch {following}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
-
-        progress(f"epoch 1/{model.epochs}")
-        with naming(short_name(source)):
-            model.fit(data, validation=held_out, time_limit=time_limit, progress=epoch)
-        progress(f"writing {out}")
-        model.save(out)
-    seconds = time.perf_counter() - started
-    losses = model.history_["val_loss"]
-    best = int(np.argmin(losses))
+        done = fit(
+            model,
+            short_name(source),
+            out,
+            started,
+            progress,
+            data,
+            validation=held_out,
+            time_limit=time_limit,
+        )
     if json:
         document.print_document(
             {
                 "file": short_name(source),
                 "unit": model.reader_.unit,
-                "weights": model.network_.count_params(),
-                "epochs": len(losses),
-                "best_epoch": best + 1,
-                "held_out": {"nats": losses[best]},
-                "out": str(out),
-                "seconds": round(seconds, 3),
-                "versions": document.versions(),
+                **done.document(),
             }
         )
         return
     each = "frame" if model.reader_.unit == "notes" else "token"
-    print(f"{short_name(source)}: {model.reader_.unit}, {model.network_.count_params():,} weights")
-    print(
-        f"best of {len(losses)} epochs: {losses[best]:.3f} nats per {each} on what is held out; "
-        f"{seconds:.0f} s"
-    )
+    print(f"{short_name(source)}: {model.reader_.unit}, {done.weights:,} weights")
+    print(done.line(each))
     print(f"{out} holds the model; karusel generate run {out} writes")
 
 

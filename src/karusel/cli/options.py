@@ -12,7 +12,11 @@ import typer
 
 from karusel.cli.config import take_config
 
-__all__ = ["Covariates", "Fitting", "Printing", "Reading", "Running", "flat"]
+__all__ = ["Covariates", "Fitting", "Printing", "Reading", "Running", "Tokenize", "flat"]
+
+Tokenize = Annotated[
+    str, typer.Option(help="How BLEU cuts into words: 13a, intl, char, or none for text that is cut.")
+]
 
 _NUMBER = "as fits the data by default."
 

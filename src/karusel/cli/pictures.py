@@ -33,7 +33,7 @@ def is_video(path: Path) -> bool:
     ending = path.suffix.lower()
     if path.is_dir():
         return any(one.suffix.lower() in _IMAGES and not is_video(one) for one in path.iterdir())
-    return ending == ".npy" or (ending == ".gif" and len(_gif(path)) > 1)
+    return ending == ".npy" or (ending == ".gif" and _frame_count(path) > 1)
 
 
 def pictures_in(folder: Path) -> list[Path]:
@@ -89,11 +89,17 @@ def _frames(path: Path) -> NDArray[Any]:
     return frames
 
 
+def _frame_count(path: Path) -> int:
+    """The frames of an image file; none is unpacked."""
+    with _opened(path) as image:
+        return int(getattr(image, "n_frames", 1))
+
+
 def _gif(path: Path) -> NDArray[Any]:
     """All frames of a GIF, in colours."""
     with _opened(path) as image:
         frames = []
-        for number in range(getattr(image, "n_frames", 1)):
+        for number in range(image.n_frames):
             image.seek(number)
             frames.append(np.asarray(image.convert("RGB")))
         return np.stack(frames)

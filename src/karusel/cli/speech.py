@@ -15,6 +15,7 @@ from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.transcribe import Learning
 from karusel.cli.work import naming
+from karusel.cli.writing import searching
 from karusel.errors import DataError, FileMissingError
 from karusel.tasks.transcriber import Transcriber
 
@@ -73,7 +74,7 @@ def run_train(
 def run_run(path: Path, files: list[Path], beam_width: int | None, json: bool) -> None:
     """Transcribe WAV files."""
     with Progress() as progress:
-        model = _model(path, beam_width)
+        model = searching(Transcriber.load(path), beam_width)
         progress("transcribing")
         texts = model.predict(files)
     if json:
@@ -87,7 +88,7 @@ def run_run(path: Path, files: list[Path], beam_width: int | None, json: bool) -
 def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) -> None:
     """Say how many texts and characters a model gets right."""
     with Progress() as progress:
-        model = _model(path, beam_width)
+        model = searching(Transcriber.load(path), beam_width)
         files, texts = _listed(recordings)
         progress("transcribing")
         with naming(recordings.name):
@@ -108,13 +109,6 @@ def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) 
         return
     print(f"{recordings.name}: {100 * right:.2f} % of {len(files):,} texts are right")
     print(f"{100 * errors:.2f} characters in 100 are to be inserted, deleted or changed")
-
-
-def _model(path: Path, beam_width: int | None) -> Transcriber:
-    model = Transcriber.load(path)
-    if beam_width is not None:
-        model.beam_width = beam_width
-    return model
 
 
 def _listed(path: Path) -> tuple[list[Path], list[str]]:

@@ -16,6 +16,7 @@ from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
+from karusel.cli.writing import fit, searching
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
 from karusel.tasks.translator import Alignment, Translator
 
@@ -41,19 +42,7 @@ def run_train(
         progress(f"reading {name}")
         X, y = _parallel(source, target)
         held_out = None if validation is None else _parallel(*validation)
-
-        def epoch(number: int, logs: dict[str, float]) -> None:
-            following = min(number + 2, model.epochs)
-            progress(f"epoch {following}/{model.epochs}, {logs['val_loss']:.3f} nats on what is held out")
-
-        progress(f"epoch 1/{model.epochs}")
-        with naming(name):
-            model.fit(X, y, validation=held_out, time_limit=time_limit, progress=epoch)
-        progress(f"writing {out}")
-        model.save(out)
-    seconds = time.perf_counter() - started
-    losses = model.history_["val_loss"]
-    best = int(np.argmin(losses))
+        done = fit(model, name, out, started, progress, X, y, validation=held_out, time_limit=time_limit)
     if json:
         print_document(
             {
@@ -61,24 +50,12 @@ def run_train(
                 "translations": target,
                 "sentences": len(X),
                 "byte_pairs": model.tokens_.symbols - 1,
-                "weights": model.network_.count_params(),
-                "epochs": len(losses),
-                "best_epoch": best + 1,
-                "held_out": {"nats": losses[best]},
-                "out": str(out),
-                "seconds": round(seconds, 3),
-                "versions": versions(),
+                **done.document(),
             }
         )
         return
-    print(
-        f"{name}: {len(X):,} sentences; {model.tokens_.symbols - 1:,} byte pairs, "
-        f"{model.network_.count_params():,} weights"
-    )
-    print(
-        f"best of {len(losses)} epochs: {losses[best]:.3f} nats per byte pair on what is held out; "
-        f"{seconds:.0f} s"
-    )
+    print(f"{name}: {len(X):,} sentences; {model.tokens_.symbols - 1:,} byte pairs, {done.weights:,} weights")
+    print(done.line("byte pair"))
     print(f"{out} holds the model; karusel translate run {out} FILE translates")
 
 
@@ -89,7 +66,7 @@ def run_run(
     if out is not None:
         check_output(out, [path] if source == "-" else [path, Path(source)])
     with Progress() as progress:
-        model = _model(path, beam_width)
+        model = searching(Translator.load(path), beam_width)
         sentences = _lines(source)
         progress("translating")
         with naming(short_name([source])):
@@ -126,7 +103,7 @@ def run_score(
 ) -> None:
     """Say how near a model's translations are to others."""
     with Progress() as progress:
-        model = _model(path, beam_width)
+        model = searching(Translator.load(path), beam_width)
         sentences, targets = _parallel(source, target)
         progress("translating")
         with naming(short_name([source])):
@@ -160,13 +137,6 @@ def _shown(alignment: Alignment) -> list[str]:
 
 def _quoted(piece: str) -> str:
     return piece.strip() or "(end)"
-
-
-def _model(path: Path, beam_width: int | None) -> Translator:
-    model = Translator.load(path)
-    if beam_width is not None:
-        model.beam_width = beam_width
-    return model
 
 
 def _parallel(source: str, target: str) -> tuple[list[str], list[str]]:

@@ -41,8 +41,7 @@ class Activation(Layer):
         return {"function": self.function}
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("Activation: the input is whole numbers; put an Embedding before it")
+        self._need_numbers(shape)
         return shape
 
     def lower(self, lowering: Lowering, x: Signal) -> Signal:

@@ -105,12 +105,7 @@ class Attention(Layer):
         return f"Attention(units={self.units}, encoder={self.encoder!r})"
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("Attention: the input is whole numbers; put an Embedding before it")
-        if not shape.per_step:
-            raise UsageError(
-                "Attention: the input has no time steps; give the LSTM before it return_sequences=True"
-            )
+        self._need_steps(shape)
         return Shape(self.units, True)
 
     def parameters(self, shape: Shape) -> list[NewParameter]:

@@ -63,6 +63,20 @@ class Layer(ABC):
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments, in types that JSON has."""
 
+    def _need_numbers(self, shape: Shape) -> None:
+        """Raises UsageError for whole numbers, which only an Embedding reads."""
+        if shape.integer:
+            raise UsageError(f"{type(self).__name__}: the input is whole numbers; put an Embedding before it")
+
+    def _need_steps(self, shape: Shape) -> None:
+        """Raises UsageError unless numbers come in at each step."""
+        self._need_numbers(shape)
+        if not shape.per_step:
+            raise UsageError(
+                f"{type(self).__name__}: the input has no time steps; give the LSTM before it "
+                "return_sequences=True"
+            )
+
     def config(self) -> dict[str, Any]:
         config = {"kind": self.kind, **self.settings()}
         if self.input_shape is not None:

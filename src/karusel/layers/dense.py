@@ -58,8 +58,7 @@ class Dense(Layer):
         return settings | ({"tied": True} if self.tied else {})
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("Dense: the input is whole numbers; put an Embedding before it")
+        self._need_numbers(shape)
         return Shape(self.units, shape.per_step)
 
     def parameters(self, shape: Shape) -> list[NewParameter]:

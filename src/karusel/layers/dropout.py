@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from karusel.errors import UsageError
 from karusel.layers.base import Layer, Shape, share
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, Parameter, View
@@ -43,8 +42,7 @@ class Dropout(Layer):
         return {"rate": self.rate} | ({"variational": True} if self.variational else {})
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("Dropout: the input is whole numbers; put an Embedding before it")
+        self._need_numbers(shape)
         return shape
 
     def lower(self, lowering: Lowering, x: Signal) -> Signal:

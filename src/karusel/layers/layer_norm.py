@@ -36,8 +36,7 @@ class LayerNorm(Layer):
         return {"epsilon": self.epsilon}
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("LayerNorm: the input is whole numbers; put an Embedding before it")
+        self._need_numbers(shape)
         return shape
 
     def parameters(self, shape: Shape) -> list[NewParameter]:

@@ -167,12 +167,7 @@ class LSTM(Layer):
         return {k: v for k, v in full.items() if k not in default or v != default[k]}
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("LSTM: the input is whole numbers; put an Embedding before it")
-        if not shape.per_step:
-            raise UsageError(
-                "LSTM: the input has no time steps; give the LSTM before it return_sequences=True"
-            )
+        self._need_steps(shape)
         return Shape(self.width, self.return_sequences)
 
     def parameters(self, shape: Shape) -> list[NewParameter]:
@@ -309,8 +304,8 @@ class LSTM(Layer):
         H = self.hidden_size
         W, U, b = (lowering.parameter(f"{name}.{p}") for p in "WUb")
         lower_weight_drop(lowering, U, self.weight_drop)
-        keep = lower_mask(lowering, f"{name}.keep", x.view.extent, H, self.recurrent_dropout)
         steps = x.view.extent
+        keep = lower_mask(lowering, f"{name}.keep", steps, H, self.recurrent_dropout)
         c = lowering.buffer(f"{name}.c", steps, H)
         gates = lowering.buffer(f"{name}.gates", steps if lowering.tape else Extent.ROWS, 4 * H)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)

@@ -44,12 +44,7 @@ class Pool(Layer):
         return {"functions": list(self.functions)}
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("Pool: the input is whole numbers; put an Embedding before it")
-        if not shape.per_step:
-            raise UsageError(
-                "Pool: the input has no time steps; give the LSTM before it return_sequences=True"
-            )
+        self._need_steps(shape)
         return Shape(shape.width * len(self.functions), False)
 
     def lower(self, lowering: Lowering, x: Signal) -> Signal:

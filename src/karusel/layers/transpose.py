@@ -37,12 +37,7 @@ class Transpose(Layer):
         return {"columns": self.columns}
 
     def output_shape(self, shape: Shape) -> Shape:
-        if shape.integer:
-            raise UsageError("Transpose: the input is whole numbers; put an Embedding before it")
-        if not shape.per_step:
-            raise UsageError(
-                "Transpose: the input has no time steps; give the LSTM before it return_sequences=True"
-            )
+        self._need_steps(shape)
         return shape
 
     def lower(self, lowering: Lowering, x: Signal) -> Signal:

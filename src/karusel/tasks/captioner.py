@@ -20,6 +20,7 @@ from karusel.tasks.fitting import (
     check_share,
     check_whole,
     fit_network,
+    hold_out,
     no_progress,
     usual_batch,
 )
@@ -28,7 +29,7 @@ from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, reader_of
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import END, UNKNOWN, Pairs, Tokens, Words, tokens_of
-from karusel.tasks.writing import after_end, bleu, decoder, decoding
+from karusel.tasks.writing import after_end, bleu, decoder, decoding, text_of
 
 __all__ = ["Captioner", "Look"]
 
@@ -158,10 +159,8 @@ class Captioner(Task):
         self.reader_ = reader = Images("patches", self.patch).fit(X)
         pixels = reader.numbers(X)
         if validation is None:
-            mixed = np.random.default_rng(self.random_state).permutation(len(captions))
-            held_out, rest = np.split(mixed, [max(1, round(self.validation_share * len(mixed)))])
-            if len(rest) == 0:
-                raise DataError("there is a single image; at least two are needed, to hold one out")
+            random = np.random.default_rng(self.random_state)
+            held_out, rest = hold_out(random, len(captions), self.validation_share, "image")
             tested = pixels[held_out], [captions[k] for k in held_out]
             pixels, captions = pixels[rest], [captions[k] for k in rest]
         else:
@@ -226,7 +225,7 @@ class Captioner(Task):
     def predict(self, X: Any) -> list[str]:
         """A caption of each image."""
         self._fitted()
-        return [self._write(tokens) for tokens, _ in self._found(X)]
+        return [text_of(self.tokens_, tokens) for tokens, _ in self._found(X)]
 
     def attention(self, X: Any) -> list[Look]:
         """Where the caption that `predict` finds for each image looked, word by word."""
@@ -266,10 +265,6 @@ class Captioner(Task):
             found = search(self.network_, sources, longest, end=END, width=self.beam_width)
             for best, source in zip(found, sources, strict=True):
                 yield np.array(best[0].string, np.int32), source
-
-    def _write(self, tokens: NDArray[np.int32]) -> str:
-        text: str = self.tokens_.join(self.tokens_.write(tokens.tolist(), END))
-        return text.strip()
 
     # -- keeping ---------------------------------------------------------------------------------
 

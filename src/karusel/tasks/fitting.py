@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from karusel.callbacks import Callback, EarlyStopping
-from karusel.errors import UsageError
+from karusel.errors import DataError, UsageError
 from karusel.losses import Loss
 from karusel.network import Sequential
 from karusel.optimizers import Adam, Cosine
 
-__all__ = ["Progress", "check_share", "check_whole", "fit_network", "no_progress", "usual_batch"]
+__all__ = ["Progress", "check_share", "check_whole", "fit_network", "hold_out", "no_progress", "usual_batch"]
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -56,6 +57,16 @@ def fit_network(
         **options,
     )
     return {name: [scale * one for one in losses] for name, losses in history.history.items()}
+
+
+def hold_out(
+    random: np.random.Generator, count: int, share: float, what: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of examples drawn to be held out, one at least, and of the rest; `what` one of them is."""
+    held_out, rest = np.split(random.permutation(count), [max(1, round(share * count))])
+    if len(rest) == 0:
+        raise DataError(f"there is a single {what}; at least two are needed, to hold one out")
+    return held_out, rest
 
 
 def usual_batch(examples: int, steps: int, least: int, most: int) -> int:

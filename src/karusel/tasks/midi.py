@@ -108,7 +108,7 @@ def _played(track: Any) -> list[tuple[int, int, int]]:
 
 def _library(path: str | os.PathLike[str]) -> Any:
     try:
-        import mido  # type: ignore[import-untyped, unused-ignore]
+        import mido  # type: ignore[import-untyped, unused-ignore]  # it has no types, and may not be there
     except ImportError:
         raise MissingDependencyError(
             f"{os.fspath(path)}: MIDI files need mido: pip install 'karusel[music]'"

@@ -18,6 +18,7 @@ from karusel.tasks.fitting import (
     check_share,
     check_whole,
     fit_network,
+    hold_out,
     no_progress,
     usual_batch,
 )
@@ -136,10 +137,7 @@ class Transcriber(Task):
         self._check_lengths(recordings, strings, names)
 
         random = np.random.default_rng(self.random_state)
-        mixed = random.permutation(len(recordings))
-        held_out, rest = np.split(mixed, [max(1, round(self.validation_share * len(mixed)))])
-        if len(rest) == 0:
-            raise DataError("there is a single recording; at least two are needed, to hold one out")
+        held_out, rest = hold_out(random, len(recordings), self.validation_share, "recording")
         plain = [self.features_(self._with_tail(recordings[k])) for k in rest]
         steps = np.concatenate(plain)
         self.mean_, self.spread_ = steps.mean(axis=0), np.maximum(steps.std(axis=0), 1e-3)

@@ -20,12 +20,13 @@ from karusel.tasks.fitting import (
     check_share,
     check_whole,
     fit_network,
+    hold_out,
     no_progress,
     usual_batch,
 )
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import END, Pairs, tokens_of
-from karusel.tasks.writing import after_end, bleu, decoder, decoding, with_end
+from karusel.tasks.writing import after_end, bleu, decoder, decoding, text_of, with_end
 
 __all__ = ["Alignment", "Translator"]
 
@@ -138,10 +139,8 @@ class Translator(Task):
         self._check()
         sources, targets = _parallel(X, y)
         if validation is None:
-            mixed = np.random.default_rng(self.random_state).permutation(len(sources))
-            held_out, rest = np.split(mixed, [max(1, round(self.validation_share * len(mixed)))])
-            if len(rest) == 0:
-                raise DataError("there is a single sentence; at least two are needed, to hold one out")
+            random = np.random.default_rng(self.random_state)
+            held_out, rest = hold_out(random, len(sources), self.validation_share, "sentence")
             tested = [sources[k] for k in held_out], [targets[k] for k in held_out]
             sources, targets = [sources[k] for k in rest], [targets[k] for k in rest]
         else:
@@ -188,7 +187,7 @@ class Translator(Task):
 
     def predict(self, X: Sequence[str]) -> list[str]:
         """The translation of each sentence."""
-        return [self._write(tokens) for tokens in self._translate(self._sources(X))]
+        return [text_of(self.tokens_, tokens) for tokens in self._translate(self._sources(X))]
 
     def alignment(self, X: Sequence[str], y: Sequence[str] | None = None) -> list[Alignment]:
         """Where each translation looks; of the translations y, or of those that `predict` finds."""
@@ -255,9 +254,6 @@ class Translator(Task):
     def _read(self, texts: Sequence[str]) -> list[Tokens]:
         """Sources, with their ends."""
         return [with_end(one) for one in self._tokens(texts)]
-
-    def _write(self, tokens: Tokens) -> str:
-        return self.tokens_.join(self.tokens_.write(tokens.tolist(), END)).strip()
 
     def _pieces(self, tokens: Tokens) -> list[str]:
         return [*self.tokens_.write(tokens[:-1].tolist(), END), ""]

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from karusel.errors import MissingDependencyError, UsageError
 from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, Layer, LayerNorm
-from karusel.tasks.tokens import END
+from karusel.tasks.tokens import END, Tokens
 
-__all__ = ["after_end", "bleu", "decoder", "decoding", "with_end"]
+__all__ = ["after_end", "bleu", "decoder", "decoding", "text_of", "with_end"]
 
 _TOKENIZERS = ("13a", "none", "intl", "char")
 _ORDERS = (1, 2, 3, 4)
@@ -52,6 +52,12 @@ def after_end(tokens: Ids) -> Ids:
 def decoding(texts: Sequence[Ids]) -> tuple[list[Ids], list[Ids]]:
     """What the decoder reads, and what comes next, of texts without their ends."""
     return [after_end(one) for one in texts], [with_end(one) for one in texts]
+
+
+def text_of(units: Tokens, ids: Ids) -> str:
+    """The text that tokens make, without blanks around it."""
+    text: str = units.join(units.write(ids.tolist(), END))
+    return text.strip()
 
 
 def bleu(
