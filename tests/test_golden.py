@@ -18,7 +18,7 @@ DTYPES = {"native": np.float32, "reference": np.float64}
 
 
 def test_the_golden_files_are_all_there() -> None:
-    assert len(GRADIENT_CASES) == 66
+    assert len(GRADIENT_CASES) == 70
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
@@ -74,6 +74,12 @@ KINDS = {
     ],
     "LSTM backward": [["LSTM", {"hidden_size": 3, "direction": "backward", **SEQUENCE}]],
     "LSTM residual": [["LSTM", {"hidden_size": 3, "num_layers": 2, "residual": True}]],
+    "LSTM normed": [
+        ["LSTM", {"hidden_size": 2, "num_layers": 2, "layer_norm": True, "initial_state": "learned"}]
+    ],
+    "LSTM normed backward": [
+        ["LSTM", {"hidden_size": 3, "layer_norm": True, "direction": "backward", "dilation": 2, **SEQUENCE}]
+    ],
     "LSTM dilated": [["LSTM", {"hidden_size": 3, "dilation": 2, "initial_state": "learned"}]],
     "Dense": [["Dense", {"units": 4, "activation": "tanh"}], ["LSTM", {"hidden_size": 2}]],
     "LayerNorm": [["LSTM", {"hidden_size": 3}], ["LayerNorm", {}]],

@@ -28,6 +28,10 @@ NETWORKS: dict[str, Any] = {
         Dense(3, activation="tanh"),
         LSTM(hidden + 1, return_sequences=True),
     ],
+    "normed": lambda hidden: [
+        LSTM(hidden, num_layers=2, layer_norm=True, initial_state="learned", return_sequences=True),
+        Dense(2),
+    ],
     "dilated": lambda hidden: [
         LSTM(hidden, num_layers=3, dilation=[1, 2, 4], residual=True, return_sequences=True),
         Dense(2),

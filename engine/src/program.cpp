@@ -18,8 +18,8 @@ struct Signature {
 
 const std::map<std::string, Signature>& signatures() {
   static const std::map<std::string, Signature> table = {
-      {"lstm_forward", {Kernel::lstm_forward, 12, 3}},
-      {"lstm_backward", {Kernel::lstm_backward, 20, 3}},
+      {"lstm_forward", {Kernel::lstm_forward, 15, 4}},
+      {"lstm_backward", {Kernel::lstm_backward, 24, 3}},
       {"dense_forward", {Kernel::dense_forward, 4, 1}},
       {"dense_backward", {Kernel::dense_backward, 6, 2}},
       {"embedding_forward", {Kernel::embedding_forward, 3, 0}},
@@ -118,7 +118,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
         panels_of(a[2], false);
         break;
       case Kernel::lstm_backward:
-        if (a[14].space != Space::none) panels_of(a[1], true);
+        if (a[17].space != Space::none) panels_of(a[1], true);
         panels_of(a[2], true);
         break;
       case Kernel::dense_forward: panels_of(a[1], attributes[0] != 0.0f); break;
@@ -248,12 +248,13 @@ double Program::run(const Frame& frame, const Call& call) const {
   switch (call.kernel) {
     case Kernel::lstm_forward:
       k.lstm_forward(packing, {m(0), weight(1), weight(2), m(3), m(4), m(5), m(6), m(7), m(8), m(9), m(10), m(11),
-                               flag(0), number(1), flag(2)});
+                               m(12), m(13), m(14), flag(0), number(1), flag(2), call.attributes[3]});
       return 0;
     case Kernel::lstm_backward:
       k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),    m(4),      m(5),    m(6),     m(7),
                                 m(8),  m(9),      m(10),     m(11),   m(12),     m(13),   m(14),    m(15),
-                                m(16), m(17),     m(18),     m(19),   flag(0),   number(1), flag(2), frame.add});
+                                m(16), m(17),     m(18),     m(19),   m(20),     m(21),   m(22),    m(23),
+                                flag(0), number(1), flag(2), frame.add});
       return 0;
     case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3), flag(0)}); return 0;
     case Kernel::dense_backward:

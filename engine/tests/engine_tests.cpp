@@ -153,18 +153,18 @@ struct Network {
     const std::vector<Program::CallTuple> calls = {
         {"weight_drop_forward", {part(2, U, H, 4 * H)}, {0.3f, 1}},
         {"lstm_forward",
-         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, none, buffer(GATES),
-          buffer(C), buffer(HS), buffer(LAST), none},
-         {0, 1, 1}},
+         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), part(2, b, 1, 4 * H), none, none, none, none,
+          buffer(GATES), none, none, buffer(C), buffer(HS), buffer(LAST), none},
+         {0, 1, 1, 0}},
         {"dense_forward", {buffer(LAST), part(2, W2, H, 1), part(2, b2, 1, 1), buffer(Y)}, {0}},
         {"squared_loss", {buffer(Y), buffer(TARGET), none, buffer(DY)}, {}},
         {"dense_backward",
          {buffer(LAST), part(2, W2, H, 1), buffer(DY), buffer(DLAST), part(3, W2, H, 1), part(3, b2, 1, 1)},
          {0, 0}},
         {"lstm_backward",
-         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, none, buffer(GATES), buffer(C), buffer(HS), none,
-          buffer(DLAST), none, buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H), part(3, U, H, 4 * H),
-          part(3, b, 1, 4 * H), none, none},
+         {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, none, none, none, buffer(GATES), none,
+          buffer(C), buffer(HS), none, buffer(DLAST), none, buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H),
+          part(3, U, H, 4 * H), part(3, b, 1, 4 * H), none, none, none},
          {0, 1, 0}},
         {"weight_drop_backward", {part(3, U, H, 4 * H)}, {0.3f, 1}},
     };
@@ -309,15 +309,18 @@ void test_stepper() {
                                                    {2, 0, 0, I, 4 * H},
                                                    {2, 0, U, H, 4 * H},
                                                    {2, 0, b, 1, 4 * H},
+                                                   {0, 0, 0, 0, 0},
                                                    {1, 4, 0, 0, H},
                                                    {1, 5, 0, 0, H},
                                                    {0, 0, 0, 0, 0},
                                                    {1, 1, 0, 0, 4 * H},
+                                                   {0, 0, 0, 0, 0},
+                                                   {0, 0, 0, 0, 0},
                                                    {1, 2, 0, 0, H},
                                                    {1, 3, 0, 0, H},
                                                    {1, 4, 0, 0, H},
                                                    {1, 5, 0, 0, H}},
-                                                  {0, 1, 0}}};
+                                                  {0, 1, 0, 0}}};
   std::vector<int64_t> offsets;
   int64_t arena = 0, state = 0;
   for (const Buffer& buffer : buffers) {

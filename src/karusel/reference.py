@@ -10,6 +10,8 @@ i, f, g, o, as rows:
     i = sigmoid(a_i)    f = sigmoid(a_f)    g = tanh(a_g)    o = sigmoid(a_o)
     c_t = f * c_{t-1} + i * g
     h_t = o * tanh(c_t)
+
+With layer norm (after Ba, Kiros & Hinton 2016), a_t = x_t W + gain * normalised(h_{t-1} U) + b.
 """
 
 from __future__ import annotations
@@ -80,14 +82,12 @@ def sigmoid(a: Array) -> Array:
     return 0.5 * (1.0 + np.tanh(0.5 * a))
 
 
-def cell(
-    x: Array, h: Array, c: Array, W: Array, U: Array, b: Array, keep: Array | float = 1.0
-) -> tuple[Array, Array, Array]:
+def cell(a: Array, c: Array, keep: Array | float = 1.0) -> tuple[Array, Array, Array]:
     """One step of the LSTM: gates (i, f, g, o side by side), new cell state, new hidden state.
 
     keep: what g is multiplied by as it is written (recurrent dropout; Semeniuta et al. 2016).
     """
-    a_i, a_f, a_g, a_o = np.split(x @ W + h @ U + b, 4, axis=1)
+    a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
     i, f, g, o = sigmoid(a_i), sigmoid(a_f), np.tanh(a_g), sigmoid(a_o)
     c = f * c + i * g * keep
     return np.concatenate([i, f, g, o], axis=1), c, o * np.tanh(c)
@@ -104,6 +104,20 @@ def cell_backward(
     di, df, dg = dc * keep * g, dc * c_before, dc * keep * i
     da = np.concatenate([di * i * (1 - i), df * f * (1 - f), dg * (1 - g**2), do * o * (1 - o)], axis=1)
     return da, dc * f
+
+
+def normalised(z: Array, epsilon: float) -> tuple[Array, Array]:
+    """(z - mean) / sqrt(variance + epsilon) of each line, and the 1 / sqrt(...) [lines, 1]."""
+    scale: Array = 1 / np.sqrt(z.var(axis=1, keepdims=True) + epsilon)
+    normal: Array = (z - z.mean(axis=1, keepdims=True)) * scale
+    return normal, scale
+
+
+def normalised_backward(normal: Array, scale: Array, dnormal: Array) -> Array:
+    """Gradient of the loss by z."""
+    centred = dnormal - dnormal.mean(axis=1, keepdims=True)
+    dz: Array = (centred - normal * (dnormal * normal).mean(axis=1, keepdims=True)) * scale
+    return dz
 
 
 def _order(packing: Packing, reverse: bool) -> range:
@@ -140,10 +154,13 @@ def lstm_forward(
     W: Array,
     U: Array,
     b: Array,
+    gain: Array | None,
     h0: Array | None,
     c0: Array | None,
     keep: Array | None,
     gates: Array,
+    normal: Array | None,
+    scale: Array | None,
     c: Array,
     h: Array,
     hn: Array | None,
@@ -151,6 +168,7 @@ def lstm_forward(
     reverse: float,
     dilation: float,
     tape: float,
+    epsilon: float,
 ) -> None:
     """The LSTM over a ragged batch. With dilation d, t-1 in the equations is t-d."""
     step = -int(dilation) if reverse else int(dilation)
@@ -158,9 +176,16 @@ def lstm_forward(
         now = packing.lines(t, 0, int(packing.active[t]))
         h_before = _before(packing, t, step, h, h0)
         c_before = _before(packing, t, step, c, c0)
-        gates_now, c[now], h[now] = cell(
-            x[now], h_before, c_before, W, U, b, 1.0 if keep is None else keep[now]
-        )
+        z = h_before @ U
+        if gain is not None:
+            normal_now, scale_now = normalised(z, epsilon)
+            if tape:
+                assert normal is not None
+                assert scale is not None
+                normal[now], scale[now] = normal_now, scale_now
+            z = gain * normal_now
+        a = x[now] @ W + z + b
+        gates_now, c[now], h[now] = cell(a, c_before, 1.0 if keep is None else keep[now])
         if tape:
             gates[now] = gates_now
 
@@ -188,10 +213,13 @@ def lstm_backward(
     x: Array,
     W: Array,
     U: Array,
+    gain: Array | None,
     h0: Array | None,
     c0: Array | None,
     keep: Array | None,
+    scale: Array | None,
     gates: Array,
+    normal: Array | None,
     c: Array,
     h: Array,
     dh: Array | None,
@@ -203,13 +231,17 @@ def lstm_backward(
     dW: Array,
     dU: Array,
     db: Array,
+    dgain: Array | None,
     dh0: Array | None,
     dc0: Array | None,
     reverse: float,
     dilation: float,
     accumulate: float,
 ) -> None:
-    """Backpropagation through time. `gates` holds the gates before and their gradient after."""
+    """Backpropagation through time.
+
+    `gates` holds the gates before, their gradient by a after; `normal` the normalised h U and its gradient.
+    """
     hidden = c.shape[1]
     step = -int(dilation) if reverse else int(dilation)
     dh_all = np.zeros_like(c) if dh is None else dh.copy()
@@ -231,9 +263,15 @@ def lstm_backward(
         kept = 1.0 if keep is None else keep[now]
         dh_now = dh_all[now] + dh_back[now]
         da, dc_before = cell_backward(gates[now], c_before, c[now], dh_now, dc_all[now], kept)
-        gates[now] = da
-        dU += h_before.T @ da
-        dh_before = da @ U.T
+        gates[now] = dz = da
+        if gain is not None:
+            assert normal is not None
+            assert scale is not None
+            assert dgain is not None
+            dgain += (da * normal[now]).sum(axis=0)
+            normal[now] = dz = normalised_backward(normal[now], scale[now], da * gain)
+        dU += h_before.T @ dz
+        dh_before = dz @ U.T
         if m:
             dh_back[packing.lines(t - step, 0, m)] = dh_before[:m]
             dc_all[packing.lines(t - step, 0, m)] += dc_before[:m]
@@ -293,9 +331,9 @@ def layer_norm_forward(
     packing: Packing, *, x: Array, gain: Array, bias: Array, y: Array, stats: Array, epsilon: float
 ) -> None:
     """y = gain (x - mean) / sqrt(variance + epsilon) + bias (Ba, Kiros & Hinton 2016)."""
+    normal, stats[:, 1:] = normalised(x, epsilon)
     stats[:, 0] = x.mean(axis=1)
-    stats[:, 1] = 1 / np.sqrt(x.var(axis=1) + epsilon)
-    y[:] = gain * (x - stats[:, :1]) * stats[:, 1:] + bias
+    y[:] = gain * normal + bias
 
 
 def layer_norm_backward(
@@ -311,13 +349,7 @@ def layer_norm_backward(
     accumulate: float,
 ) -> None:
     normal = (x - stats[:, :1]) * stats[:, 1:]
-    dnormal = dy * gain
-    centred = dnormal - dnormal.mean(axis=1, keepdims=True)
-    _write(
-        dx,
-        (centred - normal * (dnormal * normal).mean(axis=1, keepdims=True)) * stats[:, 1:],
-        accumulate,
-    )
+    _write(dx, normalised_backward(normal, stats[:, 1:], dy * gain), accumulate)
     dgain += (dy * normal).sum(axis=0)
     dbias += dy.sum(axis=0)
 

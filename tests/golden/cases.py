@@ -89,6 +89,20 @@ GRADIENT_CASES: dict[str, Case] = {
         set(),
     ),
     "dilation_learned": ([lstm(5, dilation=2, **LEARNED), dense(2)], SQUARED, (3, 7, 4), set()),
+    "normed": ([lstm(5, layer_norm=True), dense(2)], SQUARED, (3, 6, 4), set()),
+    "normed_stack": (
+        [lstm(3, num_layers=2, layer_norm=True, direction="bidirectional", **ALL, **LEARNED), dense(2)],
+        SQUARED,
+        (4, 7, 5),
+        {"ragged", "weighted"},
+    ),
+    "normed_dilation": (
+        [lstm(6, layer_norm=True, dilation=2, direction="backward", **ALL), dense(3)],
+        SQUARED,
+        (2, 7, 4),
+        set(),
+    ),
+    "normed_given": ([lstm(7, layer_norm=True, **GIVEN), dense(2)], SQUARED, (5, 4, 3), {"ragged"}),
     "learned": ([lstm(6, **LEARNED), dense(2)], SQUARED, (3, 5, 4), {"weighted"}),
     "learned_deep": (
         [lstm(4, num_layers=2, direction="bidirectional", **ALL, **LEARNED), dense(3)],

@@ -7,9 +7,10 @@ computed in float64, so that a float64 executor can be held to about 1e-9 and a 
 rounding. The files hold plain arrays and one JSON text, never a pickle; README.md says how they are laid out.
 
 The recurrent layers are `torch.nn.LSTM` (packed sequences where rows differ in length); only what
-PyTorch does not have (dilation, residual joins, backward alone, weighted and masked means) is put around
-it here. Weights are named and laid out as in Karusel: W [I,4H] is `weight_ih` transposed, U [H,4H] is
-`weight_hh` transposed, b [4H] is the sum of PyTorch's two biases, the gate order i, f, g, o is PyTorch's own.
+PyTorch does not have (dilation, residual joins, backward alone, layer norm in the cell, weighted and masked
+means) is put around it here. Weights are named and laid out as in Karusel: W [I,4H] is `weight_ih`
+transposed, U [H,4H] is `weight_hh` transposed, b [4H] is the sum of PyTorch's two biases, the gate order
+i, f, g, o is PyTorch's own.
 """
 
 from __future__ import annotations
@@ -107,15 +108,41 @@ def whole_lstm(
     return result, torch.cat(list(h_last[-len(directions) :]), dim=-1)
 
 
+def normed_row(
+    weights: Tensors, gain: torch.Tensor, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor
+) -> torch.Tensor:
+    """Outputs [T,H] of one row [T,I] with a layer norm of what the gates read of the hidden state."""
+    bias = weights["bias_ih_l0"] + weights["bias_hh_l0"]
+    outputs = []
+    for step in x:
+        z = F.linear(h, weights["weight_hh_l0"])
+        a = F.linear(step, weights["weight_ih_l0"]) + F.layer_norm(z, z.shape, gain, bias)
+        i, f, g, o = a.chunk(4)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        outputs.append(h)
+    return torch.stack(outputs)
+
+
 def one_row(
-    weights: Tensors, hidden_size: int, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor, backward: bool
+    weights: Tensors,
+    hidden_size: int,
+    x: torch.Tensor,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    backward: bool,
+    gain: torch.Tensor | None,
 ) -> torch.Tensor:
     """Outputs [T,H] of one row [T,I] from state [H], read forward, or backward in its own time order."""
     module = torch.nn.LSTM(x.shape[-1], hidden_size, batch_first=True, dtype=x.dtype)
     if backward:
         x = x.flip(0)
-    result, _ = functional_call(module, weights, (x[None], (h[None, None], c[None, None])))
-    return result[0].flip(0) if backward else result[0]
+    if gain is None:
+        result, _ = functional_call(module, weights, (x[None], (h[None, None], c[None, None])))
+        output = result[0]
+    else:
+        output = normed_row(weights, gain, x, h, c)
+    return output.flip(0) if backward else output
 
 
 def stacked_lstm(
@@ -136,6 +163,7 @@ def stacked_lstm(
         parts = []
         for direction in directions:
             weights = cell_weights(parameters, f"{stem}.{depth}.{direction}", "")
+            gain = parameters.get(f"{stem}.{depth}.{direction}.gain")
             h, c = next(pairs)
             outputs = []
             for row, length in enumerate(own_lengths):
@@ -143,7 +171,7 @@ def stacked_lstm(
                 for phase in range(min(dilation, length)):
                     times = list(range(phase, length, dilation))
                     found = one_row(
-                        weights, hidden_size, x[row, times], h[row], c[row], direction == "backward"
+                        weights, hidden_size, x[row, times], h[row], c[row], direction == "backward", gain
                     )
                     output = output.index_put((torch.tensor(times),), found)
                 outputs.append(output)
@@ -198,7 +226,8 @@ def forward(
             else:
                 zero = x.new_zeros(x.shape[0], options["hidden_size"])
                 own = [(zero, zero)] * count
-            plain = set(dilations_of(options)) == {1} and not options.get("residual")
+            joined = options.get("residual") or options.get("layer_norm")
+            plain = set(dilations_of(options)) == {1} and not joined
             whole = plain and options.get("direction") != "backward"
             result, last = (whole_lstm if whole else stacked_lstm)(parameters, stem, options, x, lengths, own)
             x = result if options.get("return_sequences") else last
@@ -351,6 +380,8 @@ def draw_parameters(spec: dict[str, Any], width: int, random: np.random.Generato
                 draw(f"{stem}.W", own, 4 * hidden, scale=1.2 / own**0.5)
                 draw(f"{stem}.U", hidden, 4 * hidden, scale=1.2 / hidden**0.5)
                 draw(f"{stem}.b", 4 * hidden, scale=0.5)
+                if options.get("layer_norm"):
+                    draw(f"{stem}.gain", 4 * hidden, scale=0.3, shift=1.0)
                 if options.get("initial_state") == "learned":
                     draw(f"{stem}.h0", hidden, scale=0.4)
                     draw(f"{stem}.c0", hidden, scale=0.8)

@@ -16,6 +16,9 @@ namespace karusel {
 //   i, f, o = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o);   g = tanh(a_g)
 //   c_t = f · c_{t-d} + i · g;      h_t = o · tanh(c_t)
 //
+// With a gain (layer norm), n_t = (z_t - mean) / sqrt(variance + epsilon) over the 4H numbers of z_t = h_{t-d} U, and
+// a_t = x_t W + gain · n_t + b.
+//
 // d is the dilation. With reverse set, time runs from each row's last step to its first and t-d reads
 // t+d. Where t-d lies before the row's beginning, h0 and c0 stand in, or zero if they are not given:
 // slot (t mod d) of h0 [B, d·H], or the only slot of h0 [B, H].
@@ -24,10 +27,13 @@ struct LstmForward {
   Weight W;      // [I, 4H]
   Weight U;      // [H, 4H]
   Matrix b;      // [1, 4H]
+  Matrix gain;   // optional [1, 4H]; normal and scale are given exactly when it is
   Matrix h0;     // optional [B, slots·H], slots is 1 or d
   Matrix c0;     // optional, given exactly when h0 is
   Matrix keep;   // optional [N, H]: what the candidate g is multiplied by as it is written into c; needs a tape
   Matrix gates;  // out: activated gates [N, 4H] (tape), or scratch [B, 4H] (no tape)
+  Matrix normal;  // out: n [N, 4H] (tape), or scratch [B, 4H] (no tape)
+  Matrix scale;   // out: 1 / sqrt(variance + epsilon) [N, 1] (tape), or scratch [B, 1] (no tape)
   Matrix c;      // out [N, H]
   Matrix h;      // out [N, H], may be columns of a wider array
   Matrix hn;     // optional out [B, slots·H]: the last d states, oldest first (slots = d), or the last (slots = 1);
@@ -35,6 +41,7 @@ struct LstmForward {
   bool reverse = false;
   int64_t dilation = 1;
   bool tape = true;
+  float epsilon = 0;
 };
 
 // The gradient of LstmForward run with a tape. dh or dhn must be given.
@@ -42,10 +49,13 @@ struct LstmBackward {
   Matrix x;   // [N, I]
   Weight W;   // [I, 4H]
   Weight U;   // [H, 4H]
-  Matrix h0;  // as in the forward call
+  Matrix gain;  // as in the forward call, and so are the next four
+  Matrix h0;
   Matrix c0;
   Matrix keep;
-  Matrix gates;  // in: the forward call's; out: the gradient of a, [N, 4H]
+  Matrix scale;
+  Matrix gates;   // in: the forward call's; out: the gradient of a, [N, 4H]
+  Matrix normal;  // in: the forward call's; out: the gradient of z where a state came before, [N, 4H]
   Matrix c;      // [N, H]
   Matrix h;      // [N, H]
   Matrix dh;     // optional [N, H]
@@ -57,6 +67,7 @@ struct LstmBackward {
   Matrix dW;
   Matrix dU;
   Matrix db;
+  Matrix dgain;  // given exactly when gain is
   Matrix dh0;  // optional out [B, H], overwritten (slots = 1)
   Matrix dc0;  // optional out [B, H], overwritten (slots = 1)
   bool reverse = false;

@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "karusel/kernels.h"
 #include "level.h"
+#include "norm.h"
 
 namespace karusel {
 namespace KARUSEL_LEVEL {
@@ -56,6 +57,27 @@ void gates_forward(int64_t H, float* a, const float* c_before, const float* keep
     put(c + j, state);
     put(h + j, o * tanh(state));
   });
+}
+
+// n: z in, normalised out; a += gain · n. Returns 1 / sqrt(variance + epsilon).
+float norm_forward(const Matrix& gain, float epsilon, float* n, float* a) {
+  const Moments z = moments(gain.cols, n, epsilon);
+  for_vectors(gain.cols, [&](int64_t j, auto get, auto put) {
+    const Vec normal = (get(n + j) - z.mean) * z.scale;
+    put(n + j, normal);
+    put(a + j, get(a + j) + normal * get(gain.data + j));
+  });
+  return z.scale;
+}
+
+// n: normalised in, the gradient of z out.
+void norm_backward(const Matrix& gain, const float* da, float scale, float* n, float* dgain) {
+  const int64_t G = gain.cols;
+  for_vectors(G, [&](int64_t j, auto get, auto put) { put(dgain + j, get(dgain + j) + get(da + j) * get(n + j)); });
+  normal_backward(
+      G, scale, [&](int64_t j, auto get) { return get(n + j); },
+      [&](int64_t j, auto get) { return get(da + j) * get(gain.data + j); },
+      [&](int64_t j, Vec dz, auto, auto put) { put(n + j, dz); });
 }
 
 // What comes back to a step of one row; each part may be missing.
@@ -110,11 +132,19 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
       if (count <= 0) return;
       const Factor factors[2] = {{call.x.row(s.line + first), call.x.stride, &call.W},
                                  {h_before.row(first), h_before.stride, &call.U}};
-      multiply(count, 4 * H, factors, h_before.data ? 2 : 1, {call.b.data, 0}, call.gates.row(gate_line + first),
-               call.gates.stride, (packing.steps_before + k) % 2 == 1);
-      for (int64_t r = first; r < first + count; ++r)
-        gates_forward(H, call.gates.row(gate_line + r), c_before.row(r),
-                      call.keep ? call.keep.row(s.line + r) : nullptr, call.c.row(s.line + r), call.h.row(s.line + r));
+      const bool normed = call.gain && h_before.data;
+      const bool backwards = (packing.steps_before + k) % 2 == 1;
+      multiply(count, 4 * H, factors, h_before.data && !normed ? 2 : 1, {call.b.data, 0},
+               call.gates.row(gate_line + first), call.gates.stride, backwards);
+      if (normed)
+        multiply(count, 4 * H, factors + 1, 1, {}, call.normal.row(gate_line + first), call.normal.stride, backwards);
+      for (int64_t r = first; r < first + count; ++r) {
+        float* a = call.gates.row(gate_line + r);
+        if (normed)
+          *call.scale.row(gate_line + r) = norm_forward(call.gain, call.epsilon, call.normal.row(gate_line + r), a);
+        gates_forward(H, a, c_before.row(r), call.keep ? call.keep.row(s.line + r) : nullptr, call.c.row(s.line + r),
+                      call.h.row(s.line + r));
+      }
     };
     rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});
     rows(s.m, s.n - s.m, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
@@ -144,10 +174,12 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   const int64_t H = call.c.cols, d = call.dilation;
   const int64_t G = 4 * H;
   const Matrix& gates = call.gates;
+  const Matrix& back = call.gain ? call.normal : call.gates;  // the gradient of h U
   const bool keeps_sum = call.sum.rows == packing.total;
 
   clear_rows(call.dh0);
   clear_rows(call.dc0);
+  if (!call.add) clear_rows(call.dgain);
 
   for (int64_t k = 0; k < packing.steps; ++k) {
     const Step s = step_at(packing, call.reverse ? k : packing.steps - 1 - k, d, call.reverse);
@@ -156,7 +188,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
 
     const int64_t sum_line = keeps_sum ? s.line : 0;
 
-    multiply_transposed(s.q, gates.row(s.after), gates.stride, call.U, false, call.sum.row(sum_line), call.sum.stride,
+    multiply_transposed(s.q, back.row(s.after), back.stride, call.U, false, call.sum.row(sum_line), call.sum.stride,
                         k % 2 == 1);
     for (int64_t r = s.q; keeps_sum && r < s.n; ++r) clear_row(call.sum.row(sum_line + r), H);
 
@@ -169,9 +201,12 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
       const float* keep = call.keep ? call.keep.row(s.line + r) : nullptr;
       gates_backward(H, gates.row(s.line + r), c_before, keep, call.c.row(s.line + r), in,
                      call.carry.row(r) + (s.t % d) * H);
+      if (call.gain && (r < s.m || call.h0))
+        norm_backward(call.gain, gates.row(s.line + r), *call.scale.row(s.line + r), back.row(s.line + r),
+                      call.dgain.data);
     }
     if (call.dh0)
-      multiply_transposed(s.n - s.m, gates.row(s.line + s.m), gates.stride, call.U, true, call.dh0.row(s.m),
+      multiply_transposed(s.n - s.m, back.row(s.line + s.m), back.stride, call.U, true, call.dh0.row(s.m),
                           call.dh0.stride);
     for (int64_t r = s.m; call.dc0 && r < s.n; ++r) {
       const float* carry = call.carry.row(r) + (s.t % d) * H;
@@ -191,7 +226,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   bool add = call.add;
   const auto multiply_pairs = [&](int64_t lines, const float* h, int64_t h_stride, int64_t line) {
     if (lines > 0)
-      multiply_lines(lines, h, H, h_stride, gates.row(line), G, gates.stride, call.U.half, add, call.dU.data,
+      multiply_lines(lines, h, H, h_stride, back.row(line), G, back.stride, call.U.half, add, call.dU.data,
                      call.dU.stride);
     add = add || lines > 0;
   };

@@ -17,6 +17,7 @@ from karusel.program.program import Extent, View
 __all__ = ["LSTM"]
 
 MOST_LAYERS = 1000  # a bound for settings from a damaged file, far beyond what can be trained
+EPSILON = 1e-5  # of layer norm, added to the variance
 DIRECTIONS = {
     "forward": ("forward",),
     "backward": ("backward",),
@@ -59,6 +60,13 @@ class LSTM(Layer):
     weight_drop
         Share of U's numbers that each training step leaves out, the same for all rows and steps (DropConnect:
         Wan et al. 2013; on recurrent weights: Merity et al. 2018). In [0, 1).
+    layer_norm
+        Normalises what the gates read of the hidden state, all 4H numbers of a step together (after Ba,
+        Kiros & Hinton 2016, who normalise x W and c too)::
+
+            a_t = x_t W + gain * (z_t - mean(z_t)) / sqrt(variance(z_t) + 1e-5) + b;  z_t = h_{t-1} U
+
+        gain [4H] begins at 1.
     recurrent_dropout
         Rate at which the candidate g is left out as it is written into c, anew at each step, so that what is
         in memory stays (Semeniuta et al. 2016). In [0, 1). Keras's argument of this name drops h instead.
@@ -96,6 +104,7 @@ class LSTM(Layer):
         dilation: int | Sequence[int] = 1,
         residual: bool = False,
         dropout: float = 0.0,
+        layer_norm: bool = False,
         weight_drop: float = 0.0,
         recurrent_dropout: float = 0.0,
         initial_state: str = "zeros",
@@ -117,6 +126,7 @@ class LSTM(Layer):
         self.dilation = tuple(positive_integer("LSTM", "dilation", d) for d in each)
         self.residual = bool(residual)
         self.dropout = share("LSTM", "dropout", dropout)
+        self.layer_norm = bool(layer_norm)
         self.weight_drop = share("LSTM", "weight_drop", weight_drop)
         self.recurrent_dropout = share("LSTM", "recurrent_dropout", recurrent_dropout)
         self.initial_state = _choice("initial_state", initial_state, ("zeros", "learned", "given"))
@@ -145,6 +155,7 @@ class LSTM(Layer):
             "dilation": list(self.dilation),
             "residual": self.residual,
             "dropout": self.dropout,
+            "layer_norm": self.layer_norm,
             "weight_drop": self.weight_drop,
             "recurrent_dropout": self.recurrent_dropout,
             "initial_state": self.initial_state,
@@ -158,6 +169,7 @@ class LSTM(Layer):
             "dilation": [1] * self.num_layers,
             "residual": False,
             "dropout": 0.0,
+            "layer_norm": False,
             "weight_drop": 0.0,
             "recurrent_dropout": 0.0,
             "initial_state": "zeros",
@@ -182,6 +194,10 @@ class LSTM(Layer):
                     NewParameter(f"{name}.U", H, 4 * H, _recurrent_weight(H)),
                     NewParameter(f"{name}.b", 1, 4 * H, self._bias, vector=True),
                 ]
+                if self.layer_norm:
+                    parameters.append(
+                        NewParameter(f"{name}.gain", 1, 4 * H, lambda r: np.ones(4 * H), vector=True)
+                    )
                 if self.initial_state == "learned":
                     for state in ("h0", "c0"):
                         parameters.append(
@@ -308,6 +324,11 @@ class LSTM(Layer):
         keep = lower_mask(lowering, f"{name}.keep", steps, H, self.recurrent_dropout)
         c = lowering.buffer(f"{name}.c", steps, H)
         gates = lowering.buffer(f"{name}.gates", steps if lowering.tape else Extent.ROWS, 4 * H)
+        gain = normal = scale = None
+        if self.layer_norm:
+            gain = lowering.parameter(f"{name}.gain")
+            normal = lowering.buffer(f"{name}.normal", gates.extent, 4 * H)
+            scale = lowering.buffer(f"{name}.scale", gates.extent, 1)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)
         settings: dict[str, float | tuple[float, ...]] = {
             "reverse": int(name.endswith("backward")),
@@ -320,16 +341,19 @@ class LSTM(Layer):
                 "W": W,
                 "U": U,
                 "b": b,
+                "gain": gain,
                 "h0": h0,
                 "c0": c0,
                 "keep": keep,
                 "gates": gates,
+                "normal": normal,
+                "scale": scale,
                 "c": c,
                 "h": h,
                 "hn": hn,
                 "cn": cn,
             },
-            settings | {"tape": int(lowering.tape)},
+            settings | {"tape": int(lowering.tape), "epsilon": EPSILON},
         )
         role = f"{lowering.scope}.{name}"
         if lowering.gates:
@@ -351,10 +375,13 @@ class LSTM(Layer):
                     "x": x.view,
                     "W": W,
                     "U": U,
+                    "gain": gain,
                     "h0": h0,
                     "c0": c0,
                     "keep": keep,
+                    "scale": scale,
                     "gates": gates,
+                    "normal": normal,
                     "c": c,
                     "h": h,
                     "dh": dh,
@@ -365,6 +392,7 @@ class LSTM(Layer):
                     "dW": lowering.gradient(W),
                     "dU": lowering.gradient(U),
                     "db": lowering.gradient(b),
+                    "dgain": lowering.gradient(gain) if gain else None,
                     "dh0": dh0,
                     "dc0": dc0,
                 },

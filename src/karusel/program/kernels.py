@@ -36,13 +36,15 @@ class Kernel:
 
 def _lstm_forward_flops(w: Widths) -> int:
     hidden = w["c"]
-    return 8 * hidden * (w["x"] + hidden) + 30 * hidden
+    normed = 32 * hidden if "gain" in w else 0
+    return 8 * hidden * (w["x"] + hidden) + 30 * hidden + normed
 
 
 def _lstm_backward_flops(w: Widths) -> int:
     hidden = w["c"]
     products = (w["x"] if "dx" in w else 0) + hidden + w["x"] + hidden
-    return 8 * hidden * products + 40 * hidden
+    normed = 56 * hidden if "gain" in w else 0
+    return 8 * hidden * products + 40 * hidden + normed
 
 
 def _dense_backward_flops(w: Widths) -> int:
@@ -58,14 +60,17 @@ _LOSS = Kernel(("y", "target", "weight"), ("dy",), flops=lambda w: 4 * w["y"])
 
 KERNELS: Mapping[str, Kernel] = {
     "lstm_forward": Kernel(
-        ("x", "W", "U", "b", "h0", "c0", "keep"),
-        ("gates", "c", "h", "hn", "cn"),
-        ("reverse", "dilation", "tape"),
+        ("x", "W", "U", "b", "gain", "h0", "c0", "keep"),
+        ("gates", "normal", "scale", "c", "h", "hn", "cn"),
+        ("reverse", "dilation", "tape", "epsilon"),
         _lstm_forward_flops,
     ),
     "lstm_backward": Kernel(
-        ("x", "W", "U", "h0", "c0", "keep"),
-        ("gates", "c", "h", "dh", "dhn", "dcn", "sum", "carry", "dx", "dW", "dU", "db", "dh0", "dc0"),
+        ("x", "W", "U", "gain", "h0", "c0", "keep", "scale"),
+        (
+            *("gates", "normal", "c", "h", "dh", "dhn", "dcn", "sum", "carry"),
+            *("dx", "dW", "dU", "db", "dgain", "dh0", "dc0"),
+        ),
         ("reverse", "dilation", "accumulate"),
         _lstm_backward_flops,
     ),
