@@ -24,7 +24,14 @@ from karusel.tasks import Captioner
 
 TASKS = ("flickr8k",)
 SIDE = 64
-SETTINGS: dict[str, Any] = {"hidden_size": 96, "dropout": 0.4, "mirror": True, "shift": 4, "epochs": 10}
+SETTINGS: dict[str, Any] = {
+    "hidden_size": 96,
+    "dropout": 0.4,
+    "mirror": True,
+    "shift": 4,
+    "epochs": 10,
+    "beam_width": 10,
+}
 Part = tuple[Any, list[list[str]]]
 
 

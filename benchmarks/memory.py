@@ -155,7 +155,7 @@ def remember(problem: str, options: argparse.Namespace) -> Memory:
         last, loss = [Dense(1)], "mean_squared_error"
     else:
         T = options.steps or 200
-        make, units, rate, steps, rows = copy(T), 64, 0.005, 20_000, 20_000
+        make, units, rate, steps, rows = copy(T), 64, 0.005, 40_000, 20_000
         forgetful = 10 * np.log(8) / (T + 20)
         goal = forgetful / 10
         last, loss = [Dense(9, activation="softmax")], "sparse_categorical_crossentropy"

@@ -27,7 +27,7 @@ from karusel import (
     load,
 )
 from karusel.program.plan import plan
-from karusel.searching import search
+from karusel.searching import draw, search
 from networks import EXECUTORS, golden_names, network, part, read_golden, row_arguments
 from test_golden import finite_differences
 
@@ -249,6 +249,32 @@ def test_a_wider_beam_is_no_worse_and_a_string_ends_where_it_must() -> None:
         assert other[0].log_p >= one[0].log_p - 1e-4
 
 
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_strings_are_drawn_as_often_as_they_are_likely(executor: str) -> None:
+    net = small(executor)
+    _, _, sources = sentences(3, seed=5)
+    longest, count = [2, 3, 4], 4000
+    for source, most, strings in zip(
+        sources, longest, draw(net, sources, longest, count=count, seed=1), strict=True
+    ):
+        assert len(strings) == count
+        assert max(map(len, strings)) == most
+        for string in itertools.chain([()], itertools.product((1, 2, 3), repeat=min(2, most))):
+            p = np.exp(log_p(net, np.array(string, int), source, len(string) < most))
+            share = strings.count(tuple(string)) / count
+            assert share == pytest.approx(p, abs=5 * np.sqrt(p / count) + 1e-3), (string, most)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_what_is_drawn_for_a_source_is_drawn_for_it_alone(executor: str) -> None:
+    net = translator(executor)
+    _, _, sources = sentences(15, seed=4)
+    together = draw(net, sources, [7] * 15, count=90, seed=3)  # more than are drawn at once
+    assert together[-1] == draw(net, sources[-1:], [7], count=90, seed=3)[0]
+    assert together != draw(net, sources, [7] * 15, count=90, seed=4)
+    assert draw(net, [], [], count=2) == []
+
+
 # --- what is refused --------------------------------------------------------------------------------
 
 
@@ -275,6 +301,8 @@ def test_sources_that_do_not_fit_are_refused() -> None:
         plain.alignment([np.array([1])], source=None)
     with pytest.raises(UsageError, match="width must be a whole number from 1 up"):
         search(net, source, [3] * 3, width=0)
+    with pytest.raises(UsageError, match="count must be a whole number from 1 up"):
+        draw(net, source, [3] * 3, count=True)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 
 from karusel import DataError, Dense, MissingDependencyError, ModelFileError, Sequential, UsageError
 from karusel.plots import draw_attention
-from karusel.tasks import Captioner, Labeller
+from karusel.searching import Found
+from karusel.tasks import Captioner, Labeller, captioner
 from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images
 from karusel.tasks.writing import bleu, decoder
@@ -70,6 +71,20 @@ def test_attention_lies_on_the_grid_as_the_patches_do(model, monkeypatch) -> Non
         apart = np.abs(look.weights - np.median(look.weights, axis=(1, 2), keepdims=True))
         for one in apart:
             assert np.unravel_index(one.argmax(), one.shape) == (row, column)
+
+
+def test_of_what_is_found_the_caption_most_like_what_is_drawn_is_taken(model, monkeypatch) -> None:
+    """Of three captions the one is taken whose words the drawn ones have, wherever these stand."""
+    words = {name: int(one) for name in ("dark", "bright", "ring") for one in model.tokens_.read(name)}
+    strings = [(words["ring"],), (words["dark"], words["ring"]), (words["bright"], words["ring"])]
+    likely = [Found(string, -float(k)) for k, string in enumerate(strings)]
+    monkeypatch.setattr(captioner, "search", lambda *given, **options: [likely] * len(given[1]))
+    many = [(words["ring"], words["bright"])] * 3 + [(words["dark"], words["ring"])] * 2
+    monkeypatch.setattr(captioner, "draw", lambda *given, **options: [many] * len(given[1]))
+    X, _ = drawn(2, 3)
+    assert model.predict(X) == ["bright ring"] * 2
+    monkeypatch.setattr(model, "samples", 0)
+    assert model.predict(X) == ["ring"] * 2
 
 
 def test_attention_is_that_of_the_captions_found(model) -> None:
@@ -203,6 +218,7 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
     [
         ({"unit": "letters"}, "unit is 'letters'; it must be one of words, pairs"),
         ({"beam_width": 0}, "beam_width is 0; it must be a whole number from 1 up"),
+        ({"samples": -1}, "samples is -1; it must be a whole number from 0 up"),
         ({"shift": -1}, "shift is -1; it must be a whole number from 0 up"),
         ({"vocabulary_size": 1}, "vocabulary_size is 1; it must be a whole number from 2 up"),
     ],

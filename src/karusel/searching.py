@@ -1,4 +1,4 @@
-"""Searching: the likeliest sequences that a network with an Attention writes, each after its source.
+"""Searching: the sequences that a network with an Attention writes after a source, the likeliest or drawn.
 
 The encoder reads a source once. Then the layers after it make step by step: what was begun is kept as so many
 rows beside one another, which share the encoded source, and whose states are carried along.
@@ -22,9 +22,10 @@ from karusel.windows import Index
 if TYPE_CHECKING:
     from karusel.network import Sequential
 
-__all__ = ["Found", "search"]
+__all__ = ["Found", "draw", "search"]
 
 AT_ONCE = 64  # sources searched for side by side
+ROWS = 1000  # strings drawn side by side
 NEVER = -np.inf
 
 
@@ -71,13 +72,7 @@ def search(
     power
         0: by log p alone; 1: by its mean over the steps.
     """
-    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1:
-        raise UsageError(f"search: width must be a whole number from 1 up, got {width!r}")
-    for layer in network.layers:
-        if isinstance(layer, LSTM) and (layer.direction != "forward" or layer.initial_state != "zeros"):
-            raise UsageError(
-                f"search: LSTMs need direction='forward' and initial_state='zeros', got {layer!r}"
-            )
+    _check_count("width", width)
     order = sorted(range(len(sources)), key=lambda k: len(sources[k]))  # like beside like
     found: list[list[Found]] = [[] for _ in sources]
     for first in range(0, len(order), AT_ONCE):
@@ -88,17 +83,68 @@ def search(
     return found
 
 
-class _Beams:
-    """The beginnings of strings for some sources, `width` for each, one row each."""
+def draw(
+    network: Sequential,
+    sources: Sequence[Any],
+    longest: Sequence[int],
+    *,
+    end: int = 0,
+    count: int = 100,
+    seed: int = 0,
+) -> list[list[tuple[int, ...]]]:
+    """For each source `count` strings, without their ends, whose symbols are drawn by their probabilities.
 
-    def __init__(
-        self, network: Sequential, sources: list[Any], longest: list[int], end: int, width: int
-    ) -> None:
-        self._network, self._longest, self._end, self._width = network, longest, end, width
-        self._encode(sources)
+    What is drawn for a source depends on the seed alone, not on the other sources. `network`, `sources`,
+    `longest` and `end` are those of `search`.
+    """
+    _check_count("count", count)
+    chance = np.random.default_rng(seed).random((max(longest, default=0), count))
+    drawn: list[list[tuple[int, ...]]] = []
+    at_once = max(1, ROWS // count)
+    for first in range(0, len(sources), at_once):
+        some = slice(first, first + at_once)
+        drawn += _draw(_Steps(network, list(sources[some])), list(longest[some]), end, chance)
+    return drawn
 
-    def _encode(self, sources: list[Any]) -> None:
-        network = self._network
+
+def _draw(
+    steps: _Steps, longest: list[int], end: int, chance: NDArray[np.float64]
+) -> list[list[tuple[int, ...]]]:
+    count = chance.shape[1]
+    strings: list[list[int]] = [[] for _ in range(len(longest) * count)]
+    rows = np.arange(len(strings))  # those that go on
+    last = np.full(len(rows), end, dtype=np.int32)
+    states: dict[str, NDArray[Any]] = {}
+    for step in range(max(longest, default=0)):
+        p, states = steps.step(last, states, rows // count)
+        below = np.cumsum(p, axis=1, dtype=np.float64)
+        symbol = (below <= below[:, -1:] * chance[step, rows % count, None]).sum(axis=1)
+        going = symbol != end
+        for row, one in zip(rows[going], symbol[going], strict=True):
+            strings[row].append(int(one))
+        going &= np.array([step + 1 < longest[row // count] for row in rows])
+        rows, last = rows[going], symbol[going].astype(np.int32)
+        states = {role: state[going] for role, state in states.items()}
+        if not len(rows):
+            break
+    return [[tuple(one) for one in strings[k * count : (k + 1) * count]] for k in range(len(longest))]
+
+
+def _check_count(name: str, value: Any) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UsageError(f"search: {name} must be a whole number from 1 up, got {value!r}")
+
+
+class _Steps:
+    """Some sources, encoded, and what a step of the layers after the encoder makes."""
+
+    def __init__(self, network: Sequential, sources: list[Any]) -> None:
+        for layer in network.layers:
+            if isinstance(layer, LSTM) and (layer.direction != "forward" or layer.initial_state != "zeros"):
+                raise UsageError(
+                    f"search: LSTMs need direction='forward' and initial_state='zeros', got {layer!r}"
+                )
+        self._network = network
         rows = network._read_source(sources, len(sources))
         if rows is None:
             raise UsageError("search: the network needs an Attention")
@@ -106,44 +152,7 @@ class _Beams:
         self._lengths = rows.lengths
         self._memory, self._starts = network._lines("encode", "y", examples, "what the encoder makes")
 
-    def run(self) -> list[list[Found]]:
-        """What ended, for each source."""
-        width = self._width
-        ended: list[list[Found]] = [[] for _ in self._longest]
-        source = np.arange(len(ended))  # of each group of `width` rows
-        log_p = np.full((len(source), width), NEVER)
-        log_p[:, 0] = 0.0  # at first there is one beginning, the empty one
-        last = np.full(len(source) * width, self._end, dtype=np.int32)
-        strings = np.empty((len(source), width, 0), dtype=np.int32)
-        states: dict[str, NDArray[Any]] = {}
-        while len(source):
-            p, states = self._step(last, states, np.repeat(source, width))
-            before, symbol, log_p = self._likeliest(p, log_p)
-            is_end = symbol == self._end
-            for group, place in np.argwhere(is_end[:, :width] & (log_p[:, :width] > NEVER)):
-                string = tuple(strings[group, before[group, place]].tolist())
-                ended[source[group]].append(Found(string, float(log_p[group, place])))
-
-            # The likeliest that go on, in their order.
-            kept = np.argsort(is_end, axis=1, kind="stable")[:, :width]
-            before, symbol = (np.take_along_axis(a, kept, axis=1) for a in (before, symbol))
-            log_p = np.take_along_axis(log_p, kept, axis=1)
-            strings = np.concatenate(
-                [np.take_along_axis(strings, before[..., None], axis=1), symbol[..., None]], axis=2
-            )
-            for group, at in enumerate(source):
-                if strings.shape[2] == self._longest[at] and not ended[at]:
-                    ended[at].append(Found(tuple(strings[group, 0].tolist()), float(log_p[group, 0])))
-            going = np.array(
-                [len(ended[at]) < width and strings.shape[2] < self._longest[at] for at in source]
-            )
-            rows = (np.arange(len(source))[:, None] * width + before)[going].reshape(-1)
-            states = {role: state[rows] for role, state in states.items()}
-            source, log_p, strings = source[going], log_p[going], strings[going]
-            last = symbol[going].reshape(-1).astype(np.int32)
-        return [one[: self._width] for one in ended]
-
-    def _step(
+    def step(
         self, last: NDArray[np.int32], states: dict[str, NDArray[Any]], source: Index
     ) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         """Probabilities [rows, symbols] of what comes after `last`, and the state each row is left in."""
@@ -169,6 +178,52 @@ class _Beams:
         examples.outputs["y"] = Stream(p.reshape(-1), each * symbols, symbols)
         executor.evaluate(network._weights, examples, each, EVALUATION_ROWS)
         return p, left
+
+
+class _Beams:
+    """The beginnings of strings for some sources, `width` for each, one row each."""
+
+    def __init__(
+        self, network: Sequential, sources: list[Any], longest: list[int], end: int, width: int
+    ) -> None:
+        self._steps, self._longest, self._end, self._width = _Steps(network, sources), longest, end, width
+
+    def run(self) -> list[list[Found]]:
+        """What ended, for each source."""
+        width = self._width
+        ended: list[list[Found]] = [[] for _ in self._longest]
+        source = np.arange(len(ended))  # of each group of `width` rows
+        log_p = np.full((len(source), width), NEVER)
+        log_p[:, 0] = 0.0  # at first there is one beginning, the empty one
+        last = np.full(len(source) * width, self._end, dtype=np.int32)
+        strings = np.empty((len(source), width, 0), dtype=np.int32)
+        states: dict[str, NDArray[Any]] = {}
+        while len(source):
+            p, states = self._steps.step(last, states, np.repeat(source, width))
+            before, symbol, log_p = self._likeliest(p, log_p)
+            is_end = symbol == self._end
+            for group, place in np.argwhere(is_end[:, :width] & (log_p[:, :width] > NEVER)):
+                string = tuple(strings[group, before[group, place]].tolist())
+                ended[source[group]].append(Found(string, float(log_p[group, place])))
+
+            # The likeliest that go on, in their order.
+            kept = np.argsort(is_end, axis=1, kind="stable")[:, :width]
+            before, symbol = (np.take_along_axis(a, kept, axis=1) for a in (before, symbol))
+            log_p = np.take_along_axis(log_p, kept, axis=1)
+            strings = np.concatenate(
+                [np.take_along_axis(strings, before[..., None], axis=1), symbol[..., None]], axis=2
+            )
+            for group, at in enumerate(source):
+                if strings.shape[2] == self._longest[at] and not ended[at]:
+                    ended[at].append(Found(tuple(strings[group, 0].tolist()), float(log_p[group, 0])))
+            going = np.array(
+                [len(ended[at]) < width and strings.shape[2] < self._longest[at] for at in source]
+            )
+            rows = (np.arange(len(source))[:, None] * width + before)[going].reshape(-1)
+            states = {role: state[rows] for role, state in states.items()}
+            source, log_p, strings = source[going], log_p[going], strings[going]
+            last = symbol[going].reshape(-1).astype(np.int32)
+        return [one[: self._width] for one in ended]
 
     def _likeliest(
         self, p: NDArray[Any], log_p: NDArray[np.float64]

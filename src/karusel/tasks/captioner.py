@@ -14,7 +14,7 @@ from karusel.errors import DataError, UsageError
 from karusel.layers import Dense, Dropout
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
-from karusel.searching import search
+from karusel.searching import draw, search
 from karusel.tasks.fitting import (
     Progress,
     check_share,
@@ -29,7 +29,7 @@ from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, reader_of
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import END, UNKNOWN, Pairs, Tokens, Words, tokens_of
-from karusel.tasks.writing import after_end, bleu, decoder, decoding, text_of
+from karusel.tasks.writing import after_end, bleu, decoder, decoding, most_alike, text_of
 
 __all__ = ["Captioner", "Look"]
 
@@ -72,6 +72,8 @@ class Captioner(Task):
     num_layers : rounds of sweeps; 1 by default.
     dropout : share of numbers left out in training between layers; 0.3 by default.
     beam_width : captions kept in the search; 5 by default. 1 follows the likeliest word.
+    samples : captions drawn for each image; of those that the search found, the one is taken that is most
+        like these. 100 by default. 0 takes the likeliest.
     epochs : most epochs; 20 by default.
     batch_size : captions per optimiser step; from 8 for few to 64 for many by default.
     learning_rate : of Adam with a cosine schedule; 0.004 by default.
@@ -114,6 +116,7 @@ class Captioner(Task):
         num_layers: int = 1,
         dropout: float = 0.3,
         beam_width: int = 5,
+        samples: int = 100,
         epochs: int = 20,
         batch_size: int | None = None,
         learning_rate: float = 0.004,
@@ -130,6 +133,7 @@ class Captioner(Task):
         self.num_layers = num_layers
         self.dropout = dropout
         self.beam_width = beam_width
+        self.samples = samples
         self.epochs = epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -263,8 +267,15 @@ class Captioner(Task):
             sources = list(self.reader_.cut(pixels[first : first + _AT_ONCE]))
             longest = [self.longest_] * len(sources)
             found = search(self.network_, sources, longest, end=END, width=self.beam_width)
-            for best, source in zip(found, sources, strict=True):
-                yield np.array(best[0].string, np.int32), source
+            strings = [[one.string for one in its] for its in found]
+            best = [0] * len(strings)
+            if self.samples and self.beam_width > 1:
+                drawn = draw(
+                    self.network_, sources, longest, end=END, count=self.samples, seed=self.random_state
+                )
+                best = [most_alike(its, like) for its, like in zip(strings, drawn, strict=True)]
+            for its, k, source in zip(strings, best, sources, strict=True):
+                yield np.array(its[k], np.int32), source
 
     # -- keeping ---------------------------------------------------------------------------------
 
@@ -290,7 +301,7 @@ class Captioner(Task):
             optional=("batch_size",),
         )
         check_whole(self, "vocabulary_size", least=2)
-        check_whole(self, "shift", least=0)
+        check_whole(self, "shift", "samples", least=0)
 
 
 def _captions(X: Any, y: Any) -> list[list[str]]:
