@@ -88,6 +88,21 @@ def test_standard_input_is_translated(folder, trained) -> None:
     assert rest[-1].split()[0] == "(end)"
 
 
+def test_alignment_is_drawn(folder, trained, tmp_path) -> None:
+    image = pytest.importorskip("matplotlib.image")
+    command = ["translate", "run", folder / "m.karusel"]
+    sizes = []
+    for number, more in enumerate(([], ["--alignment"])):
+        plot = tmp_path / f"{number}.png"
+        assert karusel_run(*command, folder / "test.de", "--plot", plot, *more).code == 0
+        sizes.append(image.imread(plot).shape)
+    assert sizes[0] == sizes[1]  # the same four sentences
+    write(tmp_path / "one.de", ["eins"])
+    assert karusel_run(*command, tmp_path / "one.de", "--plot", tmp_path / "one.png").code == 0
+    assert image.imread(tmp_path / "one.png").shape[0] < sizes[0][0] / 3
+    assert "one.de" in refused(2, *command, tmp_path / "one.de", "--plot", tmp_path / "one.de")
+
+
 def test_alignment_in_json(folder, trained) -> None:
     done = karusel_run("translate", "run", folder / "m.karusel", folder / "test.de", "--alignment", "--json")
     for one in json.loads(done.out)["translations"]:

@@ -9,6 +9,7 @@ import pytest
 
 from karusel import DataError, MissingDependencyError, ModelFileError, UsageError
 from karusel.tasks import Generator, Translator
+from karusel.tasks.translator import Alignment
 
 pytest.importorskip("tokenizers")
 
@@ -51,6 +52,11 @@ def test_alignment_shows_where_a_translation_looks(model) -> None:
     assert (found.source[-1], found.target[-1]) == ("", "")
     assert found.weights.shape == (len(found.target), len(found.source))
     assert found.weights.sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert [label for label in found.labels[1] if label != "(blank)"][-1] == "(end)"
+    assert Alignment([" ", " a", ""], ["b", ""], found.weights).labels == (
+        ["(blank)", "a", "(end)"],
+        ["b", "(end)"],
+    )
     (own,) = model.alignment(["eins zwei vier"])
     assert "".join(own.target) == model.predict(["eins zwei vier"])[0]
 

@@ -1,4 +1,4 @@
-"""Plots: of a forecast lines of text for a terminal, an SVG, and a PNG; of captions where their words looked.
+"""Plots: of a forecast lines of text, an SVG and a PNG; of captions and translations where they looked.
 
 A PNG needs the extra `plot`.
 """
@@ -18,8 +18,17 @@ from karusel.errors import MissingDependencyError
 
 if TYPE_CHECKING:
     from karusel.tasks.captioner import Look
+    from karusel.tasks.translator import Alignment
 
-__all__ = ["Curve", "draw_attention", "draw_png", "draw_svg", "draw_text", "need_matplotlib"]
+__all__ = [
+    "Curve",
+    "draw_alignment",
+    "draw_attention",
+    "draw_png",
+    "draw_svg",
+    "draw_text",
+    "need_matplotlib",
+]
 
 _LEAST_WIDTH = 30
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # bits of a Braille cell, 4 x 2
@@ -263,6 +272,36 @@ def draw_attention(images: NDArray[Any], looks: Sequence[Look], path: str | os.P
             least = ranked[np.searchsorted(np.cumsum(ranked), 0.5 * ranked.sum())]
             for x, y in _edges(weights >= least):
                 axes.plot(np.array(x) * side - 0.5, np.array(y) * side - 0.5, color="black", linewidth=1.2)
+    figure.savefig(path, format="png")
+
+
+def draw_alignment(alignments: Sequence[Alignment], path: str | os.PathLike[str]) -> None:
+    """Write a PNG: for each translation a table of its pieces, downwards, by those of its source.
+
+    A cell is the darker the more the piece of its row looked at that of its column; each row sums to one.
+    alignments: what `Translator.alignment` returned.
+
+    Raises `MissingDependencyError` without matplotlib.
+    """
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    heights = [1.2 + 0.25 * len(one.target) for one in alignments]
+    width = 1.6 + 0.25 * max(len(one.source) for one in alignments)
+    figure = Figure(figsize=(max(3.0, width), sum(heights)), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(len(alignments), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, one in zip(panels, alignments, strict=True):
+        axes.imshow(one.weights, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
+        sources, targets = one.labels
+        axes.set_xticks(range(len(sources)), sources, rotation=90)
+        axes.set_yticks(range(len(targets)), targets)
+        axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
+        axes.set_xticks(np.arange(1, len(sources)) - 0.5, minor=True)
+        axes.set_yticks(np.arange(1, len(targets)) - 0.5, minor=True)
+        axes.grid(which="minor", color="0.9", linewidth=0.5)
+        axes.tick_params(which="minor", length=0)
     figure.savefig(path, format="png")
 
 

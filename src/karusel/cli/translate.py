@@ -97,6 +97,10 @@ def run(
     alignment: Annotated[
         bool, typer.Option("--alignment", help="Show for each word which of the source it comes from.")
     ] = False,
+    plot: Annotated[
+        Path | None,
+        typer.Option(help="Draw where each word comes from into this PNG file, of the first sentences."),
+    ] = None,
     beam_width: BeamWidth = None,
 ) -> None:
     """Translate sentences, a line for each.
@@ -105,7 +109,7 @@ def run(
     """
     from karusel.cli.translation import run_run
 
-    run_run(model, sources, out, alignment, beam_width, printing.json)
+    run_run(model, sources, out, alignment, plot, beam_width, printing.json)
 
 
 @app.command()

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_output, write_whole
 from karusel.cli.options import Running
@@ -18,9 +16,12 @@ from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import fit, searching
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.plots import draw_alignment, need_matplotlib
 from karusel.tasks.translator import Alignment, Translator
 
 __all__ = ["run_run", "run_score", "run_train"]
+
+_DRAWN = 4  # sentences whose alignment is drawn
 
 
 def run_train(
@@ -60,11 +61,21 @@ def run_train(
 
 
 def run_run(
-    path: Path, source: str, out: Path | None, alignment: bool, beam_width: int | None, json: bool
+    path: Path,
+    source: str,
+    out: Path | None,
+    alignment: bool,
+    plot: Path | None,
+    beam_width: int | None,
+    json: bool,
 ) -> None:
     """Translate the lines of a file."""
+    read = [path] if source == "-" else [path, Path(source)]
     if out is not None:
-        check_output(out, [path] if source == "-" else [path, Path(source)])
+        check_output(out, read)
+    if plot is not None:
+        need_matplotlib()
+        check_output(plot, read)
     with Progress() as progress:
         model = searching(Translator.load(path), beam_width)
         sentences = _lines(source)
@@ -72,6 +83,10 @@ def run_run(
         with naming(short_name([source])):
             aligned = model.alignment(sentences) if alignment else []
             found = ["".join(one.target).strip() for one in aligned] or model.predict(sentences)
+            drawn = [] if plot is None else aligned[:_DRAWN] or model.alignment(sentences[:_DRAWN])
+        if plot is not None:
+            progress(f"drawing {plot}")
+            write_whole(plot, lambda part: draw_alignment(drawn, part))
     if out is not None:
 
         def fill(part: Path) -> None:
@@ -88,7 +103,7 @@ def run_run(
                 "translation": its.target,
                 "weights": [[round(float(w), 4) for w in line] for line in its.weights],
             }
-        place = {} if out is None else {"out": str(out)}
+        place = {name: str(one) for name, one in (("out", out), ("plot", plot)) if one is not None}
         print_document({"model": str(path), "translations": shown, **place, "versions": versions()})
         return
     if out is None or alignment:
@@ -127,16 +142,13 @@ def run_score(
 
 def _shown(alignment: Alignment) -> list[str]:
     """For each piece of a translation the piece of the source that it looks at most."""
-    lines = []
-    width = max(len(_quoted(piece)) for piece in alignment.target)
-    for piece, weights in zip(alignment.target, alignment.weights, strict=True):
-        at = int(np.argmax(weights))
-        lines.append(f"{_quoted(piece):<{width}}  {weights[at]:.2f}  {_quoted(alignment.source[at])}")
-    return lines
-
-
-def _quoted(piece: str) -> str:
-    return piece.strip() or "(end)"
+    sources, targets = alignment.labels
+    width = max(map(len, targets))
+    at = alignment.weights.argmax(axis=1)
+    return [
+        f"{piece:<{width}}  {weights[k]:.2f}  {sources[k]}"
+        for piece, weights, k in zip(targets, alignment.weights, at, strict=True)
+    ]
 
 
 def _parallel(source: str, target: str) -> tuple[list[str], list[str]]:

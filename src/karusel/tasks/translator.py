@@ -49,6 +49,15 @@ class Alignment:
     target: list[str]
     weights: NDArray[np.float32]
 
+    @property
+    def labels(self) -> tuple[list[str], list[str]]:
+        """The pieces of source and target as they are shown: without blanks around them, the end by name."""
+        shown = [
+            [piece.strip() or ("(blank)" if piece else "(end)") for piece in pieces]
+            for pieces in (self.source, self.target)
+        ]
+        return shown[0], shown[1]
+
 
 class Translator(Task):
     """Learns to translate from sentences and their translations.
