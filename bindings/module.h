@@ -25,7 +25,7 @@ inline karusel::Program make_program(const std::vector<BufferTuple>& buffers, in
   std::vector<karusel::Buffer> list;
   for (const auto& [extent, width, state] : buffers)
     list.push_back({static_cast<karusel::Extent>(extent), width, state});
-  karusel::Program program(std::move(list), n_weights, calls, karusel::kernels().panel, half);
+  karusel::Program program(std::move(list), n_weights, calls, karusel::kernels(), half);
   program.place(std::move(offsets), arena_size);
   return program;
 }

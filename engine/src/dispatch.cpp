@@ -6,6 +6,14 @@
 
 #include "karusel/kernels.h"
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace karusel {
 
 #if defined(__x86_64__)
@@ -21,6 +29,9 @@ extern const Kernels table;
 namespace v4bf16 {
 extern const Kernels table;
 }
+namespace v4amx {
+extern const Kernels table;
+}
 #else
 namespace portable {
 extern const Kernels table;
@@ -29,7 +40,22 @@ extern const Kernels table;
 
 namespace {
 
-constexpr int MOST = 4;
+constexpr int MOST = 5;
+
+#if defined(__x86_64__)
+// Whether there are matrix tiles for bf16, and the system lets this process use them: it asks to be asked.
+bool has_tiles() {
+#if defined(__linux__)
+  unsigned a, b, c, d;
+  constexpr unsigned TILES = 1u << 24, TILES_OF_BF16 = 1u << 22;
+  constexpr long REQUEST = 0x1023, TILE_DATA = 18;
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & TILES) || !(d & TILES_OF_BF16)) return false;
+  return syscall(SYS_arch_prctl, REQUEST, TILE_DATA) == 0;
+#else
+  return false;
+#endif
+}
+#endif
 
 struct Levels {
   const Kernels* tables[MOST] = {};
@@ -53,7 +79,10 @@ const Levels& levels() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       l.add(v4::table);
-      if (__builtin_cpu_supports("avx512bf16")) l.add(v4bf16::table);
+      if (__builtin_cpu_supports("avx512bf16")) {
+        l.add(v4bf16::table);
+        if (has_tiles()) l.add(v4amx::table);
+      }
     }
 #else
     l.add(portable::table);

@@ -70,8 +70,8 @@ bool one_term(Kernel kernel) { return kernel >= Kernel::ctc_loss; }
 
 }  // namespace
 
-Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel,
-                 bool half)
+Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls,
+                 const Kernels& kernels, bool half)
     : buffers_(std::move(buffers)), n_weights_(n_weights), half_(half) {
   const auto panels_of = [this](Argument& weight, bool transposed) {
     size_t at = 0;
@@ -147,7 +147,8 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     const auto place_panels = [&](int64_t& at, int64_t rows, int64_t cols) {
       if (at < 0) return;
       at = panels_size_;
-      panels_size_ += (cols + panel - 1) / panel * panel * (half ? (rows + 1) / 2 : rows);
+      const int64_t pairs = (rows + 2 * kernels.pairs - 1) / (2 * kernels.pairs) * kernels.pairs;
+      panels_size_ += (cols + kernels.panel - 1) / kernels.panel * kernels.panel * (half ? pairs : rows);
     };
     place_panels(w.panels, w.rows, w.cols);
     place_panels(w.panels_transposed, w.cols, w.rows);

@@ -168,7 +168,7 @@ struct Network {
          {0, 1, 0}},
         {"weight_drop_backward", {part(3, U, H, 4 * H)}, {0.3f, 1}},
     };
-    Program made(buffers, n_weights(), calls, kernels().panel);
+    Program made(buffers, n_weights(), calls, kernels());
     made.place(offsets, size);
     return made;
   }
@@ -332,7 +332,7 @@ void test_stepper() {
   const auto weights = numbers(random, n);
   auto x = numbers(random, rows * steps * I);
   const auto made = [&] {
-    Program program(buffers, n, calls, kernels().panel);
+    Program program(buffers, n, calls, kernels());
     program.place(offsets, arena);
     return Stepper(std::move(program), weights.data(), rows, steps, state, 0, 3);
   };
@@ -367,7 +367,7 @@ void test_stepper() {
     offsets[i] = small_arena;
     small_arena += (buffers[i].width * rows * (buffers[i].extent == Extent::steps ? 6 : 1) + 15) / 16 * 16;
   }
-  Program program(buffers, n, calls, kernels().panel);
+  Program program(buffers, n, calls, kernels());
   program.place(offsets, small_arena);
   Stepper chunks(std::move(program), weights.data(), rows, 6, state, 0, 3);
   chunks.run(x.data(), steps, 0, steps, parts.data());

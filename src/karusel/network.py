@@ -85,11 +85,12 @@ class Sequential:
         "auto": native where it is built. KARUSEL_EXECUTOR changes what "auto" means.
     precision
         "float32", or "bf16": `fit`, `evaluate`, `gradients`, `predict` of the engine then multiply in bf16,
-        which is faster where the processor has instructions for it (AVX-512 BF16). Each factor is off by at
-        most 2^-8 of itself; gradients of 256 and 512 units by 0.5 % in norm, as measured. Sums, states,
-        gradients and the weights that training changes stay float32; streams, batches of up to 16 steps in
-        all, and lines of more than 131,072 numbers are not rounded. Elsewhere float32 is used, with a note;
-        KARUSEL_BF16=emulate rounds all the same, more slowly. The precision is not part of a saved network.
+        which is faster where the processor has matrix tiles for it (AMX), and may be with AVX-512 BF16. Each
+        factor is off by at most 2^-8 of itself; gradients of 256 and 512 units by 0.5 % in norm, as measured.
+        Sums, states, gradients and the weights that training changes stay float32; streams, batches of up to
+        16 steps in all, and lines of more than 131,072 numbers are not rounded. Elsewhere float32 is used,
+        with a note; KARUSEL_BF16=emulate rounds all the same, more slowly. The precision is not part of a
+        saved network.
 
     Examples
     --------

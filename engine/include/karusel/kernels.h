@@ -337,6 +337,7 @@ struct AdamStep {
 struct Kernels {
   const char* level;
   int64_t panel;  // columns of a panel
+  int64_t pairs;  // rows of a panel of bf16 are a multiple of these, each two rows of the weight
   bool half;      // whether the processor multiplies bf16 itself; otherwise float32 does it, slower
 
   void (*lstm_forward)(const Packing&, const LstmForward&);
@@ -379,7 +380,7 @@ struct Kernels {
   double (*squared_norm)(int64_t n, const float* x);
 };
 
-// The best set that this processor runs, or the one that KARUSEL_LEVEL names (portable, v2, v3, v4, v4bf16).
+// The best set that this processor runs, or the one that KARUSEL_LEVEL names (portable, v2, v3, v4, v4bf16, v4amx).
 // Throws std::runtime_error when the named one is unknown or not supported here.
 const Kernels& kernels();
 

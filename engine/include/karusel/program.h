@@ -116,9 +116,9 @@ class Program {
   using ArgumentTuple = std::tuple<int, int64_t, int64_t, int64_t, int64_t>;
   using CallTuple = std::tuple<std::string, std::vector<ArgumentTuple>, std::vector<float>>;
 
-  // panel: columns of a panel. half: panels hold bf16.
+  // kernels: those that will run it, which say how panels lie. half: panels hold bf16.
   // Throws std::invalid_argument for a call that does not fit its kernel.
-  Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, int64_t panel,
+  Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, const Kernels& kernels,
           bool half = false);
 
   // Where each buffer begins: in the arena of a slice, or in the state.

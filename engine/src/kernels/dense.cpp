@@ -39,7 +39,7 @@ static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t c
     const int64_t valid = N - n < P ? N - n : P;
     const auto at = [&](int64_t k, int64_t j) { return k < K && j < valid ? W[k * row + (n + j) * col] : 0.0f; };
     if (half) {
-      for (int64_t k = 0; k < K; k += 2, panels += P) {
+      for (int64_t k = 0; k < 2 * pairs(K); k += 2, panels += P) {
         float first[P], second[P];
         for (int64_t j = 0; j < P; ++j) first[j] = at(k, j), second[j] = at(k + 1, j);
         for (int64_t j = 0; j < P; j += V)

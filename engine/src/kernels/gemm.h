@@ -5,6 +5,9 @@
 
 #include "karusel/shapes.h"
 #include "tile.h"
+#if defined(__AMX_BF16__)
+#include "tile_amx.h"
+#endif
 
 namespace karusel {
 namespace KARUSEL_LEVEL {
@@ -19,14 +22,21 @@ struct Factor {
 constexpr int64_t MOST_FACTORS = 2;
 constexpr int64_t SCRATCH_PAIRS = 1 << 16;  // a quarter of a megabyte on the stack
 
-inline int64_t pairs(int64_t K) { return (K + 1) / 2; }
+// Of K numbers, filled up with zero to what a product takes at once.
+inline int64_t pairs(int64_t K) { return (K + 2 * PAIRS - 1) / (2 * PAIRS) * PAIRS; }
 
 // Rows of floats as rows of bf16 pairs, the last one filled up with zero.
 inline void round_rows(int64_t rows, const float* a, int64_t a_row, int64_t K, Pair* to) {
   for (int64_t i = 0; i < rows; ++i, a += a_row, to += pairs(K)) {
     int64_t k = 0;
     for (; k + V <= K; k += V) store_rounded(to + k / 2, load(a + k));
-    if (k < K) store_rounded(to + k / 2, load(a + k, K - k), pairs(K - k));
+    int64_t p = k / 2;
+    if (k < K) {
+      const int64_t there = (K - k + 1) / 2;
+      store_rounded(to + p, load(a + k, K - k), there);
+      p += there;
+    }
+    for (; p < pairs(K); ++p) to[p] = {0};
   }
 }
 
@@ -141,16 +151,50 @@ inline void copy_lines(int64_t lines, const float* from, int64_t stride, float* 
 
 template <int64_t N>
 inline void copy_lines(int64_t lines, const float* from, int64_t stride, Pair* to) {
-  for (int64_t i = 0; i < lines; i += 2, to += N) {
+  for (int64_t i = 0; i < 2 * pairs(lines); i += 2, to += N) {
     Int line[(N + V - 1) / V];
     for (int64_t j = 0; j < N; j += V)
-      line[j / V] = paired(load(from + i * stride + j), i + 1 < lines ? load(from + (i + 1) * stride + j) : Vec{});
+      line[j / V] = paired(i < lines ? load(from + i * stride + j) : Vec{},
+                           i + 1 < lines ? load(from + (i + 1) * stride + j) : Vec{});
     for (int64_t j = 0; j < N; j += V) store(to + j, line[j / V]);
   }
 }
 
 inline int64_t numbers(int64_t K, float) { return K; }
 inline int64_t numbers(int64_t K, Pair) { return pairs(K); }
+
+#if defined(__AMX_BF16__)
+// dW (+)= A^T B of blocks that lie close together: see below.
+inline void multiply_block(int64_t lines, const float* A, int64_t lda, int64_t rows, const float* B, int64_t N,
+                           int64_t ldb, bool add, float* dW, int64_t ldw, Pair* a_block, Pair* b_block) {
+  const int64_t K = pairs(lines);
+  copy_columns(lines, K, A, lda, rows, a_block);
+  for (int64_t n = 0; n < N; n += P) {
+    const int64_t cols = N - n < P ? N - n : P;
+    copy_lines<P>(lines, B + n, ldb, b_block);
+    const Term<Pair> term = {a_block, K, 1, b_block, P, 0, K};
+    multiply(rows, cols, &term, 1, add ? Start{dW + n, ldw} : Start{}, dW + n, ldw);
+  }
+}
+#endif
+
+template <class Number>
+inline void multiply_block(int64_t lines, const float* A, int64_t lda, int64_t rows, const float* B, int64_t N,
+                           int64_t ldb, bool add, float* dW, int64_t ldw, Number* a_block, Number* b_block) {
+  const int64_t K = numbers(lines, Number{});
+  const Tiles tiles(rows);
+  for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++))
+    copy_lines<TILE_ROWS>(lines, A + first, lda, a_block + i * K * TILE_ROWS);
+  for (int64_t n = 0; n < N; n += P) {
+    const int64_t cols = N - n < P ? N - n : P;
+    copy_lines<P>(lines, B + n, ldb, b_block);
+    for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++)) {
+      const Term<Number> term = {a_block + i * K * TILE_ROWS, 1, TILE_ROWS, b_block, P, 0, K};
+      float* c = dW + first * ldw + n;
+      tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, add ? Start{c, ldw} : Start{}, c, ldw);
+    }
+  }
+}
 
 // Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together: B as a panel, A as
 // the columns of one tile after those of the other.
@@ -162,22 +206,10 @@ inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t ld
   alignas(64) Number b_block[BLOCK_LINES * P];
   for (int64_t k = 0; k < lines; k += BLOCK_LINES) {
     const int64_t here = lines - k < BLOCK_LINES ? lines - k : BLOCK_LINES;
-    const int64_t K = numbers(here, Number{});
     for (int64_t m = 0; m < M; m += BLOCK_ROWS) {
       const int64_t rows = M - m < BLOCK_ROWS ? M - m : BLOCK_ROWS;
-      const Tiles tiles(rows);
-      for (int64_t i = 0, first = m; i < tiles.count; first += tiles.rows(i++))
-        copy_lines<TILE_ROWS>(here, A + k * lda + first, lda, a_block + i * K * TILE_ROWS);
-      for (int64_t n = 0; n < N; n += P) {
-        const int64_t cols = N - n < P ? N - n : P;
-        copy_lines<P>(here, B + k * ldb + n, ldb, b_block);
-        for (int64_t i = 0, first = m; i < tiles.count; first += tiles.rows(i++)) {
-          const Term<Number> term = {a_block + i * K * TILE_ROWS, 1, TILE_ROWS, b_block, P, 0, K};
-          float* c = dW + first * ldw + n;
-          const Start start = add || k > 0 ? Start{c, ldw} : Start{};
-          tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, start, c, ldw);
-        }
-      }
+      multiply_block(here, A + k * lda + m, lda, rows, B + k * ldb, N, ldb, add || k > 0, dW + m * ldw, ldw, a_block,
+                     b_block);
     }
   }
 }

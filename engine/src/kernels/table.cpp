@@ -12,6 +12,7 @@ extern const Kernels table;
 const Kernels table = {
     KARUSEL_NAME(KARUSEL_LEVEL),
     P,
+    PAIRS,
 #if defined(__AVX512BF16__)
     true,
 #else

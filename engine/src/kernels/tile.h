@@ -17,6 +17,11 @@ namespace KARUSEL_LEVEL {
 constexpr int64_t TILE_ROWS = 6;
 constexpr int64_t TILE_VECTORS = V == 16 ? 4 : 2;
 constexpr int64_t P = TILE_VECTORS * V;
+#if defined(__AMX_BF16__)
+constexpr int64_t PAIRS = 16;  // of bf16 along K that a product takes at once
+#else
+constexpr int64_t PAIRS = 1;
+#endif
 
 template <class Number>  // float or Pair
 struct Term {
