@@ -118,12 +118,26 @@ def camvid(data: pathlib.Path) -> Parts:
 
 @dataclass(frozen=True)
 class Task:
-    """Data, settings, and the least score that is wanted."""
+    """Data, settings, and the least score that is wanted.
+
+    rare: a label that a share s of all pixels has weighs s ** -rare in training.
+    """
 
     read: Callable[[pathlib.Path], Parts]
     goal: float
     settings: dict[str, Any] = field(default_factory=dict)
     model: type[Any] = Classifier
+    rare: float = 0.0
+
+    def make(self, y: Any, seed: int, threads: int) -> Any:
+        """The model for these labels, not fitted."""
+        settings = dict(self.settings)
+        if self.rare:
+            labels, counts = np.unique(y, return_counts=True)
+            weights = (counts / counts.sum()) ** -self.rare
+            weights *= counts.sum() / (weights @ counts)  # 1 in the mean over pixels
+            settings["class_weight"] = dict(zip(labels.tolist(), weights.tolist(), strict=True))
+        return self.model(random_state=seed, n_jobs=threads, **settings)
 
 
 TASKS = {
@@ -159,7 +173,7 @@ TASKS = {
             "learning_rate": 0.004,
         },
     ),
-    "camvid": Task(camvid, 0.30, {"kind": "images", "hidden_size": 48, "epochs": 30}, Labeller),
+    "camvid": Task(camvid, 0.30, {"kind": "images", "hidden_size": 48, "epochs": 30}, Labeller, 0.5),
 }
 
 
@@ -240,7 +254,7 @@ def main() -> None:
     if arguments.rival:
         against_torch(task, X, y, arguments.threads)
         return
-    model = task.model(random_state=arguments.seed, n_jobs=arguments.threads, **task.settings)
+    model = task.make(y, arguments.seed, arguments.threads)
     start, processor = time.perf_counter(), time.process_time()
 
     def progress(epoch: int, logs: dict[str, float]) -> None:
