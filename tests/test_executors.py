@@ -49,7 +49,7 @@ def lstm_networks(draw: st.DrawFn) -> dict[str, Any]:
             "dilation": draw(st.lists(st.integers(1, 4), min_size=layers, max_size=layers)),
             "residual": draw(st.booleans()),
             "dropout": draw(st.sampled_from([0.0, 0.4])),
-            "layer_norm": draw(st.booleans()),
+            "layer_norm": hidden > 3 and draw(st.booleans()),  # of fewer it is steep: see test_inspect
             "initial_state": draw(st.sampled_from(["zeros", "learned", "given"])),
         },
         "transpose": draw(st.integers(0, 5)),

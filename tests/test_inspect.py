@@ -106,18 +106,18 @@ def scrambled(net: Sequential, shape: tuple[int | None, ...], seed: int) -> Sequ
 
 @st.composite
 def cases(draw: st.DrawFn, *, smooth: bool = False) -> dict[str, Any]:
-    """`smooth` leaves out layer norm, which makes a step of h where it passes zero."""
-    layers = draw(st.integers(1, 3))
+    """`smooth` leaves out layer norm, which makes a step of h where it passes zero: often with few units."""
+    layers, hidden = draw(st.integers(1, 3)), draw(st.integers(1, 9))
     return {
         "lstm": {
-            "hidden_size": draw(st.integers(1, 9)),
+            "hidden_size": hidden,
             "num_layers": layers,
             "direction": draw(st.sampled_from(["forward", "backward", "bidirectional"])),
             "return_sequences": draw(st.booleans()),
             "dilation": draw(st.lists(st.integers(1, 4), min_size=layers, max_size=layers)),
             "residual": draw(st.booleans()),
             "dropout": draw(st.sampled_from([0.0, 0.4])),
-            "layer_norm": False if smooth else draw(st.booleans()),
+            "layer_norm": not smooth and hidden > 3 and draw(st.booleans()),
             "initial_state": draw(st.sampled_from(["zeros", "learned", "given"])),
         },
         "first": draw(st.booleans()),
@@ -285,7 +285,7 @@ def finite_differences(
 
 @both_executors
 @FEW
-@given(case=cases())
+@given(case=cases(smooth=True))
 def test_input_gradients_are_finite_differences(executor: str, case: dict[str, Any]) -> None:
     net, X, extra = make(case, executor)
     exact, _, _ = make(case, "reference")
