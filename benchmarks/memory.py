@@ -30,6 +30,7 @@ import numpy as np
 import results
 
 from karusel import LSTM, Adam, Callback, Cosine, Dense, LayerNorm, Sequential, inspect
+from karusel.plots import new_figure
 
 Data = tuple[np.ndarray, np.ndarray]
 
@@ -313,16 +314,6 @@ def draw_flows(found: dict[tuple[str, int], list[Run]], path: pathlib.Path) -> N
 
 
 # -- pictures and page ---------------------------------------------------------------------------------
-
-
-def new_figure(width: float, height: float) -> Any:
-    """A figure that needs no screen."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def finish(figure: Any, panels: Sequence[Any], path: pathlib.Path) -> None:

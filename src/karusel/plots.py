@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from karusel.errors import MissingDependencyError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from karusel.tasks.captioner import Look
     from karusel.tasks.translator import Alignment
 
@@ -28,6 +30,7 @@ __all__ = [
     "draw_svg",
     "draw_text",
     "need_matplotlib",
+    "new_figure",
 ]
 
 _LEAST_WIDTH = 30
@@ -194,17 +197,23 @@ def need_matplotlib() -> None:
         )
 
 
+def new_figure(width: float, height: float) -> Figure:
+    """A figure of these inches that needs no screen; raises as `need_matplotlib` does."""
+    need_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: str) -> None:
     """Write a PNG with one panel for each curve, in a look that survives black-and-white print.
 
     History is a solid line, the forecast a dashed one with dots; intervals are grey, the wider the lighter.
     """
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9, 1.2 + 3.3 * len(curves)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9, 1.2 + 3.3 * len(curves))
     for axes, curve in zip(figure.subplots(len(curves), 1, squeeze=False)[:, 0], curves, strict=True):
         past, ahead = len(curve.history), len(curve.forecast)
         x, later = np.arange(past), np.arange(past, past + ahead)
@@ -245,13 +254,8 @@ def draw_attention(images: NDArray[Any], looks: Sequence[Look], path: str | os.P
 
     Raises `MissingDependencyError` without matplotlib.
     """
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     columns = 1 + max(len(look.words) for look in looks)
-    figure = Figure(figsize=(1.25 * columns, 1.55 * len(looks)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(1.25 * columns, 1.55 * len(looks))
     panels = figure.subplots(len(looks), columns, squeeze=False)
     for row, image, look in zip(panels, images, looks, strict=True):
         for axes in row[1 + len(look.words) :]:
@@ -283,14 +287,9 @@ def draw_alignment(alignments: Sequence[Alignment], path: str | os.PathLike[str]
 
     Raises `MissingDependencyError` without matplotlib.
     """
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     heights = [1.2 + 0.25 * len(one.target) for one in alignments]
     width = 1.6 + 0.25 * max(len(one.source) for one in alignments)
-    figure = Figure(figsize=(max(3.0, width), sum(heights)), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(3.0, width), sum(heights))
     panels = figure.subplots(len(alignments), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axes, one in zip(panels, alignments, strict=True):
         axes.imshow(one.weights, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")

@@ -23,21 +23,21 @@ namespace karusel {
 // t+d. Where t-d lies before the row's beginning, h0 and c0 stand in, or zero if they are not given:
 // slot (t mod d) of h0 [B, d·H], or the only slot of h0 [B, H].
 struct LstmForward {
-  Matrix x;      // [N, I]
-  Weight W;      // [I, 4H]
-  Weight U;      // [H, 4H]
-  Matrix b;      // [1, 4H]
-  Matrix gain;   // optional [1, 4H]; normal and scale are given exactly when it is
-  Matrix h0;     // optional [B, slots·H], slots is 1 or d
-  Matrix c0;     // optional, given exactly when h0 is
-  Matrix keep;   // optional [N, H]: what the candidate g is multiplied by as it is written into c; needs a tape
-  Matrix gates;  // out: activated gates [N, 4H] (tape), or scratch [B, 4H] (no tape)
+  Matrix x;       // [N, I]
+  Weight W;       // [I, 4H]
+  Weight U;       // [H, 4H]
+  Matrix b;       // [1, 4H]
+  Matrix gain;    // optional [1, 4H]; normal and scale are given exactly when it is
+  Matrix h0;      // optional [B, slots·H], slots is 1 or d
+  Matrix c0;      // optional, given exactly when h0 is
+  Matrix keep;    // optional [N, H]: what the candidate g is multiplied by as it is written into c; needs a tape
+  Matrix gates;   // out: activated gates [N, 4H] (tape), or scratch [B, 4H] (no tape)
   Matrix normal;  // out: n [N, 4H] (tape), or scratch [B, 4H] (no tape)
   Matrix scale;   // out: 1 / sqrt(variance + epsilon) [N, 1] (tape), or scratch [B, 1] (no tape)
-  Matrix c;      // out [N, H]
-  Matrix h;      // out [N, H], may be columns of a wider array
-  Matrix hn;     // optional out [B, slots·H]: the last d states, oldest first (slots = d), or the last (slots = 1);
-  Matrix cn;     //   may be h0 and c0 themselves: they are written after all else is read
+  Matrix c;       // out [N, H]
+  Matrix h;       // out [N, H], may be columns of a wider array
+  Matrix hn;      // optional out [B, slots·H]: the last d states, oldest first (slots = d), or the last (slots = 1);
+  Matrix cn;      //   may be h0 and c0 themselves: they are written after all else is read
   bool reverse = false;
   int64_t dilation = 1;
   bool tape = true;
@@ -46,9 +46,9 @@ struct LstmForward {
 
 // The gradient of LstmForward run with a tape. dh or dhn must be given.
 struct LstmBackward {
-  Matrix x;   // [N, I]
-  Weight W;   // [I, 4H]
-  Weight U;   // [H, 4H]
+  Matrix x;     // [N, I]
+  Weight W;     // [I, 4H]
+  Weight U;     // [H, 4H]
   Matrix gain;  // as in the forward call, and so are the next four
   Matrix h0;
   Matrix c0;
@@ -56,20 +56,20 @@ struct LstmBackward {
   Matrix scale;
   Matrix gates;   // in: the forward call's; out: the gradient of a, [N, 4H]
   Matrix normal;  // in: the forward call's; out: the gradient of z where a state came before, [N, 4H]
-  Matrix c;      // [N, H]
-  Matrix h;      // [N, H]
-  Matrix dh;     // optional [N, H]
-  Matrix dhn;    // optional [B, H] (slots = 1)
-  Matrix dcn;    // optional [B, H]
-  Matrix sum;    // dh that comes back from the following step: scratch [B, H], or out [N, H], 0 where none follows
-  Matrix carry;  // scratch [B, d·H]: dc on its way to the step before
-  Matrix dx;     // optional out [N, I]
+  Matrix c;       // [N, H]
+  Matrix h;       // [N, H]
+  Matrix dh;      // optional [N, H]
+  Matrix dhn;     // optional [B, H] (slots = 1)
+  Matrix dcn;     // optional [B, H]
+  Matrix sum;     // dh that comes back from the following step: scratch [B, H], or out [N, H], 0 where none follows
+  Matrix carry;   // scratch [B, d·H]: dc on its way to the step before
+  Matrix dx;      // optional out [N, I]
   Matrix dW;
   Matrix dU;
   Matrix db;
   Matrix dgain;  // given exactly when gain is
-  Matrix dh0;  // optional out [B, H], overwritten (slots = 1)
-  Matrix dc0;  // optional out [B, H], overwritten (slots = 1)
+  Matrix dh0;    // optional out [B, H], overwritten (slots = 1)
+  Matrix dc0;    // optional out [B, H], overwritten (slots = 1)
   bool reverse = false;
   int64_t dilation = 1;
   bool accumulate = false;

@@ -163,41 +163,26 @@ inline void copy_lines(int64_t lines, const float* from, int64_t stride, Pair* t
 inline int64_t numbers(int64_t K, float) { return K; }
 inline int64_t numbers(int64_t K, Pair) { return pairs(K); }
 
-#if defined(__AMX_BF16__)
-// dW (+)= A^T B of blocks that lie close together: see below.
-inline void multiply_block(int64_t lines, const float* A, int64_t lda, int64_t rows, const float* B, int64_t N,
-                           int64_t ldb, bool add, float* dW, int64_t ldw, Pair* a_block, Pair* b_block) {
-  const int64_t K = pairs(lines);
-  copy_columns(lines, K, A, lda, rows, a_block);
-  for (int64_t n = 0; n < N; n += P) {
-    const int64_t cols = N - n < P ? N - n : P;
-    copy_lines<P>(lines, B + n, ldb, b_block);
-    const Term<Pair> term = {a_block, K, 1, b_block, P, 0, K};
-    multiply(rows, cols, &term, 1, add ? Start{dW + n, ldw} : Start{}, dW + n, ldw);
-  }
-}
-#endif
-
+// The columns of one tile after those of the other: a block of A whose lines are K.
 template <class Number>
-inline void multiply_block(int64_t lines, const float* A, int64_t lda, int64_t rows, const float* B, int64_t N,
-                           int64_t ldb, bool add, float* dW, int64_t ldw, Number* a_block, Number* b_block) {
-  const int64_t K = numbers(lines, Number{});
+inline void copy_columns(int64_t lines, int64_t K, const float* from, int64_t stride, int64_t rows, Number* a) {
   const Tiles tiles(rows);
   for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++))
-    copy_lines<TILE_ROWS>(lines, A + first, lda, a_block + i * K * TILE_ROWS);
-  for (int64_t n = 0; n < N; n += P) {
-    const int64_t cols = N - n < P ? N - n : P;
-    copy_lines<P>(lines, B + n, ldb, b_block);
-    for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++)) {
-      const Term<Number> term = {a_block + i * K * TILE_ROWS, 1, TILE_ROWS, b_block, P, 0, K};
-      float* c = dW + first * ldw + n;
-      tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, add ? Start{c, ldw} : Start{}, c, ldw);
-    }
+    copy_lines<TILE_ROWS>(lines, from + first, stride, a + i * K * TILE_ROWS);
+}
+
+// Such a block times a panel.
+template <class Number>
+inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Number* a, const Number* b, Start start,
+                             float* C, int64_t ldc) {
+  const Tiles tiles(rows);
+  for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++)) {
+    const Term<Number> term = {a + i * K * TILE_ROWS, 1, TILE_ROWS, b, P, 0, K};
+    tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, start.at(first, 0), C + first * ldc, ldc);
   }
 }
 
-// Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together: B as a panel, A as
-// the columns of one tile after those of the other.
+// Lines far apart in memory fall on the same few cache sets, so blocks of both are copied together, B as a panel.
 template <class Number>
 inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                             int64_t ldb, bool add, float* dW, int64_t ldw) {
@@ -206,10 +191,16 @@ inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t ld
   alignas(64) Number b_block[BLOCK_LINES * P];
   for (int64_t k = 0; k < lines; k += BLOCK_LINES) {
     const int64_t here = lines - k < BLOCK_LINES ? lines - k : BLOCK_LINES;
+    const int64_t K = numbers(here, Number{});
     for (int64_t m = 0; m < M; m += BLOCK_ROWS) {
       const int64_t rows = M - m < BLOCK_ROWS ? M - m : BLOCK_ROWS;
-      multiply_block(here, A + k * lda + m, lda, rows, B + k * ldb, N, ldb, add || k > 0, dW + m * ldw, ldw, a_block,
-                     b_block);
+      copy_columns(here, K, A + k * lda + m, lda, rows, a_block);
+      for (int64_t n = 0; n < N; n += P) {
+        const int64_t cols = N - n < P ? N - n : P;
+        copy_lines<P>(here, B + k * ldb + n, ldb, b_block);
+        float* c = dW + m * ldw + n;
+        multiply_columns(rows, cols, K, a_block, b_block, add || k > 0 ? Start{c, ldw} : Start{}, c, ldw);
+      }
     }
   }
 }

@@ -81,8 +81,8 @@ inline void tile_band(int64_t first, int64_t last, int64_t N, const Term<Pair>* 
 }
 
 // A's rows are contiguous (a_step 1) and K is a multiple of SIDE. A row's sums do not depend on the other rows.
-inline void multiply(int64_t M, int64_t N, const Term<Pair>* terms, int64_t n_terms, Start start, float* C,
-                     int64_t ldc, bool = false) {
+inline void multiply(int64_t M, int64_t N, const Term<Pair>* terms, int64_t n_terms, Start start, float* C, int64_t ldc,
+                     bool = false) {
   const int64_t whole = M / (2 * SIDE) * (2 * SIDE), rest = M - whole;
   if (whole > 0) {
     shape_tiles(SIDE, SIDE);
@@ -110,7 +110,7 @@ inline void multiply(int64_t M, int64_t N, const Term<Pair>* terms, int64_t n_te
     tile_rows(tiles.rows(i), ends, n_terms, m, 0, N - n, start.at(m, n), C + m * ldc + n, ldc);
 }
 
-// a[row][k] = the pair of lines 2k and 2k + 1 in that column, `rows` columns of `lines` lines.
+// Of gemm.h's blocks: a[row][k] = the pair of lines 2k and 2k + 1 in that column, `rows` columns of `lines` lines.
 inline void copy_columns(int64_t lines, int64_t K, const float* from, int64_t stride, int64_t rows, Pair* a) {
   alignas(64) int32_t place[SIDE];
   for (int64_t j = 0; j < SIDE; ++j) place[j] = static_cast<int32_t>(j * K);
@@ -121,6 +121,12 @@ inline void copy_columns(int64_t lines, int64_t K, const float* from, int64_t st
       const Int both = paired(2 * k < lines ? load(line) : Vec{}, 2 * k + 1 < lines ? load(line + stride) : Vec{});
       _mm512_i32scatter_epi32(a + k, places, reinterpret_cast<__m512i>(both), 4);
     }
+}
+
+inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Pair* a, const Pair* b, Start start, float* C,
+                             int64_t ldc) {
+  const Term<Pair> term = {a, K, 1, b, P, 0, K};
+  multiply(rows, cols, &term, 1, start, C, ldc);
 }
 
 }  // namespace KARUSEL_LEVEL

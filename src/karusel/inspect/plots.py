@@ -13,7 +13,7 @@ from karusel.errors import UsageError
 from karusel.inspect.cell import Gates
 from karusel.inspect.flow import Flow
 from karusel.inspect.horizon import HEARD, Horizon
-from karusel.plots import need_matplotlib
+from karusel.plots import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -62,7 +62,7 @@ def draw_gates(seen: Gates, path: str | os.PathLike[str], *, row: int = 0) -> No
     rows = len(seen.inputs)
     if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < rows:
         raise UsageError(f"row must be a whole number from 0 to {rows - 1}, got {row!r}")
-    figure = _figure(9, _gates_height(seen))
+    figure = new_figure(9, _gates_height(seen))
     _gates_into(figure, seen, int(row))
     _write(figure, path)
 
@@ -83,7 +83,7 @@ def draw_time_constants(seen: Gates | Sequence[Gates], path: str | os.PathLike[s
         Without matplotlib.
     """
     passes = [seen] if isinstance(seen, Gates) else list(seen)
-    figure = _figure(9, _constants_height(passes))
+    figure = new_figure(9, _constants_height(passes))
     _constants_into(figure, passes)
     _write(figure, path)
 
@@ -103,7 +103,7 @@ def draw_horizon(horizon: Horizon, path: str | os.PathLike[str]) -> None:
     MissingDependencyError
         Without matplotlib.
     """
-    figure = _figure(9, 4)
+    figure = new_figure(9, 4)
     _horizon_into(figure.subplots(), horizon)
     _write(figure, path)
 
@@ -124,7 +124,7 @@ def draw_flow(flow: Flow, path: str | os.PathLike[str]) -> None:
         Without matplotlib.
     """
     passes = list(flow.norms)
-    figure = _figure(11, max(4, 1.5 + 0.3 * len(passes)))
+    figure = new_figure(11, max(4, 1.5 + 0.3 * len(passes)))
     by_step, by_depth = figure.subplots(1, 2, width_ratios=[3, 2])
     shown = passes[-_MOST_LINES:]
     for number, name in enumerate(shown):
@@ -163,23 +163,13 @@ def draw_flow(flow: Flow, path: str | os.PathLike[str]) -> None:
 def draw_summary(seen: Sequence[Gates], horizon: Horizon, path: str | os.PathLike[str]) -> None:
     """Write a PNG: the gates of the first pass, all time constants, and the memory horizon, in one."""
     constants, gates = _constants_height(seen), _gates_height(seen[0])
-    figure = _figure(9, gates + constants + 3.5)
+    figure = new_figure(9, gates + constants + 3.5)
     parts: Any = figure.subfigures(3, 1, height_ratios=[gates, constants, 3.5])
     top, middle, bottom = parts
     _gates_into(top, seen[0], 0)
     _constants_into(middle, seen)
     _horizon_into(bottom.subplots(), horizon)
     _write(figure, path)
-
-
-def _figure(width: float, height: float) -> Figure:
-    need_matplotlib()
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _write(figure: Figure, path: str | os.PathLike[str]) -> None:
