@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from compare import assert_close
+from compare import assert_close, assert_same_bits
 from karusel import (
     LSTM,
     AdamW,
@@ -25,6 +25,7 @@ from karusel import (
     SoftmaxCrossEntropy,
     Transpose,
 )
+from karusel.program.plan import slice_rows
 
 pytest.importorskip("karusel._engine")
 
@@ -147,6 +148,21 @@ def test_sizes_around_the_register_tile(hidden: int, rows: int) -> None:
     X, y = random.normal(size=(rows, 9, 3)), random.normal(size=(rows, 5))
     native, reference = both(lambda: [LSTM(hidden, num_layers=2), Dense(5)], "mse")
     assert_close(native.gradients(X, y)[1], reference.gradients(X, y)[1], tolerance=1e-4)
+
+
+@pytest.mark.parametrize("rows", [30, 150])
+def test_an_lstm_of_a_million_weights(rows: int) -> None:
+    """Its slices have up to 32 rows, whatever the threads."""
+    random = np.random.default_rng(rows)
+    X = [random.normal(size=(t, 7)) for t in random.integers(1, 5, rows)]
+    y = random.normal(size=(rows, 3))
+    native, reference = both(lambda: [LSTM(510), Dense(3)], "mse")
+    expected = native.gradients(X, y)[1]
+    assert slice_rows(native.program("gradient")) == 32
+    assert_close(expected, reference.gradients(X, y)[1], tolerance=1e-4)
+    for n_jobs in (2, 3):
+        native.n_jobs = n_jobs
+        assert_same_bits(native.gradients(X, y)[1], expected)
 
 
 def test_classes_per_step_with_masks() -> None:

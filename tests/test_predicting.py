@@ -13,7 +13,7 @@ import pytest
 
 from compare import assert_close, assert_same_bits
 from karusel import LSTM, DataError, Dense, Embedding, Sequential, UsageError, Windows
-from karusel.program.plan import SLICE_ROWS, plan
+from karusel.program.plan import plan, slice_rows
 from networks import EXECUTORS
 
 RANDOM = np.random.default_rng(3)
@@ -33,9 +33,10 @@ def test_prediction_keeps_no_tape() -> None:
     net = Sequential([LSTM(64, num_layers=2), Dense(1)])
     net.compile("mse")
     net.build((200, 1))
-    predict, gradient = (plan(net.program(kind), SLICE_ROWS, 200) for kind in ("predict", "gradient"))
+    rows = slice_rows(net.program("predict"))
+    predict, gradient = (plan(net.program(kind), rows, 200) for kind in ("predict", "gradient"))
     assert predict.arena_size * 4 < gradient.arena_size
-    line = SLICE_ROWS * 200
+    line = rows * 200
     assert predict.arena_size < line * (3 * 64 + 8)
 
 

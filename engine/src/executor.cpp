@@ -15,6 +15,7 @@ namespace {
 constexpr int64_t MOST_LANES = 16;
 constexpr int64_t PIECE = 1 << 14;        // weights that one task updates
 constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
+constexpr int64_t NARROW = 16, FEW = 4;   // slices may have more rows where there are at least so many slices
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 
 // The rows of a slice, or their sources: how they lie, and which example each is.
@@ -279,7 +280,8 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   choose_rows(examples, batch);
   sort_rows(examples, batch);
   const double weight = batch_weight(examples, batch);
-  int64_t slices = (batch_rows_ + slice_rows_ - 1) / slice_rows_;
+  const auto divided = [&](int64_t by) { return (batch_rows_ + by - 1) / by; };
+  int64_t slices = std::max(divided(slice_rows_), std::min(FEW, divided(NARROW)));
   if (slices > 1) slices += slices % 2;  // so that none is left over for one of two threads
   const int64_t lanes = with_gradient ? std::min(slices, MOST_LANES) : slices;
 
@@ -297,7 +299,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   frame.kernels = &kernels_;
   frame.weights = weights;
   const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
-  frame.panels = pack(weights, (batch_rows_ + slices - 1) / slices * longest);
+  frame.panels = pack(weights, divided(slices) * longest);
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 

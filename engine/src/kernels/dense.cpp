@@ -33,29 +33,35 @@ void dense_backward(const DenseBackward& call) {
   if (call.db) sum_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.add, call.db.data);
 }
 
-// Both read the weight by rows and by columns through strides: its transpose has them swapped.
+// Some lines of a panel, filled up with zero: column j of line k is W[k * row + j * col]. One of the strides is 1.
+static void fill_lines(const float* W, int64_t lines, int64_t cols, int64_t row, int64_t col, float* to) {
+  if (cols < P) std::memset(to, 0, sizeof(float) * static_cast<size_t>(lines * P));
+  if (col == 1)
+    for (int64_t k = 0; k < lines; ++k) std::memcpy(to + k * P, W + k * row, sizeof(float) * static_cast<size_t>(cols));
+  else
+    for (int64_t j = 0; j < cols; ++j)
+      for (int64_t k = 0; k < lines; ++k) to[k * P + j] = W[k + j * col];
+}
+
+// A weight's panels, or those of its transpose, which has the strides swapped. A few lines of a panel at a time: what
+// is written a column at a time stays in the nearest cache.
 static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, bool half, float* panels) {
-  for (int64_t n = 0; n < N; n += P) {
-    const int64_t valid = N - n < P ? N - n : P;
-    const auto at = [&](int64_t k, int64_t j) { return k < K && j < valid ? W[k * row + (n + j) * col] : 0.0f; };
-    if (half) {
-      for (int64_t k = 0; k < 2 * pairs(K); k += 2, panels += P) {
-        float first[P], second[P];
-        for (int64_t j = 0; j < P; ++j) first[j] = at(k, j), second[j] = at(k + 1, j);
-        for (int64_t j = 0; j < P; j += V)
-          store(reinterpret_cast<Pair*>(panels + j), paired(load(first + j), load(second + j)));
+  constexpr int64_t LINES = 64;  // whole products of pairs
+  for (int64_t n = 0; n < N; n += P)
+    for (int64_t k = 0; k < K; k += LINES) {
+      const float* from = W + k * row + n * col;
+      const int64_t lines = K - k < LINES ? K - k : LINES, cols = N - n < P ? N - n : P;
+      if (half) {
+        alignas(64) float block[LINES * P];
+        const bool lies = col == 1 && cols == P;
+        if (!lies) fill_lines(from, lines, cols, row, col, block);
+        copy_lines<P>(lines, lies ? from : block, lies ? row : P, reinterpret_cast<Pair*>(panels));
+        panels += pairs(lines) * P;
+      } else {
+        fill_lines(from, lines, cols, row, col, panels);
+        panels += lines * P;
       }
-    } else if (col == 1) {
-      for (int64_t k = 0; k < K; ++k, panels += P) {
-        if (valid < P) std::memset(panels, 0, sizeof(float) * static_cast<size_t>(P));
-        std::memcpy(panels, W + k * row + n, sizeof(float) * static_cast<size_t>(valid));
-      }
-    } else {
-      for (int64_t j = 0; j < P; ++j)
-        for (int64_t k = 0; k < K; ++k) panels[k * P + j] = at(k, j);
-      panels += K * P;
     }
-  }
 }
 
 void pack(const Weight& W, float* panels) { lay_out(W.data, W.rows, W.cols, W.cols, 1, W.half, panels); }

@@ -129,7 +129,7 @@ inline void few_rows(int64_t N, const Term<Number>* terms, int64_t n_terms, Star
     tile_columns<MR>(terms, n_terms, 0, n / P, N - n < P ? N - n : P, start.at(0, n), C + n, ldc);
 }
 
-// `backwards`: few rows go through the columns from the end. Alternating steps then find in the cache what they left.
+// `backwards`: from the last columns to the first. Alternating steps then find in the cache what they left.
 template <class Number>
 inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_terms, Start start, float* C,
                      int64_t ldc, bool backwards = false) {
@@ -137,7 +137,9 @@ inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_
   if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
   if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
   const Tiles tiles(M);
-  for (int64_t panel = 0, n = 0; n < N; ++panel, n += P) {
+  const int64_t panels = (N + P - 1) / P;
+  for (int64_t at = 0; at < panels; ++at) {
+    const int64_t panel = backwards ? panels - 1 - at : at, n = panel * P;
     const int64_t valid = N - n < P ? N - n : P;
     for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++))
       tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, start.at(m, n), C + m * ldc + n, ldc);

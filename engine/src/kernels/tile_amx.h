@@ -9,6 +9,7 @@ namespace KARUSEL_LEVEL {
 constexpr int64_t SIDE = 16;  // rows of a tile, and numbers of 32 bits in each
 
 // Tiles 0 to 3 are C, 2 x 2 of them; 4 and 5 are A; 6 and 7 are B. The lower ones of C and A may have other rows.
+// GCC 12 does not know that this and loads of tiles read memory, so what is to be read is made to be there.
 inline void shape_tiles(int64_t upper, int64_t lower) {
   struct alignas(64) Shape {
     uint8_t palette = 1, start_row = 0, reserved[14] = {};
@@ -21,6 +22,7 @@ inline void shape_tiles(int64_t upper, int64_t lower) {
     shape.rows[i] = static_cast<uint8_t>(rows);
     shape.bytes[i] = rows ? 4 * SIDE : 0;
   }
+  asm volatile("" ::: "memory");
   _tile_loadconfig(&shape);
 }
 
@@ -72,28 +74,31 @@ inline void tile_block(const Term<Pair>* terms, int64_t n_terms, int64_t m, int6
 // Two tiles of rows from `first` to `last`, or one, in all whole tiles of columns.
 template <bool LOWER>
 inline void tile_band(int64_t first, int64_t last, int64_t N, const Term<Pair>* terms, int64_t n_terms, Start start,
-                      float* C, int64_t ldc) {
-  int64_t n = 0;
-  for (; n + 2 * SIDE <= N; n += 2 * SIDE)
+                      float* C, int64_t ldc, bool backwards) {
+  const int64_t blocks = N / (2 * SIDE);
+  for (int64_t i = 0; i < blocks; ++i) {
+    const int64_t n = (backwards ? blocks - 1 - i : i) * 2 * SIDE;
     for (int64_t m = first; m < last; m += 2 * SIDE) tile_block<LOWER, true>(terms, n_terms, m, n, start, C, ldc);
+  }
+  const int64_t n = blocks * 2 * SIDE;
   if (n + SIDE <= N)
     for (int64_t m = first; m < last; m += 2 * SIDE) tile_block<LOWER, false>(terms, n_terms, m, n, start, C, ldc);
 }
 
 // A's rows are contiguous (a_step 1) and K is a multiple of SIDE. A row's sums do not depend on the other rows.
 inline void multiply(int64_t M, int64_t N, const Term<Pair>* terms, int64_t n_terms, Start start, float* C, int64_t ldc,
-                     bool = false) {
+                     bool backwards = false) {
   const int64_t whole = M / (2 * SIDE) * (2 * SIDE), rest = M - whole;
   if (whole > 0) {
     shape_tiles(SIDE, SIDE);
-    tile_band<true>(0, whole, N, terms, n_terms, start, C, ldc);
+    tile_band<true>(0, whole, N, terms, n_terms, start, C, ldc, backwards);
   }
   if (rest > SIDE) {
     shape_tiles(SIDE, rest - SIDE);
-    tile_band<true>(whole, M, N, terms, n_terms, start, C, ldc);
+    tile_band<true>(whole, M, N, terms, n_terms, start, C, ldc, backwards);
   } else if (rest > 0) {
     shape_tiles(rest, 0);
-    tile_band<false>(whole, M, N, terms, n_terms, start, C, ldc);
+    tile_band<false>(whole, M, N, terms, n_terms, start, C, ldc, backwards);
   }
   _tile_release();
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from karusel import _engine
 from karusel.batches import Examples
 from karusel.program.executor import OptimizerState, Progress, Total, check_memory
-from karusel.program.plan import SLICE_ROWS, Plan, plan
+from karusel.program.plan import Plan, plan, slice_rows
 from karusel.program.program import Argument, Extent, Gradient, Parameter, Program, View
 from karusel.sampling import Sampling
 
@@ -63,14 +63,15 @@ class NativeExecutor:
         half: bool = False,
     ) -> None:
         self.program = program
-        self.plan = plan(program, SLICE_ROWS, max_steps, source_steps)
+        rows = slice_rows(program)
+        self.plan = plan(program, rows, max_steps, source_steps)
         check_memory(
             self.plan.arena_size * threads + 4 * program.n_parameters,
             f"a batch of sequences of {max_steps:,} steps through this network",
         )
         self._buffers = {buffer: i for i, buffer in enumerate(program.buffers)}
         self._engine = _engine.Executor(
-            *_serialize(program, self.plan), SLICE_ROWS, max_steps, source_steps, threads, half
+            *_serialize(program, self.plan), rows, max_steps, source_steps, threads, half
         )
 
     @property

@@ -1,18 +1,19 @@
 """Where every buffer lies: all memory of a run is known before its first step.
 
 Buffers whose lifetimes do not meet share memory. Sizes are those of one slice: executors cut a batch
-into slices of `SLICE_ROWS` rows at most, the same for any number of threads.
+into slices of `slice_rows` rows at most, the same for any number of threads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from karusel.program.program import Extent, Program, View
+from karusel.program.program import Argument, Extent, Parameter, Program, View
 
-__all__ = ["SLICE_ROWS", "Plan", "plan"]
+__all__ = ["Plan", "plan", "slice_rows"]
 
-SLICE_ROWS = 16
+LARGE = 1 << 20  # weights that an LSTM reads at each step, beyond what a core's cache holds
 ALIGNMENT = 16  # numbers: one 64-byte line of the processor's cache
 
 
@@ -25,6 +26,16 @@ class Plan:
     offsets: tuple[int, ...]
     arena_size: int
     state_size: int
+
+
+def slice_rows(program: Program) -> int:
+    """The most rows of a slice: twice as many where each step has to fetch the weights from afar."""
+
+    def read(arguments: Mapping[str, Argument]) -> int:
+        return sum(w.size for w in (arguments["W"], arguments["U"]) if isinstance(w, Parameter))
+
+    large = any(read(call.arguments) >= LARGE for call in program.calls if call.kernel == "lstm_forward")
+    return 32 if large else 16
 
 
 def plan(program: Program, rows: int, steps: int, source_steps: int = 0) -> Plan:
