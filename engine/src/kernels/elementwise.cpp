@@ -90,24 +90,31 @@ void last_backward(const Packing& packing, const LastBackward& call) {
 }
 
 void dropout(const Packing& packing, const Dropout& call) {
+  constexpr int64_t BLOCK = 256;
   const int64_t W = call.y.cols;
   const float scale = 1.0f / (1.0f - call.rate);
-  const auto line = [&](int64_t at, int64_t row, int64_t t) {
-    const uint64_t first = static_cast<uint64_t>((packing.name[row] * packing.batch_steps + (call.shared ? 0 : t)) * W);
-    const float* x = call.x ? call.x.row(at) : nullptr;
-    float* y = call.y.row(at);
-    for (int64_t j = 0; j < W; ++j) {
-      const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(j)) * GOLDEN) >> 40;  // 24 bits
-      const bool keep = static_cast<float>(drawn) * 0x1p-24f >= call.rate;
-      const float value = keep ? (x ? x[j] : 1.0f) * scale : 0.0f;
-      y[j] = call.accumulate ? y[j] + value : value;
-    }
-  };
-  if (call.y.rows == packing.total && packing.total != packing.rows) {
-    for (int64_t t = 0; t < packing.steps; ++t)
-      for (int64_t r = 0; r < packing.active[t]; ++r) line(packing.offset[t] + r, r, t);
-  } else {
-    for (int64_t r = 0; r < packing.rows; ++r) line(r, r, 0);
+  const bool per_step = call.y.rows == packing.total && packing.total != packing.rows;
+  for (int64_t r = 0; r < packing.rows; ++r) {
+    const int64_t steps = per_step ? packing.length[r] : 1;
+    const int64_t served = call.shared ? steps : 1;  // by one mask
+    for (int64_t t = 0; t < steps; t += served)
+      for (int64_t j = 0; j < W; j += BLOCK) {
+        const uint64_t first = static_cast<uint64_t>((packing.name[r] * packing.batch_steps + t) * W + j);
+        const int64_t n = W - j < BLOCK ? W - j : BLOCK;
+        float mask[BLOCK];
+        for (int64_t i = 0; i < n; ++i) {
+          const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(i)) * GOLDEN) >> 40;  // 24 bits
+          mask[i] = static_cast<float>(drawn) * 0x1p-24f >= call.rate ? scale : 0.0f;
+        }
+        for (int64_t s = t; s < t + served; ++s) {
+          const int64_t at = per_step ? packing.offset[s] + r : r;
+          float* y = call.y.row(at) + j;
+          for_vectors(n, [&](int64_t i, auto get, auto put) {
+            const Vec value = call.x ? get(call.x.row(at) + j + i) * get(mask + i) : get(mask + i);
+            put(y + i, call.accumulate ? get(y + i) + value : value);
+          });
+        }
+      }
   }
 }
 

@@ -162,6 +162,8 @@ inline void copy_lines(int64_t lines, const float* from, int64_t stride, Pair* t
 
 inline int64_t numbers(int64_t K, float) { return K; }
 inline int64_t numbers(int64_t K, Pair) { return pairs(K); }
+constexpr int64_t lines_of(int64_t K, float) { return K; }
+constexpr int64_t lines_of(int64_t K, Pair) { return 2 * K; }
 
 // The columns of one tile after those of the other: a block of A whose lines are K.
 template <class Number>
@@ -186,9 +188,10 @@ inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Number
 template <class Number>
 inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                             int64_t ldb, bool add, float* dW, int64_t ldw) {
-  constexpr int64_t BLOCK_LINES = 256, BLOCK_ROWS = 32 * TILE_ROWS;
-  alignas(64) Number a_block[BLOCK_LINES * BLOCK_ROWS + V];
-  alignas(64) Number b_block[BLOCK_LINES * P];
+  constexpr int64_t BLOCK = V == 16 ? 128 : 256, BLOCK_ROWS = (V == 16 ? 64 : 32) * TILE_ROWS;
+  constexpr int64_t BLOCK_LINES = lines_of(BLOCK, Number{});
+  alignas(64) Number a_block[BLOCK * BLOCK_ROWS + V];
+  alignas(64) Number b_block[BLOCK * P];  // in the nearest cache
   for (int64_t k = 0; k < lines; k += BLOCK_LINES) {
     const int64_t here = lines - k < BLOCK_LINES ? lines - k : BLOCK_LINES;
     const int64_t K = numbers(here, Number{});
