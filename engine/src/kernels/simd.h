@@ -128,19 +128,23 @@ inline Vec minimum(Vec x, float bound) { return x > bound ? spread(bound) : x; }
 inline Vec maximum(Vec x, float bound) { return maximum(x, spread(bound)); }
 
 // The sums of n vectors, n <= 8, added to what c holds if so wished.
-#if defined(__AVX__) && !defined(__AVX512F__)
+#if defined(__AVX__)
+#if defined(__AVX512F__)
+inline __m256 folded(Vec v) { return _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1); }
+#else
+inline __m256 folded(Vec v) { return v; }
+#endif
 template <int N>
 inline void sums(const Vec* v, bool add, float* c) {
-  Vec lanes[8] = {};
-  for (int i = 0; i < N; ++i) lanes[i] = v[i];
+  __m256 lanes[8] = {};
+  for (int i = 0; i < N; ++i) lanes[i] = folded(v[i]);
   const __m256 a = _mm256_hadd_ps(_mm256_hadd_ps(lanes[0], lanes[1]), _mm256_hadd_ps(lanes[2], lanes[3]));
   const __m256 b = _mm256_hadd_ps(_mm256_hadd_ps(lanes[4], lanes[5]), _mm256_hadd_ps(lanes[6], lanes[7]));
-  Vec total = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
-  if constexpr (N == 8) {
-    store(c, add ? load(c) + total : total);
-  } else {
-    store(c, add ? load(c, N) + total : total, N);
-  }
+  __m256 total = _mm256_permute2f128_ps(a, b, 0x20) + _mm256_permute2f128_ps(a, b, 0x31);
+  __m256 before = {};
+  if (add) std::memcpy(&before, c, N * sizeof(float));
+  total += before;
+  std::memcpy(c, &total, N * sizeof(float));
 }
 #else
 inline float sum(Vec v);
