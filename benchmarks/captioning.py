@@ -14,11 +14,11 @@ import gzip
 import io
 import pathlib
 import tarfile
-import time
 from collections import Counter
 from typing import Any
 
 import numpy as np
+from measuring import Clock
 
 from karusel.tasks import Captioner
 
@@ -94,23 +94,18 @@ class Constant:
         return max((" ".join(frequent[:count]) for count in range(1, 31)), key=self.bleu1)
 
 
-def run(data: pathlib.Path, threads: int, seed: int, **settings: Any) -> None:
+def run(task: str, data: pathlib.Path, threads: int, seed: int, **settings: Any) -> None:
     train, held_out, tested = (part(data, name) for name in ("train", "dev", "test"))
     model = Captioner(random_state=seed, n_jobs=threads, **{**SETTINGS, **settings})
-    start, processor = time.perf_counter(), time.process_time()
-
-    def progress(epoch: int, logs: dict[str, float]) -> None:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        print(f"{time.perf_counter() - start:6.0f} s  epoch {epoch + 1}: {losses}", flush=True)
-
-    model.fit(*train, validation=held_out, progress=progress)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    clock = Clock()
+    model.fit(*train, validation=held_out, progress=clock.epoch)
+    took = clock.trained(threads)
     counts = [len(images) for images, _ in (train, held_out, tested)]
     print(
-        "flickr8k: {} images to train on, {} of development, {} tested; ".format(*counts)
+        "{}: {} images to train on, {} of development, {} tested; ".format(task, *counts)
         + f"{model.tokens_.symbols - 1:,} words, {model.network_.count_params():,} weights"
     )
-    print(f"{seconds:.0f} s of training on {threads} thread(s), {processor:.0f} s of processor time")
+    print(took)
     constant = Constant(train[1])
     fixed = {"best training caption": constant.sentence(), "most frequent words": constant.words()}
     for name, (images, captions) in (("development", held_out), ("test", tested)):

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import csv
 import pathlib
-import time
 from typing import Any
 
 import numpy as np
+from measuring import Clock, on_data
 
 from karusel.tasks import Controller, Policy
 
@@ -33,10 +33,10 @@ def record(data: pathlib.Path) -> dict[str, Any]:
 
 def cascaded(arguments: argparse.Namespace) -> None:
     found = record(arguments.data)
-    start = time.process_time()
+    clock = Clock()
     model = Controller(low=LOW, high=HIGH, random_state=arguments.seed, n_jobs=arguments.threads)
     model.fit(found["uEst"], found["yEst"])
-    print(f"cascaded tanks: learned in {time.process_time() - start:.1f} s of processor time")
+    print(f"cascaded tanks: learned in {clock.read()[1]:.1f} s of processor time")
     u, y = found["uVal"], found["yVal"]
     print(f"simulation of {len(u):,} steps after the first {model.known}, root mean square error, volts:")
     print(f"linear (ARX of order {model.arx_.order})  {model.score_linear(u, y):.3f}")
@@ -66,17 +66,17 @@ def held(arguments: argparse.Namespace) -> None:
     y = [tanks.levels[1]]
     for one in u[:-1]:
         y.append(tanks.step(one))
-    start = time.process_time()
+    clock = Clock()
     model = Controller(low=LOW, high=HIGH, random_state=arguments.seed, n_jobs=arguments.threads).fit(u, y)
-    print(f"simulated tanks: learned in {time.process_time() - start:.1f} s of processor time")
+    print(f"simulated tanks: learned in {clock.read()[1]:.1f} s of processor time")
     tanks, hand, off, inputs, took = Tanks(seed=2), model.stream(), [], [], []
     level = float(tanks.levels[1])
     for target in (3.0, 6.0, 4.5, 7.5, 2.5, 5.0):
         errors = []
         for _ in range(HELD):
-            begun = time.perf_counter()
+            clock = Clock()
             inputs.append(hand.step(level, target))
-            took.append(1000 * (time.perf_counter() - begun))
+            took.append(1000 * clock.read()[0])
             level = tanks.step(inputs[-1])
             errors.append(abs(level - target) / target)
         off.append(max(errors[SETTLING:]))
@@ -87,34 +87,24 @@ def held(arguments: argparse.Namespace) -> None:
 
 
 def cartpole(arguments: argparse.Namespace) -> None:
-    start, processor = time.perf_counter(), time.process_time()
+    clock = Clock()
     policy = Policy(observe=(0, 2), random_state=arguments.seed, n_jobs=arguments.threads)
 
     def progress(number: int, logs: dict[str, float]) -> None:
         if number % 10 == 0:
-            seconds = time.perf_counter() - start
-            print(
-                f"{seconds:6.0f} s  {logs['steps']:9,.0f} steps, mean return {logs['return']:.1f}", flush=True
-            )
+            clock.tell(f"{logs['steps']:9,.0f} steps, mean return {logs['return']:.1f}")
 
     policy.fit("CartPole-v1", goal=490, time_limit=900, progress=progress)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    took = clock.trained(arguments.threads)
     print(f"CartPole without velocities: {policy.steps_:,} steps in {len(policy.returns_):,} episodes")
-    print(
-        f"{seconds:.0f} s on {arguments.threads} thread(s), {processor:.0f} s of processor time (goal 900 s)"
-    )
+    print(f"{took} (goal 900 s)")
     returns = policy.play("CartPole-v1", episodes=100)
     print(f"mean return of 100 episodes {np.mean(returns):.1f}, least {min(returns):.0f} (goal 475)")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=pathlib.Path, help="folder of the benchmark data")
+    parser = on_data(__doc__, required=False)
     parser.add_argument("--cartpole", action="store_true", help="the pole instead of the tanks")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.cartpole:
         cartpole(arguments)

@@ -6,11 +6,11 @@ import argparse
 import csv
 import pathlib
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from measuring import Clock, on_data
 from numpy.typing import NDArray
 
 from karusel.forecasting import windows
@@ -35,15 +35,12 @@ class Run:
 
 def options(description: str | None) -> argparse.ArgumentParser:
     """The options that all of them have."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
+    parser = on_data(description, threads=1)
     parser.add_argument("--out", type=pathlib.Path, help="CSV of forecasts: unique_id, step, y_hat")
     parser.add_argument(
         "--held-out", action="store_true", help="score the last horizon of the training part instead"
     )
     parser.add_argument("--members", type=int, default=EnsembleSettings().n_members)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     return parser
 
 
@@ -62,18 +59,14 @@ def run(
             [first + np.arange(len(x)) for first, x in zip(first_days, train, strict=True)]
         )
     panel = from_columns(np.concatenate(train), times, ids)
-    start = time.perf_counter()
-
-    def progress(stage: str) -> None:
-        print(f"{time.perf_counter() - start:6.0f} s  {stage}", file=sys.stderr, flush=True)
-
+    clock = Clock(sys.stderr)
     settings = EnsembleSettings(
         n_members=arguments.members, n_jobs=arguments.threads, random_state=arguments.seed
     )
-    model = fit_pooled(panel, horizon, seasons, settings, progress)
+    model = fit_pooled(panel, horizon, seasons, settings, clock.tell)
     cutoffs = windows.last_cutoffs(panel)
     forecast, intervals = model.predict_at(panel, cutoffs)
-    seconds = time.perf_counter() - start
+    seconds, _ = clock.read()
     smoothed = model.predict_without_network(windows.Cutoffs(panel, cutoffs)).values
     return Run(model, forecast, smoothed, *intervals[95.0], seconds)
 

@@ -10,13 +10,11 @@ from __future__ import annotations
 import gzip
 import json
 import pathlib
-import subprocess
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from measuring import RIVALS_FOLDER
+from measuring import Clock, pytorch
 
 from karusel import Sequential
 from karusel.losses import BinaryCrossEntropy, SoftmaxCrossEntropy
@@ -119,15 +117,10 @@ def run(task: str, data: pathlib.Path, threads: int, seed: int) -> None:
     """Fit, measure, and print."""
     read, settings, measure, goal = TASKS[task]
     train, held_out, tested = read(data)
-    start, processor = time.perf_counter(), time.process_time()
-
-    def progress(epoch: int, logs: dict[str, float]) -> None:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        print(f"{time.perf_counter() - start:6.0f} s  epoch {epoch + 1}: {losses}", flush=True)
-
     model = Generator(random_state=seed, n_jobs=threads, **settings)
-    model.fit(train, validation=held_out, progress=progress)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    clock = Clock()
+    model.fit(train, validation=held_out, progress=clock.epoch)
+    took = clock.trained(threads)
     print(f"{task}: {model.network_.count_params():,} weights, {json.dumps(settings)}")
     for name, part in (("validation", held_out), ("test", tested)):
         found = model.measure(part)
@@ -136,7 +129,7 @@ def run(task: str, data: pathlib.Path, threads: int, seed: int) -> None:
             words += f", perplexity {found.perplexity:.2f}, {found.bits_per_character:.3f} bits per character"
         print(f"{name:<12}{words}, of {found.tokens:,} {model.reader_.unit}")
     print(f"goal        {measure} {goal:g}")
-    print(f"{seconds:.0f} s of training on {threads} thread(s), {processor:.0f} s of processor time")
+    print(took)
 
 
 def compare(task: str, data: pathlib.Path, threads: int) -> None:
@@ -163,22 +156,10 @@ def compare(task: str, data: pathlib.Path, threads: int) -> None:
     x = x if several else random.integers(0, symbols, (rows, steps))
     told = {"symbols": symbols, "notes": notes, "embedding": made.embedding_size, "hidden": hidden}
     told |= {"tied": made.tied, "dropout": made.dropout, "rows": rows, "steps": steps, "threads": threads}
-    with subprocess.Popen(
-        [RIVALS_FOLDER / "bin" / "python", pathlib.Path(__file__).parent / "rivals" / "torch_language.py"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as rival:
-        assert rival.stdin is not None
-        assert rival.stdout is not None
-
-        def theirs(what: Any) -> Any:
-            print(json.dumps(what), file=rival.stdin, flush=True)
-            return json.loads(rival.stdout.readline())
-
-        version = theirs(told)
+    with pytorch("torch_language.py", told) as rival:
+        version = rival.answer()
         network.fit(x, x, streams=rows, epochs=3)
-        theirs("train")
+        rival.ask("train")
         stream, sampling, begin = network.stream(), Sampling(notes=several), np.zeros(notes) if several else 0
 
         def train_step() -> Any:
@@ -192,15 +173,11 @@ def compare(task: str, data: pathlib.Path, threads: int) -> None:
             ("write", write, 5, "a written token, us"),
         ):
             unit = batches if what == "train" else 1e6 / WRITTEN
-            pairs = [(_clocks(ours), theirs(what)) for _ in range(times)]
-            for clock, name in enumerate(("wall", "processor")):
-                own, other = (unit * min(pair[side][clock] for pair in pairs) for side in (0, 1))
+            pairs = []
+            for _ in range(times):
+                clock = Clock()
+                ours()
+                pairs.append((clock.read(), rival.ask(what)))
+            for number, name in enumerate(("wall", "processor")):
+                own, other = (unit * min(pair[side][number] for pair in pairs) for side in (0, 1))
                 print(f"{words}, {name}: Karusel {own:,.1f}, {version} {other:,.1f}, ratio {other / own:.2f}")
-        rival.stdin.close()
-
-
-def _clocks(function: Callable[[], Any]) -> tuple[float, float]:
-    """Seconds on the wall and of the processor."""
-    start, processor = time.perf_counter(), time.process_time()
-    function()
-    return time.perf_counter() - start, time.process_time() - processor

@@ -1,4 +1,4 @@
-"""What the benchmarks share: libraries as long-lived processes, alternating rounds, options, the run."""
+"""What the benchmarks share: options, the run, clocks, libraries as long-lived processes, rounds in turn."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ import os
 import pathlib
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import machine
+import numpy as np
 import results
 from results import OWN
 
@@ -40,7 +43,7 @@ QUIET = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
 
 
 def parse(description: str | None) -> argparse.Namespace:
-    """The options that all benchmarks take."""
+    """The options that all benchmarks of the suite take."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -63,6 +66,17 @@ def parse(description: str | None) -> argparse.Namespace:
     if options.install:
         install()
     return options
+
+
+def on_data(description: str | None, *, required: bool = True, threads: int = 2) -> argparse.ArgumentParser:
+    """The options that all benchmarks on public data take."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=pathlib.Path, required=required, help="folder of the benchmark data")
+    parser.add_argument("--threads", type=int, default=threads, help="(default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="(default %(default)s)")
+    return parser
 
 
 def install() -> None:
@@ -114,40 +128,61 @@ def main(name: str, description: str | None, measure: Callable[[argparse.Namespa
         raise SystemExit(why)
 
 
+# -- clocks ----------------------------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds since it was made: on the wall, and of this process on all its threads."""
+
+    def __init__(self, file: TextIO | None = None) -> None:
+        self._wall, self._processor, self._file = time.perf_counter(), time.process_time(), file
+
+    def read(self) -> tuple[float, float]:
+        return time.perf_counter() - self._wall, time.process_time() - self._processor
+
+    def tell(self, what: str) -> None:
+        """Prints it after the seconds on the wall; it may be the `progress=` of a forecaster's `fit`."""
+        print(f"{self.read()[0]:6.0f} s  {what}", file=self._file, flush=True)
+
+    def epoch(self, epoch: int, logs: dict[str, float]) -> None:
+        """Tells an epoch and its losses, as the `progress=` of a task's `fit`."""
+        self.tell(f"epoch {epoch + 1}: {', '.join(f'{name} {value:.4f}' for name, value in logs.items())}")
+
+    def trained(self, threads: int) -> str:
+        """What a training took that ends now."""
+        wall, processor = self.read()
+        return f"{wall:.0f} s of training on {threads} thread(s), {processor:.0f} s of processor time"
+
+
+def compared(ours: Sequence[float], theirs: Sequence[float]) -> str:
+    """An epoch here and in PyTorch, each on the wall and of the processor."""
+    return (
+        f"Karusel {ours[0]:7.2f} {ours[1]:7.2f}   PyTorch {theirs[0]:7.2f} {theirs[1]:7.2f}   "
+        f"{theirs[0] / ours[0]:.2f} and {theirs[1] / ours[1]:.2f} times faster"
+    )
+
+
 # -- workers ---------------------------------------------------------------------------------------------
 
 
-class Worker:
-    """A library in a process of its own, kept to as many cores as threads; see rivals/worker.py."""
+class Program:
+    """A process that answers with lines of JSON, of its own accord or to a line that it is told."""
 
-    def __init__(self, library: str, threads: int) -> None:
-        python = sys.executable if library == OWN else str(RIVALS_PYTHON)
-        self.name = f"the worker of {library} on {threads}"
-
-        def pin() -> None:
-            # XLA has no other setting for its threads. The last cores, as the first ones serve interrupts.
-            if hasattr(os, "sched_setaffinity"):
-                os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
-
+    def __init__(self, name: str, line: Sequence[str], **options: Any) -> None:
+        self.name = name
         self.process = subprocess.Popen(
-            [python, str(HERE / "rivals" / LIBRARIES[library][0]), str(threads)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **QUIET},
-            preexec_fn=pin,
+            line, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options
         )
 
-    def answer(self) -> dict[str, Any]:
+    def answer(self) -> Any:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
             raise SystemExit(f"{self.name} ended with {self.process.wait()}: its error stands above")
-        return dict(json.loads(line))
+        return json.loads(line)
 
-    def ask(self, task: str, settings: dict[str, Any], repeats: int) -> dict[str, Any]:
+    def ask(self, told: Any = None) -> Any:
         assert self.process.stdin is not None
-        told = {"task": task, "settings": settings, "repeats": repeats}
         print(json.dumps(told), file=self.process.stdin, flush=True)
         return self.answer()
 
@@ -157,6 +192,41 @@ class Worker:
         self.process.stdin.close()
         self.process.wait()
         self.process.stdout.close()
+
+
+@contextlib.contextmanager
+def pytorch(script: str, settings: dict[str, Any], **arrays: Any) -> Iterator[Program]:
+    """A script of rivals/, given a file of arrays and settings in JSON."""
+    if not RIVALS_PYTHON.exists():
+        raise SystemExit("there is no .venv-rivals with PyTorch; ./dev bench --install makes it")
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "job.npz"
+        np.savez(path, **arrays)
+        line = [str(RIVALS_PYTHON), str(HERE / "rivals" / script), str(path), json.dumps(settings)]
+        with contextlib.closing(Program(script, line)) as program:
+            yield program
+
+
+class Worker(Program):
+    """A library in a process of its own, kept to as many cores as threads; see rivals/worker.py."""
+
+    def __init__(self, library: str, threads: int) -> None:
+        python = sys.executable if library == OWN else str(RIVALS_PYTHON)
+
+        def pin() -> None:
+            # XLA has no other setting for its threads. The last cores, as the first ones serve interrupts.
+            if hasattr(os, "sched_setaffinity"):
+                os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-threads:])
+
+        super().__init__(
+            f"the worker of {library} on {threads}",
+            [python, str(HERE / "rivals" / LIBRARIES[library][0]), str(threads)],
+            env={**os.environ, **QUIET},
+            preexec_fn=pin,
+        )
+
+    def repeat(self, task: str, settings: dict[str, Any], repeats: int) -> dict[str, Any]:
+        return dict(self.ask({"task": task, "settings": settings, "repeats": repeats}))
 
 
 # -- cases and rounds ------------------------------------------------------------------------------------
@@ -245,7 +315,7 @@ def measure_case(
 
         def ask(turn: tuple[str, int], repeats: int) -> dict[str, Any]:
             library, task = contenders[turn[0]]
-            return workers[library, turn[1]].ask(task, case.settings, repeats)
+            return workers[library, turn[1]].repeat(task, case.settings, repeats)
 
         turns = [(name, threads) for threads in THREADS for name in contenders]
         warm = {turn: ask(turn, 1) for turn in turns}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import argparse
 import resource
-import time
 
 import numpy as np
+from measuring import Clock
 from numpy.typing import NDArray
 
 from karusel import Forecaster
@@ -37,16 +37,12 @@ def main() -> None:
     arguments = parser.parse_args()
     values = made(arguments.series, arguments.rows, 0)
     train, truth = values[:, :-HORIZON], values[:, -HORIZON:]
-    started = time.perf_counter()
-
-    def progress(stage: str) -> None:
-        print(f"{time.perf_counter() - started:6.0f} s  {stage}", flush=True)
-
+    clock = Clock()
     model = Forecaster(
         HORIZON, season_length=WEEK, n_jobs=arguments.threads, backtest=not arguments.no_backtest
     )
-    forecast = model.fit(train, progress=progress).predict()
-    seconds = time.perf_counter() - started
+    forecast = model.fit(train, progress=clock.tell).predict()
+    seconds, _ = clock.read()
     scale = np.mean(np.abs(train[:, WEEK:] - train[:, :-WEEK]), axis=1)
     print(f"{arguments.series} series of {arguments.rows} rows, {HORIZON} steps ahead")
     for name, one in (("seasonal naive", np.tile(train[:, -WEEK:], 2)), ("Karusel", forecast)):

@@ -10,23 +10,17 @@ PyTorch beside Karusel's, in turn, on the same features.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import pathlib
-import subprocess
 import tarfile
-import tempfile
-import time
 from typing import Any
 
 import numpy as np
-from measuring import RIVALS_PYTHON
+from measuring import Clock, on_data, pytorch
 
 from karusel import CTC, LSTM, Adam, Dense, Dropout, Sequential
 from karusel.tasks import Transcriber
 from karusel.tasks.speech import LogMel
 
-HERE = pathlib.Path(__file__).parent
 RATE = 8000
 JOINED = 3000  # strings to train on
 TESTED = 600  # strings to test
@@ -73,22 +67,15 @@ def transcribe(arguments: argparse.Namespace) -> None:
     train, test = recordings(arguments.data, tested, trained)
     X, y = [one[0] for one in train], [one[1] for one in train]
     more, their = strings(train, JOINED, 2, 4, seed=0)
-    start, processor = time.perf_counter(), time.process_time()
-
-    def progress(epoch: int, logs: dict[str, float]) -> None:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        print(f"{time.perf_counter() - start:6.0f} s  epoch {epoch + 1}: {losses}", flush=True)
-
     model = Transcriber(live=arguments.live, random_state=arguments.seed, n_jobs=arguments.threads)
-    model.fit(X + more, y + their, rate=RATE, progress=progress)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
+    clock = Clock()
+    model.fit(X + more, y + their, rate=RATE, progress=clock.epoch)
+    took = clock.trained(arguments.threads)
     print(
         f"{len(X):,} recordings and {JOINED:,} strings to train on; "
         f"{model.network_.count_params():,} parameters"
     )
-    print(
-        f"{seconds:.0f} s of training on {arguments.threads} thread(s), {processor:.0f} s of processor time"
-    )
+    print(took)
     singles = [one[0] for one in test], [one[1] for one in test]
     joined = strings(test, TESTED, 3, 3, seed=1)
     for width in (1, model.beam_width):
@@ -108,9 +95,9 @@ def listen(model: Transcriber, X: list[Any], y: list[str]) -> None:
     for samples, text in zip(X, y, strict=True):
         stream = model.stream()
         for first in range(0, len(samples), CHUNK):
-            start = time.perf_counter()
+            clock = Clock()
             stream.feed(samples[first : first + CHUNK])
-            took.append(1000 * (time.perf_counter() - start))
+            took.append(1000 * clock.read()[0])
         stream.finish()
         right += stream.text == text
     print(f"live: {100 * right / len(X):.2f} % of the strings right, {len(took):,} chunks of 100 ms")
@@ -149,40 +136,26 @@ def rival(arguments: argparse.Namespace) -> None:
         n_jobs=arguments.threads,
     )
     net.compile(CTC(longest=4), Adam(0.001, clip_norm=1.0))
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "speech.npz"
-        np.savez(
-            path,
-            X=np.concatenate(X),
-            steps=[len(one) for one in X],
-            y=np.concatenate(y),
-            symbols=[len(one) for one in y],
-        )
-        settings = {
+    times: dict[str, list[float]] = {"Karusel": [], "PyTorch": []}
+    with pytorch(
+        "torch_speech.py",
+        {
             "hidden_size": model.hidden_size,
             "num_layers": model.num_layers,
             "dropout": model.dropout,
             "batch": batch,
             "threads": arguments.threads,
-        }
-        worker = subprocess.Popen(
-            [RIVALS_PYTHON, HERE / "rivals" / "torch_speech.py", path, json.dumps(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": str(arguments.threads)},
-        )
-        assert worker.stdin is not None
-        assert worker.stdout is not None
-        times: dict[str, list[float]] = {"Karusel": [], "PyTorch": []}
+        },
+        X=np.concatenate(X),
+        steps=[len(one) for one in X],
+        y=np.concatenate(y),
+        symbols=[len(one) for one in y],
+    ) as worker:
         for _ in range(arguments.rounds + 1):
-            start = time.process_time()
+            clock = Clock()
             net.fit(X, y, epochs=1, batch_size=batch)
-            times["Karusel"].append(time.process_time() - start)
-            print(file=worker.stdin, flush=True)
-            times["PyTorch"].append(float(worker.stdout.readline()))
-        worker.stdin.close()
-        worker.wait()
+            times["Karusel"].append(clock.read()[1])
+            times["PyTorch"].append(worker.ask())
     print(
         f"an epoch of {len(X):,} recordings, {sum(map(len, X)):,} steps, batches of {batch}, "
         f"{arguments.threads} thread(s), seconds of processor time, median of {arguments.rounds}"
@@ -194,12 +167,7 @@ def rival(arguments: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = on_data(__doc__)
     parser.add_argument("--live", action="store_true", help="a network in one direction, fed as one speaks")
     parser.add_argument("--chosen", action="store_true", help="a part of the training recordings is tested")
     parser.add_argument("--rival", action="store_true", help="time epochs of this and of PyTorch instead")

@@ -7,16 +7,12 @@ same network in PyTorch instead, beside Karusel's, in turn.
 
 from __future__ import annotations
 
-import argparse
 import gzip
 import importlib.util
-import json
 import pathlib
 import subprocess
 import sys
 import tarfile
-import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,11 +21,12 @@ import captioning
 import language
 import numpy as np
 import translation
-from measuring import RIVALS_PYTHON
+from measuring import HERE, Clock, compared, on_data, pytorch
 
 from karusel.tasks import Classifier, Labeller
 
 Parts = tuple[Any, Any, Any, Any]  # training examples and labels, test examples and labels
+ROUNDS = 3
 
 
 def sst2(data: pathlib.Path) -> Parts:
@@ -177,93 +174,25 @@ TASKS = {
 }
 
 
-# Benchmarks of tasks that have a script, and settings, of their own.
+# Benchmarks of tasks that have a module, or a script and settings, of their own.
+MODULES = {task: module for module in (language, translation, captioning) for task in module.TASKS}
 SCRIPTS = {"fsdd": ["speech.py"], "tanks": ["control.py"], "cartpole": ["control.py", "--cartpole"]}
+WITHOUT_RIVAL = {
+    "flickr8k": "its decoder is that of multi30k, which has one",
+    "tanks": "a linear model (ARX) stands beside it in the run itself",
+    "cartpole": "no other program here learns to play it",
+}
 
 
-def against_torch(task: Task, X: Any, y: Any, threads: int, rounds: int = 3) -> None:
-    """Times an epoch of the network here and in PyTorch, in turn; of few rows where they are images."""
-    count = (
-        min(len(y), max(1_600, 2_000_000 // len(np.ravel(X[0])))) if isinstance(X[0], np.ndarray) else len(y)
-    )
-    X, targets = X[:count], np.unique(y[:count], return_inverse=True)[1]
-    model = task.model(n_jobs=threads, **{**task.settings, "epochs": 1}).fit(X, targets)
-    sequences, network = list(model.reader_.read(X)), model.network_
-    batch = task.settings.get("batch_size") or int(np.clip(2 ** round(np.log2(0.9 * count / 50)), 8, 64))
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "job.npz"
-        np.savez(
-            path,
-            layers=json.dumps(network.get_config()["layers"]),
-            values=np.concatenate([one.reshape(len(one), -1) for one in sequences]),
-            lengths=np.array([len(one) for one in sequences]),
-            labels=targets,
-            batch=batch,
-            indices=sequences[0].ndim == 1,
-        )
-        worker = pathlib.Path(__file__).parent / "rivals" / "torch_labels.py"
-        line = [str(RIVALS_PYTHON), str(worker), str(path), str(threads)]
-        print(f"an epoch of {count:,} rows, batches of {batch}, {threads} thread(s): wall s, processor s")
-        for _ in range(rounds):
-            wall, processor = time.perf_counter(), time.process_time()
-            network.fit(sequences, targets, epochs=1, batch_size=batch)
-            ours = time.perf_counter() - wall, time.process_time() - processor
-            done = subprocess.run(line, check=True, capture_output=True, text=True)
-            theirs = json.loads(done.stdout)
-            print(
-                f"Karusel {ours[0]:7.2f} {ours[1]:7.2f}   PyTorch {theirs[0]:7.2f} {theirs[1]:7.2f}   "
-                f"{theirs[0] / ours[0]:.2f} and {theirs[1] / ours[1]:.2f} times faster",
-                flush=True,
-            )
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    choices = [*TASKS, *language.TASKS, *translation.TASKS, *captioning.TASKS, *SCRIPTS]
-    parser.add_argument("--task", choices=choices, required=True)
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rival", action="store_true", help="time an epoch of this and of PyTorch instead")
-    arguments = parser.parse_args()
-    if arguments.task in SCRIPTS:
-        script, *options = SCRIPTS[arguments.task]
-        options += ["--rival"] if arguments.rival else []
-        options += ["--data", arguments.data, "--threads", arguments.threads, "--seed", arguments.seed]
-        line = [sys.executable, pathlib.Path(__file__).parent / script, *map(str, options)]
-        raise SystemExit(subprocess.run(line).returncode)
-    if arguments.task in translation.TASKS:
-        if arguments.rival:
-            translation.compare(arguments.data, arguments.threads)
-        else:
-            translation.run(arguments.data, arguments.threads, arguments.seed)
-        return
-    if arguments.task in captioning.TASKS:
-        if arguments.rival:
-            raise SystemExit("captions have no rival here: their decoder is that of multi30k, which has one")
-        captioning.run(arguments.data, arguments.threads, arguments.seed)
-        return
-    if arguments.task in language.TASKS:
-        if arguments.rival:
-            language.compare(arguments.task, arguments.data, arguments.threads)
-        else:
-            language.run(arguments.task, arguments.data, arguments.threads, arguments.seed)
-        return
-    task = TASKS[arguments.task]
-    X, y, tested, truth = task.read(arguments.data)
-    if arguments.rival:
-        against_torch(task, X, y, arguments.threads)
-        return
-    model = task.make(y, arguments.seed, arguments.threads)
-    start, processor = time.perf_counter(), time.process_time()
-
-    def progress(epoch: int, logs: dict[str, float]) -> None:
-        losses = ", ".join(f"{name} {value:.4f}" for name, value in logs.items())
-        print(f"{time.perf_counter() - start:6.0f} s  epoch {epoch + 1}: {losses}", flush=True)
-
-    model.fit(X, y, progress=progress)
-    seconds, processor = time.perf_counter() - start, time.process_time() - processor
-    print(f"{arguments.task}: {len(y):,} training examples, {len(truth):,} tested")
+def run(name: str, data: pathlib.Path, threads: int, seed: int) -> None:
+    """Fit, score, and print."""
+    task = TASKS[name]
+    X, y, tested, truth = task.read(data)
+    model = task.make(y, seed, threads)
+    clock = Clock()
+    model.fit(X, y, progress=clock.epoch)
+    took = clock.trained(threads)
+    print(f"{name}: {len(y):,} training examples, {len(truth):,} tested")
     if isinstance(model, Labeller):
         found = model.predict(tested)
         scores = {measure: model.compare(found, truth, measure) for measure in ("accuracy", "mean_iou")}
@@ -274,9 +203,59 @@ def main() -> None:
         majority = float(np.mean(np.asarray(truth) == labels[np.argmax(counts)]))
         print(f"majority label  {100 * majority:.2f} %")
         print(f"Karusel         {100 * model.score(tested, truth):.2f} %  (goal {100 * task.goal:.0f} %)")
-    print(
-        f"{seconds:.0f} s of training on {arguments.threads} thread(s), {processor:.0f} s of processor time"
+    print(took)
+
+
+def compare(name: str, data: pathlib.Path, threads: int) -> None:
+    """Times an epoch of the network here and in PyTorch, in turn; of few rows where they are images."""
+    task = TASKS[name]
+    X, y, _, _ = task.read(data)
+    count = (
+        min(len(y), max(1_600, 2_000_000 // len(np.ravel(X[0])))) if isinstance(X[0], np.ndarray) else len(y)
     )
+    X, targets = X[:count], np.unique(y[:count], return_inverse=True)[1]
+    model = task.model(n_jobs=threads, **{**task.settings, "epochs": 1}).fit(X, targets)
+    sequences, network = list(model.reader_.read(X)), model.network_
+    batch = task.settings.get("batch_size") or int(np.clip(2 ** round(np.log2(0.9 * count / 50)), 8, 64))
+    with pytorch(
+        "torch_labels.py",
+        {
+            "layers": network.get_config()["layers"],
+            "indices": sequences[0].ndim == 1,
+            "batch": batch,
+            "threads": threads,
+        },
+        values=np.concatenate([one.reshape(len(one), -1) for one in sequences]),
+        lengths=[len(one) for one in sequences],
+        labels=targets,
+    ) as rival:
+        rival.ask()  # the first epoch is slow there; here the fit was the first
+        print(f"an epoch of {count:,} rows, batches of {batch}, {threads} thread(s): wall s, processor s")
+        for _ in range(ROUNDS):
+            clock = Clock()
+            network.fit(sequences, targets, epochs=1, batch_size=batch)
+            print(compared(clock.read(), rival.ask()), flush=True)
+
+
+def main() -> None:
+    parser = on_data(__doc__)
+    parser.add_argument("--task", choices=[*TASKS, *MODULES, *SCRIPTS], required=True)
+    parser.add_argument("--rival", action="store_true", help="time an epoch of this and of PyTorch instead")
+    arguments = parser.parse_args()
+    task, data, threads, seed = arguments.task, arguments.data, arguments.threads, arguments.seed
+    if arguments.rival and task in WITHOUT_RIVAL:
+        raise SystemExit(f"--rival: {task} has no rival here: {WITHOUT_RIVAL[task]}")
+    if task in SCRIPTS:
+        script, *options = SCRIPTS[task]
+        options += ["--rival"] if arguments.rival else []
+        options += ["--data", data, "--threads", threads, "--seed", seed]
+        line = [sys.executable, HERE / script, *map(str, options)]
+        raise SystemExit(subprocess.run(line).returncode)
+    if task in TASKS:
+        compare(task, data, threads) if arguments.rival else run(task, data, threads, seed)
+    else:
+        module = MODULES[task]
+        module.compare(task, data, threads) if arguments.rival else module.run(task, data, threads, seed)
 
 
 if __name__ == "__main__":

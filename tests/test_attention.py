@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-import karusel
 from compare import assert_close, assert_same_bits
 from karusel import (
     LSTM,
@@ -291,8 +290,6 @@ def test_sources_that_do_not_fit_are_refused() -> None:
         net.fit(X, y, source=source, streams=1)
     with pytest.raises(UsageError, match="a stream cannot attend"):
         net.stream()
-    with pytest.raises(UsageError, match="looks into networks of one sequence"):
-        karusel.inspect.gates(net, X)
     plain = Sequential([Embedding(4, 2), LSTM(3), Dense(1)])
     plain.build((None, 1))
     with pytest.raises(UsageError, match="source= needs a network with an Attention"):

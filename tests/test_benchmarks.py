@@ -220,7 +220,7 @@ def test_every_task_of_our_own_worker_runs() -> None:
     try:
         assert worker.answer() == {}
         for task, given in settings.items():
-            answer = worker.ask(task, given, 2)
+            answer = worker.repeat(task, given, 2)
             assert set(answer) == {"seconds", "memory_mb", "outputs"}, task
     finally:
         worker.close()

@@ -103,6 +103,22 @@ def test_a_saved_model_says_the_same(model, tmp_path) -> None:
         assert a.weights.tobytes() == b.weights.tobytes()
 
 
+def test_bf16_learns_and_is_kept(monkeypatch, tmp_path) -> None:
+    pytest.importorskip("karusel._engine")
+    monkeypatch.setenv("KARUSEL_BF16", "emulate")
+    few = FAST | {"epochs": 3}
+    half, whole = (Captioner(precision=one, **few).fit(*drawn(100, 0)) for one in ("bf16", "float32"))
+    assert half.history_["loss"] != whole.history_["loss"]
+    assert half.history_["loss"] == pytest.approx(whole.history_["loss"], rel=0.05)
+    half.save(tmp_path / "m.karusel")
+    again = Captioner.load(tmp_path / "m.karusel")
+    assert (again.precision, again.network_.precision) == ("bf16", "bf16")
+    X, _ = drawn(10, 4)
+    assert again.predict(X) == half.predict(X)
+    for a, b in zip(again.attention(X), half.attention(X), strict=True):
+        assert a.weights.tobytes() == b.weights.tobytes()
+
+
 def test_the_same_seed_gives_the_same_bits() -> None:
     X, y = drawn(30, 5)
     tested, its = drawn(9, 6)

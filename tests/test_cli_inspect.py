@@ -13,7 +13,7 @@ import pytest
 
 import karusel
 from browser import DRIVER, Browser
-from karusel import LSTM, Dense, Embedding, Forecaster, Sequential, inspect
+from karusel import LSTM, Attention, Dense, Embedding, Forecaster, Sequential, inspect
 from test_cli import karusel_run, refused, write
 from test_report import Page, check_alone
 
@@ -215,6 +215,10 @@ def test_models_that_are_none(model: Path, tmp_path: Path) -> None:
     [
         ([Dense(1)], "the network has no LSTM to look into"),
         ([LSTM(2, initial_state="given"), Dense(1)], "needs an initial state with each call"),
+        (
+            [LSTM(2, return_sequences=True), Attention(3, [Dense(2, input_shape=(None, 1))])],
+            "its Attention needs a source with each call",
+        ),
     ],
 )
 def test_networks_that_cannot_be_looked_into(tmp_path: Path, layers: list[Any], words: str) -> None:

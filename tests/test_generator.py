@@ -180,6 +180,25 @@ def test_a_saved_generator_does_the_same_in_a_fresh_process(which, request, tmp_
         Generator.load(file)
 
 
+def test_bf16_learns_and_is_kept(monkeypatch, tmp_path):
+    engine = pytest.importorskip("karusel._engine")
+    monkeypatch.setenv("KARUSEL_BF16", "emulate")
+    half, whole = (Generator(epochs=3, precision=one, **SMALL).fit(TEXT) for one in ("bf16", "float32"))
+    assert half.history_["loss"] != whole.history_["loss"]
+    assert half.history_["loss"] == pytest.approx(whole.history_["loss"], rel=0.05)
+    half.save(tmp_path / "m.karusel")
+    again = Generator.load(tmp_path / "m.karusel")
+    assert (again.precision, again.network_.precision) == ("bf16", "bf16")
+    assert again.score(TEXT[:300]) == half.score(TEXT[:300])
+    assert again.generate("That ", 30) == half.generate("That ", 30)
+    monkeypatch.setenv("KARUSEL_BF16", "")
+    if not engine.multiplies_bf16():
+        with pytest.warns(RuntimeWarning, match="no instructions for bf16"):
+            assert Generator.load(tmp_path / "m.karusel").network_.precision == "float32"
+    with pytest.raises(UsageError, match="precision must be float32 or bf16"):
+        Generator(precision="half", **SMALL).fit(TEXT)
+
+
 @pytest.mark.parametrize(
     ("X", "options", "words"),
     [

@@ -17,6 +17,7 @@ from compare import assert_close, assert_same_bits
 from karusel import (
     LSTM,
     Activation,
+    Attention,
     Checkpoint,
     Dense,
     Dropout,
@@ -548,6 +549,112 @@ def test_an_input_that_is_not_read_has_no_share() -> None:
     assert (found.values[:, :, 1] == 0).all()
     assert (found.by_feature[:, [0, 2]] != 0).all()
     assert "Of the 3 features number" in found.reading
+
+
+# ---------------------------------------------------------------------------------------- attention
+
+
+def attending(executor: str) -> tuple[Sequential, list[np.ndarray], list[np.ndarray]]:
+    """A network with an Attention, inputs, and sources; the first LSTM's steps do not reach one another."""
+    encoder = [Dense(5, input_shape=(None, 2)), LSTM(3, direction="bidirectional", return_sequences=True)]
+    layers = [LSTM(4, dilation=9, return_sequences=True), Attention(6, encoder), LSTM(7), Dense(2)]
+    net = scrambled(Sequential(layers, executor=executor), (None, 3), 11)
+    net.compile("mse")
+    random = np.random.default_rng(12)
+    X, source = (
+        [random.normal(size=(t, width)) for t in lengths]
+        for width, lengths in ((3, (4, 1, 6)), (2, (5, 8, 2)))
+    )
+    return net, X, source
+
+
+def cut_out(net: Sequential, layers: list[Any], inputs: int, prefixes: list[str]) -> Sequential:
+    """Some layers as a network in float64; `prefixes` says what their parameters are called in `net`."""
+    alone = Sequential(layers, executor="reference")
+    alone.build((None, inputs))
+    for name, array in alone.parameters.items():
+        first, rest = name.split(".", 1)
+        array[:] = net.parameters[f"{prefixes[int(first.rpartition('_')[2])]}.{rest}"]
+    return alone
+
+
+@both_executors
+def test_a_network_that_attends_does_what_its_parts_do(executor: str) -> None:
+    """Its LSTMs, each cut out and fed with what it reads in the network."""
+    net, X, source = attending(executor)
+    first, attention, last, dense = net.layers
+    begin = cut_out(net, [first], 3, ["lstm_0"])
+    encoder = cut_out(net, attention.encoder, 2, ["attention_1.dense_0", "attention_1.lstm_1"])
+    seen_by_last = cut_out(net, [first, attention], 3, ["lstm_0", "attention_1"]).predict(X, source=source)
+    end = cut_out(net, [last, dense], 6, ["lstm_2", "dense_3"])
+    expected = [
+        *inspect.gates(begin, X),
+        *inspect.gates(encoder, source),
+        *inspect.gates(end, seen_by_last),
+    ]
+
+    seen = inspect.gates(net, X, source=source)
+    names = ["lstm_0.0.forward", *(f"attention_1.lstm_1.0.{way}" for way in ("forward", "backward"))]
+    assert [one.name for one in seen] == [*names, "lstm_2.0.forward"]
+    for one, other in zip(seen, expected, strict=True):
+        assert one.dilation == other.dilation
+        for part in ("input", "forget", "candidate", "output", "cell", "hidden"):
+            for row, (a, b) in enumerate(zip(getattr(one, part), getattr(other, part), strict=True)):
+                assert_close({f"{one.name} {part} {row}": a}, {f"{one.name} {part} {row}": b}, 1e-5)
+    for row, x in enumerate(X):
+        assert_close({"X": seen[0].inputs[row]}, {"X": x}, 1e-6)
+        assert_close({"source": seen[1].inputs[row]}, {"source": source[row]}, 1e-6)
+
+    y = np.random.default_rng(13).normal(size=(3, 2))
+    flow = inspect.gradient_flow(net, X, y, source=source)
+    assert list(flow.norms) == ["lstm_0.0.forward", "lstm_2.0.forward"]
+    end.compile("mse")
+    after = inspect.gradient_flow(end, seen_by_last, y)
+    assert flow.loss == pytest.approx(after.loss, rel=1e-5)
+    # What the first LSTM says moves the loss through the rest alone.
+    rest = cut_out(net, [attention, last, dense], 4, ["attention_1", "lstm_2", "dense_3"])
+    rest.compile("mse")
+    hidden, e = [np.array(one) for one in begin.predict(X)], 1e-5
+    squares: dict[int, list[float]] = {}
+    for row, h in enumerate(hidden):
+        for t in range(len(h)):
+            slopes = []
+            for k in range(4):
+                losses = []
+                for sign in (1, -1):
+                    moved = [one.copy() for one in hidden]
+                    moved[row][t, k] += sign * e
+                    losses.append(rest.evaluate(moved, y, source=source))
+                slopes.append((losses[0] - losses[1]) / (2 * e))
+            squares.setdefault(len(h) - 1 - t, []).append(float(np.square(slopes).sum()))
+    norms = np.sqrt([np.mean(squares[lag]) for lag in sorted(squares)])
+    assert_close(
+        flow.norms, {"lstm_0.0.forward": norms, "lstm_2.0.forward": after.norms["lstm_0.0.forward"]}, 1e-4
+    )
+
+
+@both_executors
+def test_gradients_by_the_inputs_of_a_network_that_attends(executor: str) -> None:
+    net, X, source = attending(executor)
+    exact, _, _ = attending("reference")
+    expected = finite_differences(exact, X, 1, {"source": source})
+    for a, b in zip(inspect.input_gradients(net, X, output=1, source=source), expected, strict=True):
+        assert_close({"dx": a}, {"dx": b}, 1e-4)
+    assert len(inspect.memory_horizon(net, X, source=source).norms) == 6
+    found = inspect.integrated_gradients(net, X, baseline=[np.full_like(x, 0.1) for x in X], source=source)
+    ends = (net.predict(rows, source=source)[:, 0] for rows in (X, [np.full_like(x, 0.1) for x in X]))
+    assert found.difference == pytest.approx(np.subtract(*ends), abs=1e-5)
+    assert np.abs(found.error).max() < 1e-4
+    with pytest.raises(UsageError, match="pass source="):
+        inspect.gates(net, X)
+
+
+def test_the_callback_measures_a_network_that_attends() -> None:
+    net, X, source = attending("auto")
+    y = np.ones((3, 2))
+    flow = GradientFlow(X, y, source=source)
+    net.fit(X, y, source=source, epochs=1, callbacks=[flow])
+    assert_same_bits(flow.flows[0].norms, inspect.gradient_flow(net, X, y, source=source).norms)
 
 
 # ---------------------------------------------------------------------------------------- readings

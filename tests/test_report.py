@@ -27,13 +27,13 @@ from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.panel import from_columns
 from karusel.forecasting.prediction import Prediction, Support, Units
 from karusel.forecasting.verdict import judge
+from karusel.numbers import decimals, number, tick_texts, ticks
 from karusel.plots import Curve, draw_svg
 from karusel.report import write_report
 from karusel.report.chart import Chart
 from karusel.report.errors import errors_of
 from karusel.report.figures import forecast_chart
 from karusel.report.html import Html, tag
-from karusel.report.numbers import decimals, number, tick_texts, ticks
 from linear import Linear
 
 DATE = datetime.date(2026, 11, 24)

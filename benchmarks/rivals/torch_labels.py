@@ -1,8 +1,9 @@
-"""An epoch of a classifier of `tasks.py` in PyTorch: `torch_labels.py FILE THREADS`.
+"""An epoch of a classifier of `tasks.py` in PyTorch, for its `--rival`.
 
-FILE is an .npz: the layers as Karusel's config says them, sequences one behind the other, their lengths,
-labels, rows of a batch. Prints wall and processor seconds of an epoch after one that warms up. Tensors lie
-ready, ragged batches are packed, the Adam is the fused one, gradients are clipped as Karusel clips them.
+It is given a file of sequences one behind the other, their lengths and labels, and settings: the layers as
+Karusel's config says them, and rows of a batch. Each line on stdin is answered with the time of one epoch,
+[on the wall, of the processor]. Tensors lie ready, ragged batches are packed, the Adam is the fused one,
+gradients are clipped as Karusel clips them.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ class Network(torch.nn.Module):
 def main() -> None:
     with np.load(sys.argv[1]) as file:
         given = {name: file[name] for name in file.files}
-    torch.set_num_threads(int(sys.argv[2]))
+    settings = json.loads(sys.argv[2])
+    torch.set_num_threads(settings["threads"])
     ends = np.cumsum(given["lengths"])
     rows = [torch.from_numpy(row) for row in np.split(given["values"], ends[:-1])]
     lengths = torch.from_numpy(given["lengths"])
@@ -73,21 +75,23 @@ def main() -> None:
     order = torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))
     ragged = len(set(given["lengths"].tolist())) > 1
     batches = []
-    for some in order.split(int(given["batch"])):
+    for some in order.split(settings["batch"]):
         x = pad_sequence([rows[k] for k in some.tolist()], batch_first=True)
         there = (torch.arange(x.shape[1]) < lengths[some][:, None])[..., None] if ragged else None
-        batches.append((x.squeeze(-1).long() if given["indices"] else x, lengths[some], there, labels[some]))
-    network = Network(json.loads(given["layers"].item()), rows[0].shape[-1])
+        batches.append(
+            (x.squeeze(-1).long() if settings["indices"] else x, lengths[some], there, labels[some])
+        )
+    network = Network(settings["layers"], rows[0].shape[-1])
     optimizer = torch.optim.Adam(network.parameters(), lr=0.001, fused=True)
-    for epoch in range(2):
-        wall, processor = time.perf_counter(), time.process_time()
+    for _ in sys.stdin:
+        start, processor = time.perf_counter(), time.process_time()
         for x, length, there, label in batches:
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(network(x, length, there), label).backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
-        if epoch:
-            print(json.dumps([time.perf_counter() - wall, time.process_time() - processor]))
+        print(json.dumps([time.perf_counter() - start, time.process_time() - processor]), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

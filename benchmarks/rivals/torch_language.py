@@ -1,10 +1,10 @@
-"""The generator's network in PyTorch. The first line of stdin says which, in JSON:
+"""The generator's network in PyTorch, for `tasks.py --rival`. Its second argument says which, in JSON:
 
     {"symbols": V or 0, "notes": N or 0, "embedding": E, "hidden": [H, ...], "tied": bool, "dropout": share,
      "rows": B, "steps": T, "threads": n}
 
-and is answered by PyTorch's version. Then each line "train" is answered by the seconds of a training step,
-and "write" by those of 2,000 tokens written one at a time: embedding, nn.LSTM, linear, softmax and a draw,
+and it says PyTorch's version. Then each line "train" is answered by the seconds of a training step, and
+"write" by those of 2,000 tokens written one at a time: embedding, nn.LSTM, linear, softmax and a draw,
 without a gradient. Both as [on the wall, of the processor]. Dropout has a mask for each sequence, like the
 generator's.
 """
@@ -98,7 +98,7 @@ class Job:
 
 
 def main() -> None:
-    job = Job(json.loads(sys.stdin.readline()))
+    job = Job(json.loads(sys.argv[2]))
     print(json.dumps(f"torch {torch.__version__}"), flush=True)
     for line in sys.stdin:
         start, processor = time.perf_counter(), time.process_time()

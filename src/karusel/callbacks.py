@@ -133,7 +133,7 @@ class GradientFlow(Callback):
 
     Parameters
     ----------
-    X, y
+    X, y, source
         A batch to measure on, as in `fit`: some hundred rows are enough.
     every
         Epochs between measurements. Default 1.
@@ -144,8 +144,8 @@ class GradientFlow(Callback):
         `karusel.inspect.Flow` by epoch, counted from 0.
     """
 
-    def __init__(self, X: Any, y: Any, every: int = 1) -> None:
-        self.X, self.y = X, y
+    def __init__(self, X: Any, y: Any, every: int = 1, *, source: Any = None) -> None:
+        self.X, self.y, self.source = X, y, source
         self.every = _epochs("GradientFlow", every)
         self.flows: dict[int, Flow] = {}
 
@@ -156,7 +156,7 @@ class GradientFlow(Callback):
         from karusel.inspect import gradient_flow
 
         if (epoch + 1) % self.every == 0:
-            self.flows[epoch] = gradient_flow(training.network, self.X, self.y)
+            self.flows[epoch] = gradient_flow(training.network, self.X, self.y, source=self.source)
 
     def state(self) -> dict[str, Any]:
         return {

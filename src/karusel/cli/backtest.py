@@ -18,6 +18,7 @@ from karusel.cli.work import fit_series, read_series, short_name
 from karusel.errors import DataError
 from karusel.forecasting.backtest import Backtest
 from karusel.forecasting.forecaster import Forecaster
+from karusel.numbers import decimals
 from karusel.sources.origin import find_files
 
 __all__ = ["run_backtest_command"]
@@ -85,13 +86,13 @@ def _steps(backtest: Backtest) -> Iterator[str]:
     """Mean absolute error by step ahead, of the methods in the order of the table."""
     errors = _by_step(backtest)
     methods = [name for name in backtest.table() if name in errors]
-    decimals = show.decimals_for(max(float(np.nanmax(errors[name])) for name in methods))
+    digits = decimals(max(float(np.nanmax(errors[name])) for name in methods))
     widths = {name: max(len(name), 9) for name in methods}
     yield "MAE by step ahead"
     yield "step  " + "  ".join(f"{name:>{widths[name]}}" for name in methods)
     for step in range(backtest.truth.shape[2]):
         yield f"{step + 1:>4}  " + "  ".join(
-            f"{errors[name][step]:>{widths[name]}.{decimals}f}" for name in methods
+            f"{errors[name][step]:>{widths[name]}.{digits}f}" for name in methods
         )
 
 

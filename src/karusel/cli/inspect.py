@@ -73,10 +73,11 @@ def run_inspect(request: Request) -> None:
         raise UsageError("--input-col names columns of DATA; give the file too")
     network = load(request.model)
     network.n_jobs = request.threads
-    if network._state_names(given=True):
+    begins = bool(network._state_names(given=True))
+    if begins or network._attention is not None:
+        needs = "LSTM needs an initial state" if begins else "Attention needs a source"
         raise DataError(
-            f"{request.model}: its LSTM needs an initial state with each call; look into it in Python, with "
-            "karusel.inspect"
+            f"{request.model}: its {needs} with each call; look into it in Python, with karusel.inspect"
         )
     sequences = _noise(network) if request.data is None else _read(request.data, request.input_cols, network)
     try:

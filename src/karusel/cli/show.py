@@ -13,12 +13,12 @@ from karusel.cli.outputs import Rows
 from karusel.cli.work import Series, has_ids
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.panel import Panel
+from karusel.numbers import decimals
 from karusel.plots import Curve, draw_text
 
 __all__ = [
     "Labels",
     "curve_of",
-    "decimals_for",
     "evidence",
     "fitted",
     "forecast_rows",
@@ -139,26 +139,19 @@ def forecast_text(panel: Panel, forecast: Forecast, labels: Labels) -> Iterator[
 
 def _table(panel: Panel, forecast: Forecast, number: int, time_name: str) -> Iterator[str]:
     largest = float(np.nanmax(np.abs(panel.series(number))))
-    decimals = 0 if panel.whole else decimals_for(largest)
+    digits = 0 if panel.whole else decimals(largest)
     labels = [panel.frequency.label(when) for when in forecast.times[number]]
     first = max(len(time_name), *map(len, labels))
     if len(panel) > 1:
         yield str(panel.ids[number])
     columns = forecast.columns()
-    body = {name: [f"{value:.{decimals}f}" for value in values[number]] for name, values in columns.items()}
+    body = {name: [f"{value:.{digits}f}" for value in values[number]] for name, values in columns.items()}
     widths = {name: max(len(name), *map(len, cells)) for name, cells in body.items()}
     yield "  ".join([f"{time_name:<{first}}", *(f"{name:>{widths[name]}}" for name in body)])
     for row, label in enumerate(labels):
         yield "  ".join(
             [f"{label:<{first}}", *(f"{cells[row]:>{widths[name]}}" for name, cells in body.items())]
         )
-
-
-def decimals_for(largest: float) -> int:
-    """Digits after the point so that about four figures are shown."""
-    if not np.isfinite(largest) or largest == 0:
-        return 2
-    return int(np.clip(3 - np.floor(np.log10(largest)), 0, 8))
 
 
 def evidence(model: Forecaster) -> Iterator[str]:
@@ -170,11 +163,11 @@ def evidence(model: Forecaster) -> Iterator[str]:
     refits = f"{backtest.refits} refit{'s' if backtest.refits > 1 else ''}"
     yield f"Backtest: {backtest.cutoffs} past cutoffs, {model.h} steps from each, {refits}"
     rows = backtest.table()
-    decimals = decimals_for(max(row["MAE"] for row in rows.values()))
+    digits = decimals(max(row["MAE"] for row in rows.values()))
     yield f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'MASE':>8}{'sMAPE':>9}"
     for method, row in rows.items():
         yield (
-            f"{method:<16}{row['MAE']:>12.{decimals}f}{row['RMSE']:>12.{decimals}f}"
+            f"{method:<16}{row['MAE']:>12.{digits}f}{row['RMSE']:>12.{digits}f}"
             f"{row['MASE']:>8.2f}{row['sMAPE']:>7.1f} %"
         )
     for note in backtest.notes:

@@ -80,6 +80,7 @@ def integrated_gradients(
     points: int = 32,
     lengths: Any = None,
     initial_state: Any = None,
+    source: Any = None,
 ) -> Attribution:
     """Integrated gradients (Sundararajan, Taly & Yan 2017) of one output.
 
@@ -94,7 +95,7 @@ def integrated_gradients(
     network
         A built network with at least one LSTM whose inputs are numbers; dropout is off. Of a network that
         ends in a softmax the values before it are taken for outputs.
-    X, lengths, initial_state
+    X, lengths, initial_state, source
         As in `Sequential.predict`.
     output
         Which of the network's outputs, from 0; of the row's last step where there is an output for each.
@@ -134,8 +135,8 @@ def integrated_gradients(
             "integrated gradients need inputs between which there are others; this network reads indices: "
             "use memory_horizon, which begins behind the Embedding"
         )
-    sequences = read(network, X, lengths, initial_state)
-    x, start = sequences.lines, _read_baseline(network, sequences, baseline, lengths, initial_state)
+    sequences = read(network, X, lengths, initial_state, source)
+    x, start = sequences.lines, _read_baseline(network, sequences, baseline, lengths, initial_state, source)
     total = np.zeros(x.shape)
     nodes, weights = np.polynomial.legendre.leggauss(int(points))
     for node, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
@@ -158,7 +159,7 @@ def integrated_gradients(
 
 
 def _read_baseline(
-    network: Sequential, sequences: Sequences, baseline: Any, lengths: Any, initial_state: Any
+    network: Sequential, sequences: Sequences, baseline: Any, lengths: Any, initial_state: Any, source: Any
 ) -> NDArray[Any]:
     """The baseline as lines [N, I]."""
     lines = sequences.lines
@@ -172,7 +173,7 @@ def _read_baseline(
         if not np.isfinite(numbers).all():
             raise DataError("baseline must hold finite numbers only")
         return np.full(lines.shape, numbers, dtype=lines.dtype)
-    other = read(network, baseline, lengths, initial_state)
+    other = read(network, baseline, lengths, initial_state, source)
     if not np.array_equal(other.lengths, sequences.lengths):
         raise DataError("baseline must have as many rows as X, each as long as X's")
     return other.lines

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.inspect.trace import Steps, read, run
-from karusel.layers import LSTM
+from karusel.inspect.trace import Sequences, Steps, read, run
+from karusel.layers import LSTM, Attention, Layer
 
 if TYPE_CHECKING:
     from karusel.network import Sequential
@@ -32,7 +33,8 @@ class Gates:
     dilation
         How many steps the recurrence reaches back.
     inputs
-        What the network was fed, [n, T, I] or a list of [T_k, I].
+        What the network was fed, [n, T, I] or a list of [T_k, I]; of a pass in the encoder of an Attention,
+        the source.
     input, forget, output
         The gates i, f and o after their sigmoid, in [0, 1]: [n, T, H] or a list of [T_k, H].
     candidate
@@ -107,20 +109,23 @@ class Gates:
         return {gate: _lines(getattr(self, gate)) for gate in ("input", "forget", "output")}
 
 
-def gates(network: Sequential, X: Any, *, lengths: Any = None, initial_state: Any = None) -> list[Gates]:
+def gates(
+    network: Sequential, X: Any, *, lengths: Any = None, initial_state: Any = None, source: Any = None
+) -> list[Gates]:
     """Gates and states of every LSTM at every step, by one pass of the network's program.
 
     Parameters
     ----------
     network
         A built network with at least one LSTM; dropout is off.
-    X, lengths, initial_state
+    X, lengths, initial_state, source
         As in `Sequential.predict`.
 
     Returns
     -------
     list of Gates
-        One per LSTM layer, depth and direction, in this order.
+        One per LSTM layer, depth and direction, in this order; those in the encoder of an Attention stand
+        where it does, "attention_2.lstm_1.0.forward".
 
     Raises
     ------
@@ -139,25 +144,29 @@ def gates(network: Sequential, X: Any, *, lengths: Any = None, initial_state: An
     >>> seen.name, seen.forget.shape, seen.time_constants.shape
     ('lstm_0.0.forward', (3, 5, 8), (8,))
     """
-    sequences = read(network, X, lengths, initial_state)
+    sequences = read(network, X, lengths, initial_state, source)
     _, found = run(network, "gates", sequences.examples(sequences.lines))
-    inputs = sequences.rows(sequences.lines)
+    return _seen(network.layers, "", sequences, found)
+
+
+def _seen(
+    layers: Sequence[Layer], scope: str, sequences: Sequences, found: dict[str, NDArray[Any]]
+) -> list[Gates]:
+    """What these layers' passes did on the sequences, of the outputs by role."""
     seen = []
-    for name, dilation in _passes(network):
-        i, f, g, o = np.split(found[f"{name}.gates"], 4, axis=1)  # gate order: i, f, g, o
-        steps = (sequences.rows(lines) for lines in (i, f, g, o, found[f"{name}.c"], found[f"{name}.h"]))
-        seen.append(Gates(name, dilation, inputs, *steps))
+    for number, layer in enumerate(layers):
+        name = f"{scope}{layer.kind}_{number}"
+        if isinstance(layer, Attention):
+            assert sequences.source is not None
+            seen += _seen(layer.encoder, f"{name}.", sequences.source, found)
+        if not isinstance(layer, LSTM):
+            continue
+        for state in layer.state_names():
+            role = f"{name}.{state}"
+            i, f, g, o = np.split(found[f"{role}.gates"], 4, axis=1)  # gate order: i, f, g, o
+            lines = (sequences.lines, i, f, g, o, found[f"{role}.c"], found[f"{role}.h"])
+            seen.append(Gates(role, layer.dilation[int(state.split(".")[0])], *map(sequences.rows, lines)))
     return seen
-
-
-def _passes(network: Sequential) -> list[tuple[str, int]]:
-    """Every LSTM pass by name, with its dilation."""
-    return [
-        (f"lstm_{i}.{name}", layer.dilation[int(name.split(".")[0])])
-        for i, layer in enumerate(network.layers)
-        if isinstance(layer, LSTM)
-        for name in layer.state_names()
-    ]
 
 
 def _lines(steps: Steps) -> NDArray[Any]:

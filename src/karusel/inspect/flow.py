@@ -68,17 +68,19 @@ def gradient_flow(
     mask: Any = None,
     lengths: Any = None,
     initial_state: Any = None,
+    source: Any = None,
 ) -> Flow:
     """The gradient of the mean loss by each LSTM's hidden state, by layer and step, without dropout.
 
     dL/dh_t counts every way from h_t to the loss: this step's output, the next step's gates, and the layers
-    above (`docs/lstm.md`, "Backward", 1). `karusel.callbacks.GradientFlow` takes it during training.
+    above (`docs/lstm.md`, "Backward", 1). `karusel.callbacks.GradientFlow` takes it during training. LSTMs in
+    the encoder of an Attention, which run over another sequence, are left out.
 
     Parameters
     ----------
     network
         A compiled network with at least one LSTM; it is built if it is not.
-    X, y, sample_weight, mask, lengths, initial_state
+    X, y, sample_weight, mask, lengths, initial_state, source
         As in `Sequential.fit`; all rows are one batch.
 
     Returns
@@ -104,7 +106,7 @@ def gradient_flow(
     {'lstm_0.0.forward': (5,), 'lstm_0.1.forward': (5,)}
     """
     require_lstm(network)
-    examples = network._examples(X, y, lengths, sample_weight, mask, initial_state)
+    examples = network._examples(X, y, lengths, sample_weight, mask, initial_state, source)
     total, found = run(network, "flow", examples)
     lengths = np.asarray(examples.lengths)
     norms = {}

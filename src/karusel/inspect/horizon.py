@@ -55,7 +55,9 @@ class Horizon:
         )
 
 
-def memory_horizon(network: Sequential, X: Any, *, lengths: Any = None, initial_state: Any = None) -> Horizon:
+def memory_horizon(
+    network: Sequential, X: Any, *, lengths: Any = None, initial_state: Any = None, source: Any = None
+) -> Horizon:
     """The norm of d output / d input by lag, exact, from the backward part of the network's program.
 
     Each output costs one pass forward and back. Of a network that ends in a softmax the values before it are
@@ -65,7 +67,7 @@ def memory_horizon(network: Sequential, X: Any, *, lengths: Any = None, initial_
     ----------
     network
         A built network with at least one LSTM; dropout is off.
-    X, lengths, initial_state
+    X, lengths, initial_state, source
         As in `Sequential.predict`. The derivative depends on the inputs, so give typical ones, and several.
 
     Returns
@@ -89,7 +91,7 @@ def memory_horizon(network: Sequential, X: Any, *, lengths: Any = None, initial_
     >>> inspect.memory_horizon(net, np.ones((3, 5, 2))).norms.shape
     (5,)
     """
-    sequences = read(network, X, lengths, initial_state)
+    sequences = read(network, X, lengths, initial_state, source)
     squares = np.zeros(len(sequences.lines))
     for output in range(network._output.width):
         _, dx = output_gradient(network, sequences, sequences.lines, output)
@@ -99,13 +101,19 @@ def memory_horizon(network: Sequential, X: Any, *, lengths: Any = None, initial_
 
 
 def input_gradients(
-    network: Sequential, X: Any, *, output: int = 0, lengths: Any = None, initial_state: Any = None
+    network: Sequential,
+    X: Any,
+    *,
+    output: int = 0,
+    lengths: Any = None,
+    initial_state: Any = None,
+    source: Any = None,
 ) -> Steps:
     """d output / d input, exact, from the backward part of the network's program.
 
     Parameters
     ----------
-    network, X, lengths, initial_state
+    network, X, lengths, initial_state, source
         As in `memory_horizon`.
     output
         Which of the network's outputs, from 0; of the row's last step where there is an output for each.
@@ -120,7 +128,7 @@ def input_gradients(
     UsageError, DataError
         As `memory_horizon`, and for an output that the network does not have.
     """
-    sequences = read(network, X, lengths, initial_state)
+    sequences = read(network, X, lengths, initial_state, source)
     return sequences.rows(output_gradient(network, sequences, sequences.lines, output)[1])
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.batches import Examples, Stream
+from karusel.batches import Examples, Rows, Stream
 from karusel.errors import UsageError
 from karusel.layers import LSTM
 from karusel.program.executor import EVALUATION_ROWS, Total, check_memory, flat_vector
@@ -29,12 +29,14 @@ class Sequences:
 
     listed: results with a line per step are lists of rows, not one array.
     states: initial states by role, for LSTMs whose state is given.
+    source: of each row, for a network with an Attention.
     """
 
     lines: NDArray[Any]
     lengths: NDArray[np.int64]
     listed: bool
     states: dict[str, Stream]
+    source: Sequences | None = None
 
     @property
     def ends(self) -> NDArray[np.int64]:
@@ -57,7 +59,12 @@ class Sequences:
             role: Stream(np.ascontiguousarray(values).reshape(-1), self._starts(values), values.shape[1])
             for role, values in {"x": lines, **others}.items()
         }
-        return Examples(self.lengths, inputs | self.states)
+        examples = Examples(self.lengths, inputs | self.states)
+        if self.source is None:
+            return examples
+        source = self.source.examples(self.source.lines)
+        inputs = examples.inputs | {"source": source.inputs["x"]}
+        return replace(examples, inputs=inputs, source_lengths=source.lengths)
 
     def _starts(self, values: NDArray[Any]) -> NDArray[np.int64]:
         per_step = len(values) == self.ends[-1]
@@ -66,42 +73,44 @@ class Sequences:
 
 
 def require_lstm(network: Sequential) -> None:
-    """Raises UsageError for a network without an LSTM, or with a source beside its inputs."""
-    if network._attention is not None:
-        raise UsageError("karusel.inspect looks into networks of one sequence; this one has an Attention")
+    """Raises UsageError for a network without an LSTM outside of an Attention's encoder."""
     if not any(isinstance(layer, LSTM) for layer in network.layers):
         raise UsageError("the network has no LSTM to look into; build it with karusel.LSTM")
 
 
-def read(network: Sequential, X: Any, lengths: Any, initial_state: Any) -> Sequences:
+def read(network: Sequential, X: Any, lengths: Any, initial_state: Any, source: Any) -> Sequences:
     """Inputs for a network, checked as `predict` checks them."""
     require_lstm(network)
     network._require_built()
     rows = network._read_x(X, lengths)
+    sources = network._read_source(source, len(rows))
+    states = network._read_state(initial_state, len(rows))
+    return _copied(rows, states, None if sources is None else _copied(sources, {}, None))
+
+
+def _copied(rows: Rows, states: dict[str, Stream], source: Sequences | None) -> Sequences:
     check_memory(int(rows.lengths.sum()) * rows.width, "a copy of the inputs")
-    return Sequences(
-        rows.lines(),
-        np.ascontiguousarray(rows.lengths, dtype=np.int64),
-        rows.kind != "array",
-        network._read_state(initial_state, len(rows)),
-    )
+    lengths = np.ascontiguousarray(rows.lengths, dtype=np.int64)
+    return Sequences(rows.lines(), lengths, rows.kind != "array", states, source)
 
 
 def run(network: Sequential, kind: str, examples: Examples) -> tuple[Total, dict[str, NDArray[Any]]]:
     """The network's program of a kind, run over examples: its loss, and its outputs by role.
 
-    Outputs are lines, row after row: [N, W] with one for each step, [n, W] with one for each row.
+    Outputs are lines, row after row: [N, W] with one for each step (or step of the source), [n, W] with one
+    for each row.
     """
-    executor = network._executor(kind, examples)
-    ends, n = np.cumsum(examples.lengths), len(examples)
+    executor, n = network._executor(kind, examples), len(examples)
+    counts = {Extent.STEPS: examples.lengths, Extent.ROWS: np.ones(n, dtype=np.int64)}
+    if examples.source_lengths is not None:
+        counts[Extent.SOURCE] = examples.source_lengths
     filled, streams = {}, {}
     for role, view in executor.program.outputs.items():
-        per_step = view.extent is Extent.STEPS
-        lines = int(ends[-1]) if per_step else n
-        check_memory(lines * view.width, f"{role} at every step")
-        filled[role] = np.zeros((lines, view.width), dtype=executor.dtype)
-        first = ends - examples.lengths if per_step else np.arange(n)
-        streams[role] = Stream(filled[role].reshape(-1), first * view.width, view.width)
+        lines = counts[view.extent]
+        ends = np.cumsum(lines)
+        check_memory(int(ends[-1]) * view.width, f"{role} at every step")
+        filled[role] = np.zeros((ends[-1], view.width), dtype=executor.dtype)
+        streams[role] = Stream(filled[role].reshape(-1), (ends - lines) * view.width, view.width)
     examples, order = replace(examples, outputs=streams).ready(np.arange(n, dtype=np.int64))
     if not executor.program.backward:
         return executor.evaluate(network._weights, examples, order, EVALUATION_ROWS), filled

@@ -77,6 +77,10 @@ class _Memory:
             return _part(self.gradient, argument.parameter)
         return None
 
+    def side(self, extent: Extent) -> Packing:
+        """How the lines of buffers with a line for each step, of the row or of its source, are packed."""
+        return self.source if extent is Extent.SOURCE else self.packing
+
     def run(self, call: Call, seed: int, scale: float) -> float:
         context: dict[str, Any] = {}
         if call.kernel in WITH_SCALE:
@@ -123,7 +127,7 @@ class ReferenceExecutor:
             if buffer.extent is Extent.ROWS:
                 array[:] = stream.lines(sorted_rows, buffer.width)
             else:
-                side = memory.source if buffer.extent is Extent.SOURCE else packing
+                side = memory.side(buffer.extent)
                 for t, n in enumerate(side.active):
                     lines = stream.lines(rows[side.name[:n]], buffer.width, t)
                     array[side.lines(t, 0, int(n))] = lines
@@ -141,9 +145,10 @@ class ReferenceExecutor:
             if view.extent is Extent.ROWS:
                 stream.values[stream.starts[sorted_rows][:, None] + columns] = filled
             else:
-                for t, n in enumerate(packing.active):
-                    first = stream.starts[sorted_rows[:n]] + t * stream.stride
-                    stream.values[first[:, None] + columns] = filled[packing.lines(t, 0, int(n))]
+                side = memory.side(view.extent)
+                for t, n in enumerate(side.active):
+                    first = stream.starts[rows[side.name[:n]]] + t * stream.stride
+                    stream.values[first[:, None] + columns] = filled[side.lines(t, 0, int(n))]
         return Total(loss, weight)
 
     def _weight(self, memory: _Memory) -> float:

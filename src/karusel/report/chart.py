@@ -16,8 +16,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from karusel.numbers import tick_texts, ticks
 from karusel.report.html import Html, join, tag
-from karusel.report.numbers import tick_texts, ticks
 
 __all__ = ["PRINTED", "WIDTH", "Chart", "document", "style"]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.numbers import tick_texts, ticks
 from karusel.report.chart import Chart, Kind
-from karusel.report.numbers import tick_texts, ticks
 
 if TYPE_CHECKING:
     from karusel.inspect import Gates

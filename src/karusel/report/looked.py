@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.influence import Influence, influence
+from karusel.numbers import decimals, number
 from karusel.report.figures import share_chart
 from karusel.report.html import Html, join, name, tag
-from karusel.report.numbers import decimals, number
 from karusel.report.subject import Subject
 
 __all__ = ["looked"]

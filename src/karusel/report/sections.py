@@ -10,9 +10,9 @@ import numpy as np
 
 import karusel
 from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest
+from karusel.numbers import decimals, number
 from karusel.report.figures import error_chart, forecast_chart, spread_chart
 from karusel.report.html import Html, join, name, one_line, tag
-from karusel.report.numbers import decimals, number
 from karusel.report.subject import Subject
 from karusel.report.tables import facts, grid
 

@@ -80,6 +80,8 @@ class Captioner(Task):
     validation_share : share of the images held out where no others are given; 0.1 by default.
     random_state : seed; the same seed gives the same bits on any number of threads.
     n_jobs : threads; all that this process may use by default.
+    precision : of the network's products, "float32" (default) or "bf16", which is faster where the processor
+        has matrix tiles for it; where it cannot, float32 is used, with a note. See `karusel.Sequential`.
 
     Attributes
     ----------
@@ -123,6 +125,7 @@ class Captioner(Task):
         validation_share: float = 0.1,
         random_state: int = 0,
         n_jobs: int | None = None,
+        precision: str = "float32",
     ) -> None:
         self.unit = unit
         self.vocabulary_size = vocabulary_size
@@ -140,6 +143,7 @@ class Captioner(Task):
         self.validation_share = validation_share
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.precision = precision
 
     # -- fitting ---------------------------------------------------------------------------------
 
@@ -222,6 +226,7 @@ class Captioner(Task):
             decoder(self.tokens_.symbols, units, self.dropout, encoder),
             random_state=self.random_state,
             n_jobs=self.n_jobs,
+            precision=self.precision,
         )
 
     # -- captions --------------------------------------------------------------------------------

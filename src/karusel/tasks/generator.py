@@ -94,6 +94,8 @@ class Generator(Task):
     validation_share : share of the data held out at its end; 0.1 by default.
     random_state : seed; the same seed gives the same bits on any number of threads.
     n_jobs : threads; all that this process may use by default.
+    precision : of the network's products, "float32" (default) or "bf16", which is faster where the processor
+        has matrix tiles for it; where it cannot, float32 is used, with a note. See `karusel.Sequential`.
 
     Attributes
     ----------
@@ -129,6 +131,7 @@ class Generator(Task):
         validation_share: float = 0.1,
         random_state: int = 0,
         n_jobs: int | None = None,
+        precision: str = "float32",
     ) -> None:
         self.unit = unit
         self.vocabulary_size = vocabulary_size
@@ -145,6 +148,7 @@ class Generator(Task):
         self.validation_share = validation_share
         self.random_state = random_state
         self.n_jobs = n_jobs
+        self.precision = precision
 
     # -- fitting ---------------------------------------------------------------------------------
 
@@ -258,7 +262,9 @@ class Generator(Task):
         return [*layers, Dense(outputs, tied=self.tied)]
 
     def _network(self, layers: list[Layer]) -> Sequential:
-        return Sequential(layers, random_state=self.random_state, n_jobs=self.n_jobs)
+        return Sequential(
+            layers, random_state=self.random_state, n_jobs=self.n_jobs, precision=self.precision
+        )
 
     # -- how likely ------------------------------------------------------------------------------
 

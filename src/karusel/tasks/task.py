@@ -28,6 +28,7 @@ class Task(ABC):
     fits: ClassVar[str] = "fit(X, y)"  # what is to be called first
 
     n_jobs: int | None
+    precision: str = "float32"  # of a task without this setting
     network_: Sequential
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -57,7 +58,7 @@ class Task(ABC):
             made = cls(**header["settings"])
             made._check()
             made._take(header)
-            made.network_ = Sequential.from_config(header["network"])
+            made.network_ = Sequential.from_config(header["network"], precision=made.precision)
             fill(made.network_, tensors)
         except (KeyError, TypeError, ValueError) as fault:
             raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
