@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["QUARTER", "Cells", "Column"]
 
+_FEW = 32  # columns that are read one by one
+_PIECE = 1 << 22  # rows that are taken out at a time
 QUARTER = r"^\s*(\d{4})\s*-?\s*[Qq]([1-4])\s*$"
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
 _DATE_FORMATS = (
@@ -76,6 +78,7 @@ class Cells:
         self.origin = origin
         self._connection = connection
         self._names: dict[int, Categories] = {}
+        self._rows = int(self._one("select count(*) from data")[0])
 
     def look(self, numbers: Sequence[int]) -> list[Column]:
         """Look at some columns: how many cells are filled, how many are numbers."""
@@ -89,11 +92,12 @@ class Cells:
                 f"count(d{k}), count(*) filter (d{k} = trunc(d{k}))" for k in range(len(readings))
             )
             read = ", ".join(f"{sql} as d{k}" for k, sql in enumerate(readings))
-            rows = self._connection.execute(
-                f"select i, count(x), {counted} from (select i, x, {read} from "
-                f"(select i, {_filled_sql('x', kind)} as x from ({_below(some)}))) group by i"
-            ).fetchall()
-            counts.update((some[row[0]], list(row[1:])) for row in rows)
+            for group in _groups(some):
+                rows = self._connection.execute(
+                    f"select i, count(x), {counted} from (select i, x, {read} from "
+                    f"(select i, {_filled_sql('x', kind)} as x from ({_below(group)}))) group by i"
+                ).fetchall()
+                counts.update((group[row[0]], list(row[1:])) for row in rows)
         return [self._column(number, counts[number]) for number in numbers]
 
     def _column(self, number: int, counts: list[int]) -> Column:
@@ -116,8 +120,8 @@ class Cells:
             return ""
         if column.filled == 0:
             return None
-        cell = self._text(column)
-        sample = f"(select {cell} as cell from data where {cell} is not null limit 1000)"
+        cells = f"select {_text_sql(column.kind)} as cell from ({_below([column.number])})"
+        sample = f"(select cell from ({cells}) where cell is not null limit 1000)"
         formats = ["", QUARTER, *_DATE_FORMATS]
         counting = ", ".join(f"count({_time_sql('cell', one)})" for one in formats)
         filled, *counts = self._one(f"select count(*), {counting} from {sample}")
@@ -137,45 +141,44 @@ class Cells:
         groups: dict[tuple[Kind, bool], list[int]] = {}
         for place, column in enumerate(columns):
             if column.numbers < column.filled:
-                read = _number_sql(self._filled(column), column.kind, column.decimal_comma)
+                read = _number_sql(_filled_sql("x", column.kind), column.kind, column.decimal_comma)
                 self._refuse_bad_cell(column, read, "a number")
             groups.setdefault((column.kind, column.decimal_comma), []).append(place)
-        rows = self.rows()
-        side_by_side = np.empty((rows, len(columns)))
-        for (kind, comma), places in groups.items():
-            below = _below([columns[place].number for place in places])
-            read = _number_sql("x", kind, comma)
-            filled = _filled_sql("x", kind)
-            cells = self._fetch(read, f"(select place, {filled} as x from ({below}))", "place")
-            side_by_side[:, places] = np.ma.filled(cells, np.nan).reshape(rows, len(places))
+        side_by_side = np.empty((self._rows, len(columns)))
+        for (kind, comma), listed in groups.items():
+            read = _number_sql(_filled_sql("x", kind), kind, comma)
+            for places in _groups(listed):
+                numbers = [columns[place].number for place in places]
+                side_by_side[:, places] = self._fetch(read, numbers, np.dtype(np.float64), np.nan)
         return side_by_side
 
     def rows(self) -> int:
         """How many rows there are."""
-        return int(self._one("select count(*) from data")[0])
+        return self._rows
 
     def texts(self, column: Column) -> list[str]:
         """A column as texts [N], empty for a missing one."""
-        found = self._fetch(f"coalesce(c{column.number}::varchar, '')")
-        return [str(text) for text in np.ma.getdata(found)]
+        found = self._fetch("x::varchar", [column.number], np.dtype(object), "")
+        return [str(text) for text in found[:, 0]]
 
     def times(self, column: Column, time_format: str | None) -> NDArray[Any]:
         """A column as times [N], none missing: datetime64[us], or int64 where there is no format."""
+        cell = _text_sql(column.kind)
         if time_format is not None:
-            sql = f"c{column.number}" if column.kind == "time" else _time_sql(self._text(column), time_format)
-            kind, wanted = "a time", "datetime64[us]"
+            sql = "x" if column.kind == "time" else _time_sql(cell, time_format)
+            kind, wanted = "a time", np.dtype("datetime64[us]")
         else:
-            sql, kind, wanted = (
-                f"try_cast({self._text(column)} as bigint)",
-                "a date or a whole number",
-                "int64",
-            )
-        self._refuse_bad_cell(column, sql, kind)
-        empty = self._one(f"select min(rowid) from data where {sql} is null")[0]
-        if empty is not None:
-            raise DataError(f"{self._place(column, empty)}: the time is missing; give it or remove the row")
-        times = self._fetch(sql)
-        return np.asarray(np.ma.getdata(times).astype(wanted))
+            sql, kind, wanted = f"try_cast({cell} as bigint)", "a date or a whole number", np.dtype(np.int64)
+        missing = np.array(np.iinfo(np.int64).min).astype(wanted)
+        times = self._fetch(sql, [column.number], wanted, missing)[:, 0]
+        if np.any(times.view(np.int64) == missing.view(np.int64)):
+            self._refuse_bad_cell(column, sql, kind)
+            below = _below([column.number])
+            empty = self._one(f"select min(place) from ({below}) where {sql} is null")[0]
+            if empty is not None:
+                place = self._place(column, empty)
+                raise DataError(f"{place}: the time is missing; give it or remove the row")
+        return times
 
     def names(self, column: Column) -> Categories:
         """A column as names, numbered in order of first appearance."""
@@ -184,56 +187,44 @@ class Cells:
         return self._names[column.number]
 
     def _number_names(self, column: Column) -> Categories:
-        text = f"c{column.number}::varchar"
+        text = "x::varchar"
         if column.kind == "number":
-            text = f"coalesce({self._text(column)}, {text})"  # 7, not 7.0
+            text = f"coalesce({_text_sql(column.kind)}, {text})"  # 7, not 7.0
         cell = f"nullif(trim({text}), '')"
-        listed = self._connection.execute(
-            f"select name from (select {cell} as name, min(rowid) as first from data group by name) "
-            "where name is not null order by first"
-        ).fetchall()
-        names = tuple(str(row[0]) for row in listed)
+        firsts = f"select {cell} as name, min(place) as first from ({_below([column.number])}) group by name"
+        named = f"select name from ({firsts}) where name is not null order by first"
+        names = tuple(str(row[0]) for row in self._connection.execute(named).fetchall())
         if not names:
-            return Categories(np.full(self.rows(), -1, np.int64), ())
+            return Categories(np.full(self._rows, -1, np.int64), ())
         # The numbers, not the texts, are what N rows are taken out as.
         kind = f"names_{column.number}"
-        self._connection.execute(
-            f"create type {kind} as enum (select name from (select {cell} as name, min(rowid) as first "
-            "from data group by name) where name is not null order by first)"
-        )
-        codes = self._fetch(f"enum_code({cell}::{kind})::bigint")
-        return Categories(np.asarray(np.ma.filled(codes, -1), np.int64), names)
-
-    def _filled(self, column: Column) -> str:
-        return _filled_sql(f"c{column.number}", column.kind)
-
-    def _text(self, column: Column) -> str:
-        """SQL for a cell as text; of numbers only whole ones."""
-        if column.kind == "text":
-            return self._filled(column)
-        cell = f"c{column.number}"
-        return f"(case when {cell} = trunc({cell}) then try_cast({cell} as bigint)::varchar end)"
+        self._connection.execute(f"create type {kind} as enum ({named})")
+        code = f"enum_code({cell}::{kind})::bigint"
+        return Categories(self._fetch(code, [column.number], np.dtype(np.int64), -1)[:, 0], names)
 
     def _one(self, sql: str) -> tuple[Any, ...]:
         """The first row of a query's result, empty when there is none."""
         return self._connection.execute(sql).fetchone() or ()
 
-    def _fetch(self, cell: str, source: str = "data", place: str = "rowid") -> Any:
-        """An SQL expression of all rows, in the order of the rows.
+    def _fetch(self, cell: str, numbers: Sequence[int], dtype: np.dtype[Any], missing: Any) -> NDArray[Any]:
+        """An SQL expression of the cells `x` of some columns [N, columns], `missing` where it is NULL.
 
-        Threads hand over what they have read as it comes, so that large tables come out of order.
+        Piece by piece, since DuckDB holds what it hands over twice; and by place, since its threads hand over
+        what they have read as it comes, so that large tables come out of order.
         """
-        found = self._connection.execute(f"select {place} as place, {cell} as v from {source}").fetchnumpy()
-        places = np.ma.getdata(found["place"])
-        if np.all(places[1:] > places[:-1]):
-            return found["v"]
-        return found["v"][np.argsort(places)]
+        piece = _PIECE if self.origin.stored else self._rows
+        cells = np.empty(self._rows * len(numbers), dtype)
+        for first in range(0, self._rows, piece):
+            below = _below(numbers, f"where rowid >= {first} and rowid < {first + piece}")
+            found = self._connection.execute(f"select place, {cell} as v from ({below})").fetchnumpy()
+            cells[np.ma.getdata(found["place"])] = np.ma.filled(found["v"], missing)
+        return cells.reshape(self._rows, len(numbers))
 
     def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
-        cell = self._filled(column)
+        cell = _filled_sql("x", column.kind)
         bad = self._one(
-            f"select rowid, {cell}::varchar from data "
-            f"where {cell} is not null and {sql} is null order by rowid limit 1"
+            f"select place, {cell}::varchar from ({_below([column.number])}) "
+            f"where {cell} is not null and {sql} is null order by place limit 1"
         )
         if bad:
             text = bad[1] if len(bad[1]) <= 40 else bad[1][:37] + "..."
@@ -244,15 +235,34 @@ class Cells:
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
 
 
-def _below(numbers: Sequence[int]) -> str:
+def _groups(numbers: list[int]) -> list[list[int]]:
+    """The columns that one query reads.
+
+    Few columns are read each for itself: DuckDB reads a text that comes often once for a block of rows, but
+    not once columns are mixed. Thousands are read by one query, since it takes long to plan one in a wide
+    table.
+    """
+    return [[number] for number in numbers] if len(numbers) <= _FEW else [numbers]
+
+
+def _below(numbers: Sequence[int], where: str = "") -> str:
     """SQL for columns one below the other: row by row the cells `x` of all of them, `i` their number, and
     `place` among all cells.
 
     Thousands of columns are then no longer query than one.
     """
+    if len(numbers) == 1:
+        return f"select rowid as place, 0 as i, c{numbers[0]} as x from data {where}"
     listed, count = ", ".join(f"c{number}" for number in numbers), len(numbers)
-    below = f"select rowid as row, unnest(range({count})) as i, unnest([{listed}]) as x from data"
+    below = f"select rowid as row, unnest(range({count})) as i, unnest([{listed}]) as x from data {where}"
     return f"select row * {count} + i as place, i, x from ({below})"
+
+
+def _text_sql(kind: Kind) -> str:
+    """A cell `x` as text; of numbers only whole ones."""
+    if kind == "text":
+        return _filled_sql("x", kind)
+    return "(case when x = trunc(x) then try_cast(x as bigint)::varchar end)"
 
 
 def _filled_sql(cell: str, kind: Kind) -> str:

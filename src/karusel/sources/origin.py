@@ -45,7 +45,8 @@ class Origin:
 
     `name` is what messages call it, `form` how it is written, in words; `columns` and `kinds` [columns] say
     what c0, c1, ... are called and hold. Times are UTC where they had an offset. `place` says where a row
-    stands, counted from 0.
+    stands, counted from 0; `stored` whether `data` is a table, of which some rows are read at no more than
+    their share of the cost.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Origin:
     place: Callable[[int], str]
     header: bool = True
     decimal_comma: bool = False  # numbers may be written with one
+    stored: bool = True
 
 
 def find_files(given: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -181,7 +183,7 @@ def _open_csv(
             "auto_detect=false, columns=?, ignore_errors=true, store_rejects=true)"
         )
         columns = {f"c{number}": "VARCHAR" for number in range(len(form.names))}
-        into = "insert into data" if forms else "create temp table data as"
+        into = "insert into data" if forms else "create table data as"
         given = [str(readable), form.delimiter, form.header, form.skip, columns]
         connection.execute(f"{into} {scan}", given)
         rejected = connection.execute(
@@ -243,7 +245,7 @@ def _open_typed(
             f"create temp view data as select {chosen}, row_number() over () - 1 as rowid from {scan}"
         )
     else:
-        connection.execute(f"create temp table data as select {chosen} from {scan}")
+        connection.execute(f"create table data as select {chosen} from {scan}")
     if connection.execute("select 1 from data limit 1").fetchone() is None:
         raise DataError(f"{title} has no rows; at least two are needed")
 
@@ -260,7 +262,7 @@ def _open_typed(
         return f"row {row + 1}"
 
     form = (f"{len(files)} files, " if len(files) > 1 else "") + kind
-    return Origin(title, form, columns, kinds, place)
+    return Origin(title, form, columns, kinds, place, stored=kind != "Parquet")
 
 
 def _scan(files: Sequence[Path], kind: str) -> str:
@@ -299,7 +301,7 @@ def _open_sql(
         connection.execute(f"create temp view input as select * from {_scan(files, kind)}")
     query = sql.strip().rstrip(";")
     columns, kinds, chosen = _described(connection, f"({query}\n)", title)
-    connection.execute(f"create temp table data as select {chosen} from ({query}\n)")
+    connection.execute(f"create table data as select {chosen} from ({query}\n)")
     if connection.execute("select 1 from data limit 1").fetchone() is None:
         raise DataError(f"{title}: the query has no rows; at least two are needed")
     return Origin(title, f"{kind + ' through ' if kind else ''}SQL", columns, kinds, _row_word)
@@ -354,7 +356,7 @@ def _open_database(
     refuse_two_alike(columns, database.name)
     typed = {f"c{number}": "VARCHAR" for number in range(len(columns))}
     connection.execute(
-        "create temp table data as select * from read_csv(?, delim=',', quote='\"', escape='\"', "
+        "create table data as select * from read_csv(?, delim=',', quote='\"', escape='\"', "
         "header=true, auto_detect=false, columns=?)",
         [str(path), typed],
     )

@@ -85,8 +85,12 @@ def open_duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyCo
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="karusel-") as folder:
-        # Without its own folder DuckDB would spill a large table into the working directory.
-        connection = duckdb.connect(config={"temp_directory": folder, "autoinstall_known_extensions": False})
+        # A file holds a table packed, and reads a text that comes often once for many rows; in memory it would
+        # do neither. Without its own folder DuckDB would spill what is large into the working directory.
+        own = Path(folder) / "duckdb"
+        own.mkdir()
+        config: dict[str, Any] = {"temp_directory": str(own), "autoinstall_known_extensions": False}
+        connection = duckdb.connect(own / "table.duckdb", config=config)
         try:
             connection.execute("set TimeZone = 'UTC'")  # of times without an offset
             yield connection, Path(folder)
