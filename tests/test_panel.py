@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karusel.errors import DataError, UsageError
-from karusel.forecasting import frequency, panel
+from karusel.forecasting import frequency, panel, rows
+from karusel.forecasting.covariates import Column, Covariate
 
 STARTS = st.integers(min_value=0, max_value=20_000).map(lambda days: np.datetime64("1950-01-01", "D") + days)
 
@@ -245,3 +246,67 @@ def test_several_seasons_may_be_given(seasons):
     built = panel.from_columns(np.arange(4.0), season_length=seasons)
     assert built.frequency.season_lengths == (24, 168)
     assert panel.from_columns(np.arange(4.0), season_length=1).frequency.season_lengths == ()
+
+
+TABLES = {
+    "months": (lambda n: monthly(n), None),
+    "business days": (lambda n: np.busday_offset("2024-01-01", np.arange(n)).astype("datetime64[us]"), None),
+    "hours": (lambda n: np.datetime64("2024-01-31T22", "us") + np.arange(n) * np.timedelta64(1, "h"), None),
+    "weeks": (lambda n: np.datetime64("2024-01-07", "us") + 7 * np.arange(n) * np.timedelta64(1, "D"), "W"),
+    "numbers": (lambda n: 5 + 3 * np.arange(n), None),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_rows_looked_at_in_pieces_make_the_same_panel(kind, shuffled, monkeypatch):
+    times_of, freq = TABLES[kind]
+    random = np.random.default_rng(5)
+    lengths, absent = (7, 1, 12, 3, 9), np.array([2, 3, 11, 26])
+    ids = np.repeat(np.arange(5), lengths)
+    times = np.concatenate([times_of(40)[first : first + n] for first, n in enumerate(lengths)])
+    values = random.normal(size=ids.size)
+    values[[0, 9, 22]] = np.nan
+    kept = np.delete(np.arange(ids.size), absent)
+    if shuffled:
+        kept = random.permutation(kept)
+
+    def read():
+        column = Column(Covariate("promotion", "future"), values[kept] ** 2)
+        return panel.from_columns(values[kept], times[kept], ids[kept], freq=freq, columns=[column])
+
+    whole = read()
+    monkeypatch.setattr(rows, "_PIECE", 4)
+    monkeypatch.setattr(frequency, "_PIECE", 4)
+    pieces = read()
+    assert pieces.frequency == whole.frequency
+    assert (pieces.ids, pieces.notes) == (whole.ids, whole.notes)
+    for name in ("values", "offsets", "starts", "times"):
+        np.testing.assert_array_equal(getattr(pieces, name), getattr(whole, name))
+    np.testing.assert_array_equal(pieces.covariates.future, whole.covariates.future)
+
+    # Each row lies where its own time is in the panel's.
+    known = {(ids[k], times[k]): values[k] for k in kept if np.isfinite(values[k])}
+    numbers = np.repeat(pieces.ids, pieces.lengths)
+    laid = {
+        (number, time): value
+        for number, time, value in zip(numbers, pieces.times, pieces.values, strict=True)
+        if np.isfinite(value)
+    }
+    assert laid == known
+    squares = pieces.covariates.future[:, 0][np.isfinite(pieces.values)]
+    np.testing.assert_array_equal(squares, pieces.values[np.isfinite(pieces.values)] ** 2)
+
+
+def test_an_irregular_step_is_named_by_its_row_in_whatever_piece(monkeypatch):
+    monkeypatch.setattr(rows, "_PIECE", 3)
+    ids = np.repeat(["a", "b", "c"], 4)
+    days = np.datetime64("2024-01-01", "us") + np.array([0, 1, 2, 3] * 3) * np.timedelta64(1, "D")
+    days[10] += np.timedelta64(6, "h")
+    with pytest.raises(DataError, match='series "c" are not regular: 2024-01-02 .*in row 9 is followed by'):
+        panel.from_columns(np.arange(12.0), days, ids, freq="D")
+
+
+def test_rows_in_order_are_not_copied():
+    values = np.arange(6.0)
+    assert np.shares_memory(panel.from_columns(values, ids=list("aaabbb")).values, values)

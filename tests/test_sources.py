@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
-from karusel.sources import read_table
+from karusel.sources import cells, read_table
 from karusel.sources.table import format_times
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -271,3 +271,44 @@ def test_any_bytes_give_a_table_or_one_clear_line(tmp_path, content):
     except KaruselError as error:
         message = str(error)
     assert "\n" not in message
+
+
+@pytest.mark.parametrize("columns", [1, 40])  # few are read one by one, many by one query
+def test_rows_taken_out_in_pieces_make_the_same_table(columns, tmp_path, monkeypatch):
+    random = np.random.default_rng(2)
+    names = [f"v{k}" for k in range(columns)]
+    values = random.integers(-99, 99, (11, columns)) / 4
+    values[3, 0] = np.nan
+    lines = ["ds," + ",".join(names)]
+    for day, row in enumerate(values, 1):
+        lines.append(f"2024-01-{day:02d}," + ",".join("n/a" if np.isnan(one) else str(one) for one in row))
+    monkeypatch.setattr(cells, "_PIECE", 4)
+    table = read_table(write(tmp_path, "\n".join(lines)), target_cols=names)
+    np.testing.assert_array_equal(table.values, values)
+    np.testing.assert_array_equal(table.times, np.arange("2024-01-01", "2024-01-12", dtype="datetime64[D]"))
+
+
+@pytest.mark.parametrize("order", ["by series", "by time", "apart"])
+def test_ids_are_found_in_whatever_order_the_rows_come(order, tmp_path):
+    rows = [(shop, f"2024-01-{day:02d}", day) for shop in ("ann", "bob", "cid") for day in (1, 2, 3, 4)]
+    if order == "by time":
+        rows.sort(key=lambda row: row[1])
+    if order == "apart":
+        rows = [rows[k] for k in np.random.default_rng(1).permutation(len(rows))]
+    lines = [f"{'x' if k < 5 else 'z'},{shop},{day},{sold}" for k, (shop, day, sold) in enumerate(rows)]
+    table = read_table(write(tmp_path, "\n".join(["kind,shop,day,sold", *lines])))
+    assert (table.id_col, table.target_cols) == ("shop", ("sold",))
+    assert [table.ids.names[code] for code in table.ids.codes] == [row[0] for row in rows]
+
+
+@pytest.mark.parametrize("odd", ["", '17000,"2"', '17000,"\n2"'])
+def test_the_line_of_a_row_far_down_is_named(odd, tmp_path):
+    lines = ["# of the harbour", "t,y", *(f"{t},{t / 4}" for t in range(30_000))]
+    lines[17_002] = odd
+    lines[15_002] = "15000,much"
+    path = write(tmp_path, "\n".join(lines))
+    with pytest.raises(DataError, match="line 15003, column \"y\": 'much' is not a number"):
+        read_table(path, time_col="t", target_cols=["y"])
+    lines[15_002], lines[29_002] = "15000,2", "29000,much"
+    with pytest.raises(DataError, match=f"line {29_003 + odd.count(chr(10))}, column \"y\": 'much' is not"):
+        read_table(write(tmp_path, "\n".join(lines)), time_col="t", target_cols=["y"])

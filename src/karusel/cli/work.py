@@ -56,6 +56,7 @@ def read_series(reading: Reading, covariates: Covariates, progress: Callable[[st
     )
     with naming(table.origin.name):
         panel = table.panel(reading.freq, reading.season_length)
+    table = replace(table, times=None, ids=None, covariates=())  # the panel has them: 70 million are 1.1 GB
     return Series(table, panel, reading.season_length)
 
 

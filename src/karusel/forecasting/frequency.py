@@ -13,6 +13,7 @@ here takes times as `from_utc` gives them.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ from karusel.forecasting import zones
 __all__ = ["Frequency", "Time", "Times", "infer", "parse"]
 
 Times: TypeAlias = NDArray[Any]  # datetime64[us] or int64
+_Steps: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]  # those there are, and how often
 Time: TypeAlias = Any  # one element of Times
 Unit: TypeAlias = Literal["integer", "month", "business day", "day", "microsecond"]
 
@@ -36,6 +38,7 @@ WEEK = 7 * DAY
 LAST_DAY = 31  # as the day of a month: the month's last one
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _LOOKED_AT = 1000  # times that must pass before all are looked at
+_PIECE = 1 << 18  # times looked at together, so that what is made of them stays small
 _LONGEST_SEASON = 10_080  # steps: a week of minutes
 _EPOCH = np.datetime64("1970-01-01", "D")
 
@@ -199,24 +202,23 @@ def infer(times: Times, offsets: NDArray[np.int64] | None = None, zone: str | No
     if not inside.any():
         raise DataError("no series has two times, so the frequency cannot be found; give more rows")
     if times.dtype.kind != "M":
-        return _with_seasons("integer", _common_step(_differences(times, inside)))
-    micros: Times = times.astype("datetime64[us]")
+        return _with_seasons("integer", _common_step(_count_steps(times, inside, np.asarray)))
+    micros: Times = times.astype("datetime64[us]", copy=False)
     clock: Times = micros if zone is None else _local_days(micros, zone)
-    days: Times = clock.astype("datetime64[D]")
-    if not np.any((np.diff(clock - days) != np.timedelta64(0)) & inside):
-        day = _day_of_month(days)
+    if _have_one_time_of_day(clock, inside):
+        day = _day_of_month(clock)
         if day:
-            month_steps = _differences(days.astype("datetime64[M]"), inside)
-            if month_steps.min() >= 1:
+            month_steps = _count_steps(clock, inside, _months)
+            if month_steps[0].min() >= 1:
                 return _with_seasons("month", _common_step(month_steps), day, zone)
-        day_steps = _differences(days, inside)
-        if day_steps.min() >= 1:
-            if _common(day_steps) == 1 and (day_steps >= 3).any() and np.is_busday(days).all():
-                workdays = np.busday_count(_EPOCH, days)
-                return _with_seasons("business day", _common_step(_differences(workdays, inside)), 0, zone)
+        day_steps = _count_steps(clock, inside, _days)
+        if day_steps[0].min() >= 1:
+            if _common(day_steps) == 1 and day_steps[0].max() >= 3 and _are_workdays(clock):
+                workdays = _count_steps(clock, inside, _workdays)
+                return _with_seasons("business day", _common_step(workdays), 0, zone)
             step = _common_step(day_steps)
-            return _with_seasons("day", step, _day_of_week(days, step), zone)
-    return _with_seasons("microsecond", _common_step(_differences(micros, inside)), 0, zone)
+            return _with_seasons("day", step, _day_of_week(clock, step), zone)
+    return _with_seasons("microsecond", _common_step(_count_steps(micros, inside, np.asarray)), 0, zone)
 
 
 def parse(text: str | int, times: Times, zone: str | None = None) -> Frequency:
@@ -243,8 +245,8 @@ def parse(text: str | int, times: Times, zone: str | None = None) -> Frequency:
     unit, step = _NAMES[name]
     step, day = step * count, 0
     if unit in ("month", "day"):
-        days = (times if zone is None else _local_days(times, zone)).astype("datetime64[D]")
-        day = _day_of_month(days) if unit == "month" else _day_of_week(days, step)
+        clock = times if zone is None else _local_days(times, zone)
+        day = _day_of_month(clock) if unit == "month" else _day_of_week(clock, step)
         if unit == "month" and not day:
             raise DataError(f'frequency "{text}" needs all times on one day of the month, but they differ')
     return _with_seasons(unit, step, day, zone)
@@ -280,23 +282,65 @@ def _median_clock(times: Times) -> Any:
     return np.timedelta64(int(np.median(clocks)), "us")
 
 
-def _differences(times: Times, inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Steps between neighbouring times of the same series."""
-    whole: NDArray[np.int64] = times.astype(np.int64)
-    return (whole[1:] - whole[:-1])[inside]
+def _neighbours(times: Times, inside: NDArray[np.bool_]) -> Iterator[tuple[Times, NDArray[np.bool_]]]:
+    """Some times after some, each with the first of the next, and which neighbours are of the same series."""
+    for first in range(0, inside.size, _PIECE):
+        yield times[first : first + _PIECE + 1], inside[first : first + _PIECE]
 
 
-def _common(steps: NDArray[np.int64]) -> int:
+def _count_steps(times: Times, inside: NDArray[np.bool_], counted: Callable[[Times], NDArray[Any]]) -> _Steps:
+    """The steps, ascending, between neighbouring times of the same series in what is `counted` of them."""
+    found, counts = [], []
+    for some, within in _neighbours(times, inside):
+        steps = np.diff(counted(some).astype(np.int64, copy=False))[within]
+        if steps.size and steps.min() == steps.max():
+            found.append(steps[:1])
+            counts.append(np.array([steps.size]))
+        else:
+            different, often = np.unique(steps, return_counts=True)
+            found.append(different)
+            counts.append(often)
+    different, which = np.unique(np.concatenate(found), return_inverse=True)
+    return different, np.bincount(which, np.concatenate(counts)).astype(np.int64)
+
+
+def _common(steps: _Steps) -> int:
     """The commonest step, the smallest of them at a tie."""
-    if steps.min() == steps.max():
-        return int(steps[0])
-    found, counts = np.unique(steps, return_counts=True)
+    found, counts = steps
     return int(found[np.argmax(counts)])
 
 
-def _common_step(steps: NDArray[np.int64]) -> int:
+def _common_step(steps: _Steps) -> int:
     common = _common(steps)
-    return common if not (steps % common).any() else int(np.gcd.reduce(steps))
+    return common if not (steps[0] % common).any() else int(np.gcd.reduce(steps[0]))
+
+
+def _have_one_time_of_day(times: Times, inside: NDArray[np.bool_]) -> bool:
+    """Whether neighbours within each series have the same time of day."""
+    return not any(
+        np.any((np.diff(some - _days(some)) != np.timedelta64(0)) & within)
+        for some, within in _neighbours(times, inside)
+    )
+
+
+def _months(times: Times) -> Times:
+    return times.astype("datetime64[M]")
+
+
+def _days(times: Times) -> Times:
+    return times.astype("datetime64[D]")
+
+
+def _workdays(times: Times) -> NDArray[np.int64]:
+    return np.busday_count(_EPOCH, _days(times)).astype(np.int64)
+
+
+def _are_workdays(times: Times) -> bool:
+    return all(np.is_busday(_days(some)).all() for some in _pieces(times))
+
+
+def _pieces(times: Times) -> Iterator[Times]:
+    return (times[first : first + _PIECE] for first in range(0, times.size, _PIECE))
 
 
 def _day_in_month(months: Times, day: int) -> NDArray[np.int64]:
@@ -305,24 +349,33 @@ def _day_in_month(months: Times, day: int) -> NDArray[np.int64]:
     return np.asarray(np.minimum(day, length.astype(np.int64)))
 
 
-def _day_of_month(days: Times) -> int:
-    """The day of the month that all days [N] share: 31 for each month's last day, 0 when there is none."""
-    if days.size > _LOOKED_AT and not _day_of_month(days[:_LOOKED_AT]):
+def _day_of_month(times: Times) -> int:
+    """The day of the month that all times [N] share: 31 for each month's last day, 0 when there is none."""
+    if times.size > _LOOKED_AT and not _day_of_month(times[:_LOOKED_AT]):
         return 0
-    months = days.astype("datetime64[M]")
-    numbers = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
-    for day in (LAST_DAY, int(numbers.max())):
-        if np.array_equal(numbers, _day_in_month(months, day)):
-            return day
-    return 0
+
+    def share(day: int) -> bool:
+        return all(
+            np.array_equal(_numbers_in_month(some), _day_in_month(_months(some), day))
+            for some in _pieces(times)
+        )
+
+    if share(LAST_DAY):
+        return LAST_DAY
+    latest = max(int(_numbers_in_month(some).max()) for some in _pieces(times))
+    return latest if share(latest) else 0
 
 
-def _day_of_week(days: Times, step: int) -> int:
-    """The day of the week that all days share, 1 for Monday; 0 unless the step is whole weeks."""
+def _numbers_in_month(times: Times) -> NDArray[np.int64]:
+    return np.asarray((_days(times) - _days(_months(times))).astype(np.int64) + 1)
+
+
+def _day_of_week(times: Times, step: int) -> int:
+    """The day of the week that all times share, 1 for Monday; 0 unless the step is whole weeks."""
     if step % 7:
         return 0
-    weekdays = (days.astype(np.int64) + 3) % 7 + 1  # 1970 began on a Thursday
-    return int(weekdays[0]) if np.all(weekdays == weekdays[0]) else 0
+    found = {day for some in _pieces(times) for day in np.unique(_days(some).astype(np.int64) % 7).tolist()}
+    return (found.pop() + 3) % 7 + 1 if len(found) == 1 else 0  # 1970 began on a Thursday
 
 
 def _with_seasons(unit: Unit, step: int, day: int = 0, zone: str | None = None) -> Frequency:

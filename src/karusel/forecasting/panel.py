@@ -27,6 +27,7 @@ from karusel.forecasting.frequency import Frequency, Time, Times
 from karusel.forecasting.rows import (
     SHOWN,
     Rows,
+    absent_within,
     count_of,
     in_order,
     leave_out_empty,
@@ -35,7 +36,6 @@ from karusel.forecasting.rows import (
     offsets_of,
     positions,
     refuse_mixed,
-    steps_within,
     trim,
 )
 
@@ -320,20 +320,18 @@ def from_columns(
         first += ", ..." if missing.size > SHOWN else ""
         where = rows.where(missing)
         notes.append(f"{count_of(missing.size, 'value')} missing inside {where} ({first}): kept as missing")
-    steps, absent = steps_within(rows, found, inferred=like is None and freq is None, later=like is not None)
-    notes += absent
-    lengths = steps[rows.offsets[1:] - 1] + 1
-    offsets = offsets_of(lengths)
-    places = offsets[rows.codes] + steps
-    laid = np.full(offsets[-1], np.nan)
-    laid[places] = rows.values
+    after, absent, noted = absent_within(
+        rows, found, inferred=like is None and freq is None, later=like is not None
+    )
+    notes += noted
+    offsets = rows.offsets + np.concatenate([[0], np.cumsum(absent)])[np.searchsorted(after, rows.offsets)]
     return Panel(
-        values=laid,
+        values=np.insert(rows.values, np.repeat(after + 1, absent), np.nan) if after.size else rows.values,
         offsets=offsets,
         ids=rows.names,
         starts=rows.times[rows.offsets[:-1]],
         frequency=found,
-        covariates=_lay_out(columns, rows, places, int(offsets[-1])),
+        covariates=_lay_out(columns, rows, after, absent),
         notes=tuple(notes),
         left_out=left_out,
         counted=times is None,
@@ -364,14 +362,18 @@ def _refuse_other_times(rows: Rows, zone: str | None, counted: bool, like: Panel
         raise DataError(f"the panel was read from {own}, but these are {given}; give {own}")
 
 
-def _lay_out(columns: Sequence[Column], rows: Rows, places: NDArray[np.int64], total: int) -> Covariates:
+def _lay_out(
+    columns: Sequence[Column], rows: Rows, after: NDArray[np.int64], absent: NDArray[np.int64]
+) -> Covariates:
     """The covariates at the places of their rows; static ones must not change within a series."""
+    count = rows.values.size
+    total = count + int(absent.sum())
     if not columns:
         return Covariates.none(total, len(rows.names))
     parts: dict[str, list[NDArray[np.float64]]] = {"past": [], "future": [], "static": []}
     firsts = rows.offsets[:-1]
     for column in columns:
-        ordered = column.values[rows.order]
+        ordered = column.values if rows.order is None else column.values[rows.order]
         if column.covariate.kind == "static":
             changes = (ordered[1:] != ordered[:-1]) & rows.inside & ~np.isnan(ordered[1:] + ordered[:-1])
             if changes.any():
@@ -387,7 +389,9 @@ def _lay_out(columns: Sequence[Column], rows: Rows, places: NDArray[np.int64], t
     def side_by_side(kind: str, count: int) -> NDArray[np.float64]:
         return np.stack(parts[kind], axis=1) if parts[kind] else np.empty((count, 0))
 
-    count = rows.values.size
+    places = np.arange(count) + np.repeat(
+        np.concatenate([[0], np.cumsum(absent)]), np.diff(np.concatenate([[0], after + 1, [count]]))
+    )
     return Covariates(
         tuple(column.covariate for column in columns),
         side_by_side("past", count),

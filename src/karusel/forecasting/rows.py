@@ -5,7 +5,7 @@ Each check names the row, by what the table calls it, and what to do instead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from karusel.forecasting.frequency import DAY, Frequency, Times
 __all__ = [
     "SHOWN",
     "Rows",
+    "absent_within",
     "count_of",
     "in_order",
     "leave_out_empty",
@@ -29,7 +30,6 @@ __all__ = [
     "offsets_of",
     "positions",
     "refuse_mixed",
-    "steps_within",
     "trim",
 ]
 
@@ -40,6 +40,7 @@ _LEAST_REGULAR = 0.1  # share of steps that must be single ones where most times
 _REGULAR_STEPS = 6  # equal steps after which a series counts as one of another frequency
 _UNEVEN = 1.2  # months of 28 and of 31 days are still equal steps
 _LOOKED_AT = 1000  # series whose own frequency is found
+_PIECE = 1 << 18  # rows looked at together, so that what is made of them stays small
 _COUNT = "count the rows as equal steps (time column: none)"
 
 
@@ -50,7 +51,7 @@ class Rows:
     values: NDArray[np.float64]
     times: Any  # Times, None until they are counted
     codes: NDArray[np.int64]  # number of the series of each row, ascending
-    order: NDArray[np.int64]  # where each row stood in the table
+    order: NDArray[np.int64] | None  # where each row stood in the table, None where it stands
     names: tuple[Hashable, ...]
     row_name: Callable[[int], str]
 
@@ -61,7 +62,7 @@ class Rows:
             values=self.values[rows],
             times=None if self.times is None else self.times[rows],
             codes=self.codes[rows],
-            order=self.order[rows],
+            order=np.arange(self.values.size)[rows] if self.order is None else self.order[rows],
         )
 
     @cached_property
@@ -74,7 +75,7 @@ class Rows:
         return np.asarray(self.codes[1:] == self.codes[:-1])
 
     def row(self, at: int) -> str:
-        return self.row_name(int(self.order[at]))
+        return self.row_name(at if self.order is None else int(self.order[at]))
 
     def series_word(self, at: int) -> str:
         return "the series" if len(self.names) == 1 else f'series "{self.names[int(self.codes[at])]}"'
@@ -83,6 +84,15 @@ class Rows:
         """In which series some rows lie."""
         series = np.unique(self.codes[rows]).size
         return self.series_word(int(rows[0])) if series == 1 else f"{series:,} series"
+
+    def pieces(self) -> Iterator[tuple[int, int, NDArray[np.bool_]]]:
+        """The rows of some whole series after those of others: the first, one past the last, and `inside`."""
+        series, offsets = 0, self.offsets
+        while series < len(self.names):
+            first = int(offsets[series])
+            series = max(series + 1, int(np.searchsorted(offsets, first + _PIECE, side="right")) - 1)
+            last = int(offsets[series])
+            yield first, last, self.inside[first : last - 1]
 
 
 def offsets_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -115,7 +125,7 @@ def in_order(
     """
     ids = _numbered(ids, values.size, row_name)
     times = None if times is None else _as_times(times, row_name)
-    rows = Rows(values, times, ids.codes, np.arange(values.size), ids.names, row_name)
+    rows = Rows(values, times, ids.codes, None, ids.names, row_name)
     if np.any(rows.codes[1:] < rows.codes[:-1]):
         rows = rows.take(np.argsort(rows.codes, kind="stable"))
     if times is None:
@@ -146,13 +156,13 @@ def _as_times(times: Times, row_name: Callable[[int], str]) -> Times:
         missing = np.isnat(times)
         if missing.any():
             raise DataError(f"{row_name(int(np.argmax(missing)))} has no time; give it or remove the row")
-        micros = times.astype("datetime64[us]")
+        micros = times.astype("datetime64[us]", copy=False)
         finer = micros != times
         if finer.any():
             raise DataError(f"the time in {row_name(int(np.argmax(finer)))} is finer than a microsecond")
         return micros
     if times.dtype.kind in "iu":
-        return times.astype(np.int64)
+        return times.astype(np.int64, copy=False)
     if times.dtype.kind == "f" and np.isfinite(times).all() and np.array_equal(times, np.rint(times)):
         return times.astype(np.int64)
     raise DataError(f"times must be dates or whole numbers, but they are {times.dtype}; convert them")
@@ -174,7 +184,8 @@ def _refuse_duplicates(rows: Rows) -> None:
 
 def leave_out_empty(rows: Rows) -> tuple[Rows, tuple[Hashable, ...]]:
     """The rows of the series that have a value, and the names of the others."""
-    known = np.bincount(rows.codes[~np.isnan(rows.values)], minlength=len(rows.names)) > 0
+    known = np.diff(rows.offsets) > 0
+    known[known] = np.logical_or.reduceat(~np.isnan(rows.values), rows.offsets[:-1][known])
     if known.all():
         return rows, ()
     if not known.any():
@@ -188,12 +199,12 @@ def leave_out_empty(rows: Rows) -> tuple[Rows, tuple[Hashable, ...]]:
 
 def trim(rows: Rows) -> tuple[Rows, list[str]]:
     """The rows from the first to the last known value of each series, which has one; a note on the others."""
+    if not np.isnan(rows.values[np.concatenate([rows.offsets[:-1], rows.offsets[1:] - 1])]).any():
+        return rows, []
     known = np.flatnonzero(~np.isnan(rows.values))
     ends = np.searchsorted(known, rows.offsets)
     first, last = known[ends[:-1]], known[ends[1:] - 1]
     dropped = rows.values.size - int(np.sum(last - first + 1))
-    if dropped == 0:
-        return rows, []
     numbers = np.arange(rows.values.size)
     keep = (numbers >= first[rows.codes]) & (numbers <= last[rows.codes])
     note = f"{count_of(dropped, 'row')} without a value at the start or end of a series: dropped"
@@ -202,14 +213,19 @@ def trim(rows: Rows) -> tuple[Rows, list[str]]:
 
 def refuse_mixed(rows: Rows, found: Frequency, zone: str | None) -> None:
     """Refuse series whose own steps are all equal, but larger than those of the panel."""
-    offsets, inside = rows.offsets, rows.inside
+    offsets = rows.offsets
     lengths = np.diff(offsets)
     several = np.flatnonzero(lengths >= 2)
     if several.size < 2:
         return
-    apart = np.where(inside, np.diff(rows.times.astype(np.int64)), 0)
-    least = np.minimum.reduceat(np.where(inside, apart, np.iinfo(np.int64).max), offsets[several])
-    most = np.maximum.reduceat(apart, offsets[several])
+    least, most = np.empty(several.size, np.int64), np.empty(several.size, np.int64)
+    for first, last, within in rows.pieces():
+        apart = np.diff(rows.times[first:last].astype(np.int64))
+        some = slice(*np.searchsorted(offsets[several], [first, last]))
+        if apart.size:
+            firsts = offsets[several[some]] - first
+            least[some] = np.minimum.reduceat(np.where(within, apart, np.iinfo(np.int64).max), firsts)
+            most[some] = np.maximum.reduceat(np.where(within, apart, 0), firsts)
     step = found.step * {"month": 28 * DAY, "business day": DAY, "day": DAY}.get(found.unit, 1)
     larger = (lengths[several] > _REGULAR_STEPS) & (least >= 2 * step) & (most <= _UNEVEN * least)
     if not larger.any():
@@ -236,47 +252,59 @@ def most_absent(rows: int, *, later: bool) -> int:
     return max(_MOST_ABSENT * rows, _LATER_ABSENT if later else 0)
 
 
-def steps_within(
+def absent_within(
     rows: Rows, found: Frequency, *, inferred: bool, later: bool
-) -> tuple[NDArray[np.int64], list[str]]:
-    """How many steps after the first row of its series each row lies, and a note on absent times.
+) -> tuple[NDArray[np.int64], NDArray[np.int64], list[str]]:
+    """After which rows times are absent, how many, and a note on them.
 
     A frequency that was `inferred` from these rows cannot have another day of the month or time of day. Rows
     that come `later` than a panel may be few and far apart.
     """
-    ordinals = found.ordinals(rows.times)
-    starts, inside, apart = rows.offsets[:-1], rows.inside, np.diff(ordinals)
-    if inferred and np.all((apart == found.step) | ~inside):
-        return np.arange(ordinals.size) - starts[rows.codes], []
-    steps = (ordinals - ordinals[starts][rows.codes]) // found.step
-    wrong = inside & ((apart % found.step != 0) | (apart == 0))
-    if not inferred and found.unit not in ("integer", "microsecond"):
-        off = found.at(rows.times[starts][rows.codes], steps) != rows.times
-        wrong |= inside & off[1:]
-        if off[starts].any():
-            at = int(starts[np.argmax(off[starts])])
-            raise DataError(
-                f"{found.label(rows.times[at])} in {rows.row(at)} is not {found.describe()}; correct it"
-            )
-    absent_before = np.where(inside, apart // found.step - 1, 0)
-    total = int(absent_before.sum())
-    if not wrong.any() and total > np.count_nonzero(inside):
-        regular = np.count_nonzero(inside & (absent_before == 0))
-        few = not later and regular < _LEAST_REGULAR * np.count_nonzero(inside)
-        if few or total > most_absent(steps.size, later=later):
-            wrong = absent_before > 0
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        before, after = found.label(rows.times[at]), found.label(rows.times[at + 1])
+    gaps, counts, wrong = [np.empty(0, np.int64)], [np.empty(0, np.int64)], None
+    for first, last, within in rows.pieces():
+        times = rows.times[first:last]
+        ordinals = found.ordinals(times)
+        apart = np.diff(ordinals)
+        if inferred and np.all((apart == found.step) | ~within):
+            continue
+        off = within & ((apart % found.step != 0) | (apart == 0))
+        if not inferred and found.unit not in ("integer", "microsecond"):
+            starts = np.concatenate([[0], np.flatnonzero(~within) + 1])
+            lengths = np.diff(np.append(starts, times.size))
+            steps = (ordinals - np.repeat(ordinals[starts], lengths)) // found.step
+            elsewhere = found.at(np.repeat(times[starts], lengths), steps) != times
+            off |= within & elsewhere[1:]
+            if elsewhere[starts].any():
+                at = first + int(starts[np.argmax(elsewhere[starts])])
+                raise DataError(
+                    f"{found.label(rows.times[at])} in {rows.row(at)} is not {found.describe()}; correct it"
+                )
+        if wrong is None and off.any():
+            wrong = first + int(np.argmax(off))
+        absent = np.where(within, apart // found.step - 1, 0)
+        some = np.flatnonzero(absent)
+        gaps.append(first + some)
+        counts.append(absent[some])
+    after, absent = np.concatenate(gaps), np.concatenate(counts)
+    total, neighbours = int(absent.sum()), np.count_nonzero(rows.inside)
+    if wrong is None and total > neighbours:
+        few = not later and neighbours - after.size < _LEAST_REGULAR * neighbours
+        if few or total > most_absent(rows.values.size, later=later):
+            wrong = int(after[0])
+    if wrong is not None:
+        before, behind = found.label(rows.times[wrong]), found.label(rows.times[wrong + 1])
         raise DataError(
-            f"the times of {rows.series_word(at)} are not regular: {before} in {rows.row(at)} is followed by "
-            f"{after}, which is not {found.describe()}; correct them, give freq, or {_COUNT}"
+            f"the times of {rows.series_word(wrong)} are not regular: {before} in {rows.row(wrong)} is "
+            f"followed by {behind}, which is not {found.describe()}; correct them, give freq, or {_COUNT}"
         )
     if total == 0:
-        return steps, []
-    gaps = np.flatnonzero(absent_before)
-    first, before = found.label(found.at(rows.times[gaps[0]], np.asarray(1))), rows.row(int(gaps[0]))
-    return steps, [
-        f"{count_of(total, 'time')} absent from {rows.where(gaps)}, first {first} after {before}: taken as "
-        "missing values"
-    ]
+        return after, absent, []
+    label = found.label(found.at(rows.times[after[0]], np.asarray(1)))
+    return (
+        after,
+        absent,
+        [
+            f"{count_of(total, 'time')} absent from {rows.where(after)}, first {label} after "
+            f"{rows.row(int(after[0]))}: taken as missing values"
+        ],
+    )

@@ -198,11 +198,28 @@ def line_of(path: Path, form: Form, row: int) -> int:
     In a table of one column a blank line may itself be a row: then the last line is named.
     """
     encoding = "utf-8-sig" if form.encoding == "UTF-8" else form.encoding
-    with unpacked(path) as packed, io.TextIOWrapper(packed, encoding, newline="") as file:
-        for _ in range(form.skip):
-            next(file)
-        reader = csv.reader(file, delimiter=form.delimiter)
-        rows = (reader.line_num for cells in reader if cells)
-        with contextlib.suppress(csv.Error):  # a cell longer than this reader takes: the line before it
-            next(itertools.islice(rows, row + form.header, None), None)
-        return form.skip + reader.line_num
+    with unpacked(path) as packed:
+        passed = 0 if form.encoding == "UTF-16" else _pass_plain_lines(packed, form.skip + form.header + row)
+        skip = max(form.skip - passed, 0)
+        with io.TextIOWrapper(packed, encoding, newline="") as file:
+            for _ in range(skip):
+                next(file)
+            reader = csv.reader(file, delimiter=form.delimiter)
+            rows = (reader.line_num for cells in reader if cells)
+            with contextlib.suppress(csv.Error):  # a cell longer than this reader takes: the line before it
+                next(itertools.islice(rows, row + form.header + form.skip - passed - skip, None), None)
+            return passed + skip + reader.line_num
+
+
+def _pass_plain_lines(file: BinaryIO, most: int) -> int:
+    """Go past whole blocks of lines that are a row each, and no more than `most`; returns how many."""
+    passed = 0
+    while True:
+        begin = file.tell()
+        block = file.read(_LOOKED_AT) + file.readline()
+        lines = block.count(b"\n")
+        plain = not any(mark in block for mark in (b'"', b"\r", b"\n\n")) and not block.startswith(b"\n")
+        if not plain or lines == 0 or passed + lines > most:
+            file.seek(begin)
+            return passed
+        passed += lines

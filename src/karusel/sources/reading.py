@@ -85,8 +85,8 @@ def open_duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyCo
     import duckdb
 
     with tempfile.TemporaryDirectory(prefix="karusel-") as folder:
-        # A file holds a table packed, and reads a text that comes often once for many rows; in memory it would
-        # do neither. Without its own folder DuckDB would spill what is large into the working directory.
+        # In a file a table lies packed, and a text that comes often is read once for many rows; in memory
+        # neither is so. Without its own folder DuckDB would spill what is large into the working directory.
         own = Path(folder) / "duckdb"
         own.mkdir()
         config: dict[str, Any] = {"temp_directory": str(own), "autoinstall_known_extensions": False}
@@ -219,16 +219,21 @@ def _find_times(cells: Cells, columns: list[Column], has_targets: bool) -> tuple
 
 def _find_ids(cells: Cells, columns: list[Column], times: NDArray[Any]) -> str | None:
     """The first column of text that tells rows of the same time apart; None where no time comes twice."""
-    _, numbers = np.unique(times, return_inverse=True)
-    distinct = int(numbers.max(initial=-1)) + 1
-    if distinct == len(times):
+    if len(np.unique(times)) == len(times):
         return None
     for column in columns:
         if column.kind == "text" and column.filled == len(times) and not column.is_numbers:
             codes = cells.names(column).codes
-            if len(np.unique(codes * distinct + numbers)) == len(times):
+            ascending = (codes[1:] == codes[:-1]) & (times[1:] > times[:-1]) | (codes[1:] > codes[:-1])
+            if ascending.all() or _are_apart(codes, times):
                 return column.name
     return None
+
+
+def _are_apart(codes: NDArray[np.int64], times: NDArray[Any]) -> bool:
+    """Whether no two rows have the same code and time."""
+    distinct, numbers = np.unique(times, return_inverse=True)
+    return len(np.unique(codes * len(distinct) + numbers)) == len(times)
 
 
 def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Column]) -> None:
