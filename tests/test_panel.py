@@ -303,7 +303,7 @@ def test_an_irregular_step_is_named_by_its_row_in_whatever_piece(monkeypatch):
     ids = np.repeat(["a", "b", "c"], 4)
     days = np.datetime64("2024-01-01", "us") + np.array([0, 1, 2, 3] * 3) * np.timedelta64(1, "D")
     days[10] += np.timedelta64(6, "h")
-    with pytest.raises(DataError, match='series "c" are not regular: 2024-01-02 .*in row 9 is followed by'):
+    with pytest.raises(DataError, match=r'series "c" are not regular: 2024-01-02 .*in row 9 is followed by'):
         panel.from_columns(np.arange(12.0), days, ids, freq="D")
 
 

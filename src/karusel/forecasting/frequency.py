@@ -292,7 +292,8 @@ def _count_steps(times: Times, inside: NDArray[np.bool_], counted: Callable[[Tim
     """The steps, ascending, between neighbouring times of the same series in what is `counted` of them."""
     found, counts = [], []
     for some, within in _neighbours(times, inside):
-        steps = np.diff(counted(some).astype(np.int64, copy=False))[within]
+        whole: NDArray[np.int64] = counted(some).astype(np.int64, copy=False)
+        steps: NDArray[np.int64] = (whole[1:] - whole[:-1])[within]
         if steps.size and steps.min() == steps.max():
             found.append(steps[:1])
             counts.append(np.array([steps.size]))

@@ -299,12 +299,6 @@ def absent_within(
         )
     if total == 0:
         return after, absent, []
-    label = found.label(found.at(rows.times[after[0]], np.asarray(1)))
-    return (
-        after,
-        absent,
-        [
-            f"{count_of(total, 'time')} absent from {rows.where(after)}, first {label} after "
-            f"{rows.row(int(after[0]))}: taken as missing values"
-        ],
-    )
+    label, row = found.label(found.at(rows.times[after[0]], np.asarray(1))), rows.row(int(after[0]))
+    where = f"{count_of(total, 'time')} absent from {rows.where(after)}, first {label} after {row}"
+    return after, absent, [f"{where}: taken as missing values"]

@@ -164,6 +164,7 @@ class Cells:
     def times(self, column: Column, time_format: str | None) -> NDArray[Any]:
         """A column as times [N], none missing: datetime64[us], or int64 where there is no format."""
         cell = _text_sql(column.kind)
+        wanted: np.dtype[Any]
         if time_format is not None:
             sql = "x" if column.kind == "time" else _time_sql(cell, time_format)
             kind, wanted = "a time", np.dtype("datetime64[us]")
