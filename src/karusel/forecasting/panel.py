@@ -280,9 +280,9 @@ def from_columns(
     found. `columns` are the covariates. `like` is a panel that the rows are to be appended to: its frequency
     holds. `row_name` says how a row is called in messages.
 
-    Rows may come in any order. Missing values before the first and after the last known value of a series
-    are dropped, series without a value are left out, absent times become missing values, and all that is
-    noted. Raises `DataError` for duplicate times, infinite values, rows without time or id, times that are
+    Rows may come in any order; the panel keeps `values` itself where no row has to be moved. Missing values
+    before the first and after the last known value of a series are dropped, series without a value are left
+    out, absent times become missing values, and all that is noted. Raises `DataError` for duplicate times, infinite values, rows without time or id, times that are
     not regular, series of different frequencies, and tables without any value.
     """
     values = np.asarray(values, np.float64)
