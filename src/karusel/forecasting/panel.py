@@ -282,8 +282,9 @@ def from_columns(
 
     Rows may come in any order; the panel keeps `values` itself where no row has to be moved. Missing values
     before the first and after the last known value of a series are dropped, series without a value are left
-    out, absent times become missing values, and all that is noted. Raises `DataError` for duplicate times, infinite values, rows without time or id, times that are
-    not regular, series of different frequencies, and tables without any value.
+    out, absent times become missing values, and all that is noted. Raises `DataError` for duplicate times,
+    infinite values, rows without time or id, times that are not regular, series of different frequencies, and
+    tables without any value.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or values.size == 0:
