@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
+import os
+import re
+import tempfile
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.sources import cells, read_table
 from karusel.sources.table import format_times
 
@@ -227,6 +232,17 @@ def test_what_is_not_there_or_no_file(tmp_path):
         read_table(tmp_path / "nothing.csv")
     with pytest.raises(DataError, match="is a folder"):
         read_table(tmp_path)
+
+
+def test_a_full_folder_for_temporary_files_is_named(monkeypatch):
+    def full(*arguments, **options):
+        raise duckdb.IOException(f'Could not write file "table.duckdb": {os.strerror(errno.ENOSPC)}')
+
+    monkeypatch.setattr(duckdb, "connect", full)
+    with pytest.raises(
+        TooLargeError, match=re.escape(f"{tempfile.gettempdir()}; make room there, or set TMPDIR")
+    ):
+        read_table(AIR_PASSENGERS)
 
 
 def test_lines_are_counted_through_comments_blank_lines_and_quoted_breaks(tmp_path):

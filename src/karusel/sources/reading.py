@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -90,10 +92,10 @@ def open_duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyCo
         own = Path(folder) / "duckdb"
         own.mkdir()
         config: dict[str, Any] = {"temp_directory": str(own), "autoinstall_known_extensions": False}
-        connection = duckdb.connect(own / "table.duckdb", config=config)
         try:
-            connection.execute("set TimeZone = 'UTC'")  # of times without an offset
-            yield connection, Path(folder)
+            with duckdb.connect(own / "table.duckdb", config=config) as connection:
+                connection.execute("set TimeZone = 'UTC'")  # of times without an offset
+                yield connection, Path(folder)
         except duckdb.InterruptException:
             raise KeyboardInterrupt from None
         except RuntimeError as error:  # what DuckDB 2.0.0 makes of Ctrl-C
@@ -104,12 +106,15 @@ def open_duckdb(title: str, sql: str | None) -> Iterator[tuple[duckdb.DuckDBPyCo
             raise TooLargeError(f"{title} does not fit memory: {first_line(error)}") from None
         except duckdb.Error as error:
             raise _explained(error, title, sql) from None
-        finally:
-            connection.close()
 
 
 def _explained(error: Exception, title: str, sql: str | None) -> KaruselError:
     words = first_line(error)
+    if os.strerror(errno.ENOSPC) in words:
+        return TooLargeError(
+            f"{title} does not fit the folder for temporary files, {tempfile.gettempdir()}; make room there, "
+            "or set TMPDIR to another folder"
+        )
     if sql is None:
         return DataError(f"{title} cannot be read: {words}")
     if "No files found" in words:
