@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from karusel import Forecaster
 from karusel.errors import DataError
-from karusel.forecasting import members, windows
+from karusel.forecasting import members, pooled, windows
 from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.features import Reader, anchors, levels, plain_reader, returns
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
@@ -106,6 +106,14 @@ def test_a_pattern_from_before_the_start_of_a_series_is_left_out():
     y[0, -12:] = [0, 0, 0, 0, 3, 5, 0, 0, 8, 8, 8, 8]
     # of the two seasons only the later one is known: it counts whole
     np.testing.assert_allclose(two.read(y).anchor, [[8 + 3, 8 + 5]])
+
+
+def test_a_pattern_may_be_the_mean_of_eight_slow_seasons():
+    reader = next(one for one in anchors(plain_reader(2, (3, 12), False)) if one.anchor == ((12, 8),))
+    years = np.random.default_rng(8).normal(size=(9, 12))
+    got = reader.anchor_alone(years.reshape(1, -1)[:, -reader.length :])[0]
+    before = years.ravel()[9:].reshape(-1, 3).mean(1)[:32:4]  # the three months before each of eight years
+    np.testing.assert_allclose(got, years[-1, -3:].mean() + (years[1:, :2] - before[:, None]).mean(0))
 
 
 def test_a_level_may_be_the_mean_of_several_seasons():
@@ -239,6 +247,29 @@ def test_windows_with_missing_targets_teach_what_is_known():
     forecast, _ = model.predict_at(panel, panel.offsets[1:] - 1)
     truth = np.array([10 + 5 * (np.arange(90, 96) % 7 == k % 7) for k in range(20)])
     assert np.mean(np.abs(forecast - truth)) < 0.6
+
+
+def test_few_series_teach_by_all_of_their_history_many_by_what_is_recent(monkeypatch):
+    taught = []
+
+    def fit_ensemble(training, *rest):
+        taught.append(training.at)
+        return members.fit_ensemble(training, *rest)
+
+    monkeypatch.setattr(pooled, "fit_ensemble", fit_ensemble)
+    panel = from_columns(np.random.default_rng(6).normal(size=2 * 900).cumsum(), ids=np.repeat([0, 1], 900))
+    monkeypatch.setattr(pooled, "_LEAST_WINDOWS", 330)
+    reader = fit_pooled(panel, 5, (7,), SMALL).reader
+    held_out, final = taught
+    assert len(final) == 330
+    assert final[0] == reader.length - 1
+    assert final[-1] == 1800 - 1 - 5
+    assert set(np.diff(final[final < 900])) == {5, 6}
+    assert max(held_out) < 1800 - 1 - 2 * 5
+    monkeypatch.setattr(pooled, "_LEAST_WINDOWS", 100)  # ten horizons of two series are as many
+    fit_pooled(panel, 5, (7,), SMALL)
+    wanted = np.arange(900 - 5 - 50, 900 - 5)
+    np.testing.assert_array_equal(taught[-1], np.concatenate([wanted, 900 + wanted]))
 
 
 def test_the_future_of_a_cutoff_changes_no_forecast():

@@ -213,7 +213,7 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
 def anchors(reader: Reader) -> Iterator[Reader]:
     """The reader with each anchor that may be tried, the simplest first."""
     fast: list[Season] = [(reader.fast, j) for j in (1, 2, 4, 8)] if reader.fast > 1 else [(1, 1)]
-    slow: list[Season] = [(reader.slow, j) for j in (1, 2, 4)] if reader.slow else []
+    slow: list[Season] = [(reader.slow, j) for j in (1, 2, 4, 8)] if reader.slow else []
     for one in fast + slow:
         yield replace(reader, anchor=(one,))
     for one in fast:

@@ -47,7 +47,7 @@ __all__ = ["LEAST_KNOWN", "PooledModel", "fit_pooled", "rows_to_pool", "smoothin
 _SEASON_SHARE = 0.6  # of the median series, that a season may take at most
 LEAST_KNOWN = 3  # values of the shortest history that a window may have
 _LONG, _RECENT_LONG, _RECENT_SHORT = 12, 10, 1.5  # horizons: see _training_windows
-_LEAST_WINDOWS = 20_000  # wanted
+_LEAST_WINDOWS = 20_000  # wanted; where recent ones are fewer, taken from all of history
 _SHARES = np.linspace(0, 1, 11)
 _MOST_DOUBT = 0.1  # what a share away from the usual one must gain, as a part of smoothing's loss
 _USUAL_SHARE = 0.5  # networks and smoothing in equal parts, unless held-out series speak against it
@@ -211,14 +211,17 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
     """Windows whose targets end at least `until` steps before the end of their series, the recent ones.
 
     Where the median series holds 12 horizons, cutoffs lie in the last 10 of them; otherwise in the last 1.5
-    (the rule of N-BEATS; Oreshkin et al., 2020). Of few series more are taken, up to 20,000 windows.
+    (the rule of N-BEATS; Oreshkin et al., 2020). Of few series more are taken, up to 20,000 windows evenly
+    spread over all of their history: neighbours say nearly the same, and what is rare may be long ago.
     """
     lasts = panel.offsets[1:] - 1 - until - horizon
     long = np.median(panel.lengths) >= _LONG * horizon
     recent = int((_RECENT_LONG if long else _RECENT_SHORT) * horizon)
-    recent = max(recent, _LEAST_WINDOWS // len(panel))
+    few = recent * len(panel) < _LEAST_WINDOWS
     least = max(LEAST_KNOWN, min(reader.length, int(np.median(panel.lengths)) // 3))
-    firsts = np.maximum(panel.offsets[:-1] + least - 1, lasts - recent + 1)
+    firsts = panel.offsets[:-1] + least - 1
+    if not few:
+        firsts = np.maximum(firsts, lasts - recent + 1)
     counts = np.maximum(lasts - firsts + 1, 0)
     if not counts.any():
         raise DataError(
@@ -226,7 +229,8 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
             f"too few for a horizon of {horizon}; forecast fewer steps or give more history"
         )
     training = Cutoffs(panel, positions(firsts, counts))
-    return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
+    training = training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
+    return training.spread(_LEAST_WINDOWS) if few else training
 
 
 def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:
@@ -235,9 +239,7 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
     The anchor's patterns are chosen first, then their level and its return to that of past seasons together,
     special days, and the part of the trend.
     """
-    training = training.take(
-        np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
-    )
+    training = training.spread(_ANCHOR_WINDOWS)
     truth, scales = training.targets(readers[0].horizon), scales[training.numbers]
     days = training.days
 
