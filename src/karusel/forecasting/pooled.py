@@ -38,9 +38,9 @@ from karusel.forecasting.members import (
 )
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.prediction import Prediction, Units
-from karusel.forecasting.rows import positions
 from karusel.forecasting.special import LENGTH
 from karusel.forecasting.windows import Cutoffs
+from karusel.windows import Runs
 
 __all__ = ["LEAST_KNOWN", "PooledModel", "fit_pooled", "rows_to_pool", "smoothing"]
 
@@ -228,9 +228,10 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
             f"no series is longer than {least + until + horizon - 1} rows, "
             f"too few for a horizon of {horizon}; forecast fewer steps or give more history"
         )
-    training = Cutoffs(panel, positions(firsts, counts))
-    training = training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
-    return training.spread(_LEAST_WINDOWS) if few else training
+    cutoffs = Runs(firsts, counts)
+    n = min(len(cutoffs), _LEAST_WINDOWS) if few else len(cutoffs)
+    training = Cutoffs(panel, cutoffs[np.linspace(0, len(cutoffs) - 1, n).astype(np.int64)])
+    return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
 
 
 def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:
@@ -239,7 +240,9 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
     The anchor's patterns are chosen first, then their level and its return to that of past seasons together,
     special days, and the part of the trend.
     """
-    training = training.spread(_ANCHOR_WINDOWS)
+    training = training.take(
+        np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
+    )
     truth, scales = training.targets(readers[0].horizon), scales[training.numbers]
     days = training.days
 

@@ -54,10 +54,6 @@ class Cutoffs:
         """Some of the windows."""
         return Cutoffs(self.panel, self.at[rows])
 
-    def spread(self, most: int) -> Cutoffs:
-        """At most so many of the windows, evenly spread over them."""
-        return self.take(np.linspace(0, len(self) - 1, min(len(self), most)).astype(np.int64))
-
     def inputs(self, length: int) -> NDArray[np.float64]:
         """Input parts [n, length], NaN before the start of a series."""
         return padded_inputs(self.panel.values, self.starts, self.at, length)
