@@ -200,6 +200,7 @@ def test_every_benchmark_is_listed_and_has_its_place() -> None:
         "monash",
         "nn5",
         "panel",
+        "precision",
         "speech",
         "tasks",
     }
