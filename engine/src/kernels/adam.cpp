@@ -15,16 +15,16 @@ Vec root(Vec x) {
   const Vec r = _mm512_maskz_rsqrt14_ps(0xFFFF, x);
   return x * (r * (1.5f - 0.5f * x * r * r));
 }
-Vec reciprocal(Vec x) {
-  const Vec r = _mm512_maskz_rcp14_ps(0xFFFF, x);
-  return r * (2.0f - x * r);
+Vec quotient(Vec x, Vec y) {
+  const Vec r = _mm512_maskz_rcp14_ps(0xFFFF, y);
+  return x * (r * (2.0f - y * r));
 }
 #else
 Vec root(Vec x) {
   for (int64_t i = 0; i < V; ++i) x[i] = std::sqrt(x[i]);
   return x;
 }
-Vec reciprocal(Vec x) { return 1.0f / x; }
+Vec quotient(Vec x, Vec y) { return x / y; }
 #endif
 
 }  // namespace
@@ -38,7 +38,7 @@ void adam(const AdamStep& s) {
     const Vec m = s.beta1 * get(s.m + j) + (1.0f - s.beta1) * g;
     const Vec v = s.beta2 * get(s.v + j) + (1.0f - s.beta2) * g * g;
     const Vec rms = root(minimum(maximum(v, FLT_MIN), FLT_MAX));
-    const Vec w = shrink * get(s.w + j) - step * m * reciprocal(rms * root_correction + s.epsilon);
+    const Vec w = shrink * get(s.w + j) - quotient(step * m, rms * root_correction + s.epsilon);
     put(s.m + j, m);
     put(s.v + j, v);
     put(s.w + j, w);
