@@ -130,7 +130,9 @@ inline Vec maximum(Vec x, float bound) { return maximum(x, spread(bound)); }
 // The sums of n vectors, n <= 8, added to what c holds if so wished.
 #if defined(__AVX__)
 #if defined(__AVX512F__)
-inline __m256 folded(Vec v) { return _mm512_castps512_ps256(v) + _mm512_extractf32x8_ps(v, 1); }
+inline __m256 folded(Vec v) {
+  return _mm512_maskz_extractf32x8_ps(255, v, 0) + _mm512_maskz_extractf32x8_ps(255, v, 1);
+}
 #else
 inline __m256 folded(Vec v) { return v; }
 #endif
