@@ -8,12 +8,9 @@ and what a forecast by the day before has.
 
 from __future__ import annotations
 
-import argparse
-import pathlib
-import time
-
 import m4
 import numpy as np
+from measuring import Clock, on_data
 from numpy.typing import NDArray
 
 from karusel import LSTM, Adam, Dense, Sequential
@@ -35,10 +32,7 @@ def windows(x: NDArray[np.float64], first: int, last: int, every: int) -> tuple[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=pathlib.Path, required=True, help="folder of the benchmark data")
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
+    parser = on_data(__doc__, threads=1)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=10)
     arguments = parser.parse_args()
@@ -63,16 +57,14 @@ def main() -> None:
             precision=precision,
         )
         network.compile("mean_absolute_error", Adam(0.001, clip_norm=1.0))
-        start, processor = time.perf_counter(), time.process_time()
+        clock = Clock()
         history = network.fit(
             X, y, epochs=arguments.epochs, batch_size=64, validation_data=(held_X, held_y)
         ).history["val_loss"]
-        spent = (
-            f"{time.perf_counter() - start:.0f} s, {time.process_time() - processor:.0f} s of the processor"
-        )
+        took = clock.trained(arguments.threads)
         best[precision] = min(history)
         print(
-            f"{precision:9}  held-out error {best[precision]:.4f}; {spent}; "
+            f"{precision:9}  held-out error {best[precision]:.4f}; {took}; "
             + " ".join(f"{x:.4f}" for x in history)
         )
     print(f"bf16 / float32 {best['bf16'] / best['float32']:.4f}, goal at most {1 + GOAL}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -88,3 +89,14 @@ def row_arguments(inputs: Arrays) -> Arrays:
     if states:
         found["initial_state"] = [(inputs[name], inputs[name[:-1] + "c"]) for name in states]
     return found
+
+
+def check_bf16(fit: Callable[[str], Any], path: pathlib.Path, answers: Callable[[Any], Any]) -> None:
+    """A task learns in bf16 nearly what it does in float32; its file keeps the precision and the answers."""
+    half, whole = fit("bf16"), fit("float32")
+    assert half.history_["loss"] != whole.history_["loss"]
+    assert half.history_["loss"] == pytest.approx(whole.history_["loss"], rel=0.05)
+    half.save(path)
+    again = type(half).load(path)
+    assert (again.precision, again.network_.precision) == ("bf16", "bf16")
+    assert answers(again) == answers(half)

@@ -276,8 +276,8 @@ def test_rows_looked_at_in_pieces_make_the_same_panel(kind, shuffled, monkeypatc
         return panel.from_columns(values[kept], times[kept], ids[kept], freq=freq, columns=[column])
 
     whole = read()
-    monkeypatch.setattr(rows, "_PIECE", 4)
-    monkeypatch.setattr(frequency, "_PIECE", 4)
+    monkeypatch.setattr(rows, "PIECE", 4)
+    monkeypatch.setattr(frequency, "PIECE", 4)
     pieces = read()
     assert pieces.frequency == whole.frequency
     assert (pieces.ids, pieces.notes) == (whole.ids, whole.notes)
@@ -299,7 +299,7 @@ def test_rows_looked_at_in_pieces_make_the_same_panel(kind, shuffled, monkeypatc
 
 
 def test_an_irregular_step_is_named_by_its_row_in_whatever_piece(monkeypatch):
-    monkeypatch.setattr(rows, "_PIECE", 3)
+    monkeypatch.setattr(rows, "PIECE", 3)
     ids = np.repeat(["a", "b", "c"], 4)
     days = np.datetime64("2024-01-01", "us") + np.array([0, 1, 2, 3] * 3) * np.timedelta64(1, "D")
     days[10] += np.timedelta64(6, "h")

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from karusel.errors import DataError, UsageError
 from karusel.forecasting import zones
+from karusel.windows import PIECE
 
 __all__ = ["Frequency", "Time", "Times", "infer", "parse"]
 
@@ -38,7 +39,6 @@ WEEK = 7 * DAY
 LAST_DAY = 31  # as the day of a month: the month's last one
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _LOOKED_AT = 1000  # times that must pass before all are looked at
-_PIECE = 1 << 18  # times looked at together, so that what is made of them stays small
 _LONGEST_SEASON = 10_080  # steps: a week of minutes
 _EPOCH = np.datetime64("1970-01-01", "D")
 
@@ -284,8 +284,8 @@ def _median_clock(times: Times) -> Any:
 
 def _neighbours(times: Times, inside: NDArray[np.bool_]) -> Iterator[tuple[Times, NDArray[np.bool_]]]:
     """Some times after some, each with the first of the next, and which neighbours are of the same series."""
-    for first in range(0, inside.size, _PIECE):
-        yield times[first : first + _PIECE + 1], inside[first : first + _PIECE]
+    for first in range(0, inside.size, PIECE):
+        yield times[first : first + PIECE + 1], inside[first : first + PIECE]
 
 
 def _count_steps(times: Times, inside: NDArray[np.bool_], counted: Callable[[Times], NDArray[Any]]) -> _Steps:
@@ -341,7 +341,7 @@ def _are_workdays(times: Times) -> bool:
 
 
 def _pieces(times: Times) -> Iterator[Times]:
-    return (times[first : first + _PIECE] for first in range(0, times.size, _PIECE))
+    return (times[first : first + PIECE] for first in range(0, times.size, PIECE))
 
 
 def _day_in_month(months: Times, day: int) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from karusel.errors import DataError
 from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories, number_list
 from karusel.forecasting.frequency import DAY, Frequency, Times
+from karusel.windows import PIECE
 
 __all__ = [
     "SHOWN",
@@ -40,7 +41,6 @@ _LEAST_REGULAR = 0.1  # share of steps that must be single ones where most times
 _REGULAR_STEPS = 6  # equal steps after which a series counts as one of another frequency
 _UNEVEN = 1.2  # months of 28 and of 31 days are still equal steps
 _LOOKED_AT = 1000  # series whose own frequency is found
-_PIECE = 1 << 18  # rows looked at together, so that what is made of them stays small
 _COUNT = "count the rows as equal steps (time column: none)"
 
 
@@ -90,7 +90,7 @@ class Rows:
         series, offsets = 0, self.offsets
         while series < len(self.names):
             first = int(offsets[series])
-            series = max(series + 1, int(np.searchsorted(offsets, first + _PIECE, side="right")) - 1)
+            series = max(series + 1, int(np.searchsorted(offsets, first + PIECE, side="right")) - 1)
             last = int(offsets[series])
             yield first, last, self.inside[first : last - 1]
 

@@ -78,7 +78,7 @@ class Cells:
         self.origin = origin
         self._connection = connection
         self._names: dict[int, Categories] = {}
-        self._rows = int(self._one("select count(*) from data")[0])
+        self.rows: int = self._one("select count(*) from data")[0]
 
     def look(self, numbers: Sequence[int]) -> list[Column]:
         """Look at some columns: how many cells are filled, how many are numbers."""
@@ -144,17 +144,13 @@ class Cells:
                 read = _number_sql(_filled_sql("x", column.kind), column.kind, column.decimal_comma)
                 self._refuse_bad_cell(column, read, "a number")
             groups.setdefault((column.kind, column.decimal_comma), []).append(place)
-        side_by_side = np.empty((self._rows, len(columns)))
+        side_by_side = np.empty((self.rows, len(columns)))
         for (kind, comma), listed in groups.items():
             read = _number_sql(_filled_sql("x", kind), kind, comma)
             for places in _groups(listed):
                 numbers = [columns[place].number for place in places]
                 side_by_side[:, places] = self._fetch(read, numbers, np.dtype(np.float64), np.nan)
         return side_by_side
-
-    def rows(self) -> int:
-        """How many rows there are."""
-        return self._rows
 
     def texts(self, column: Column) -> list[str]:
         """A column as texts [N], empty for a missing one."""
@@ -196,7 +192,7 @@ class Cells:
         named = f"select name from ({firsts}) where name is not null order by first"
         names = tuple(str(row[0]) for row in self._connection.execute(named).fetchall())
         if not names:
-            return Categories(np.full(self._rows, -1, np.int64), ())
+            return Categories(np.full(self.rows, -1, np.int64), ())
         # The numbers, not the texts, are what N rows are taken out as.
         kind = f"names_{column.number}"
         self._connection.execute(f"create type {kind} as enum ({named})")
@@ -213,13 +209,13 @@ class Cells:
         Piece by piece, since DuckDB holds what it hands over twice; and by place, since its threads hand over
         what they have read as it comes, so that large tables come out of order.
         """
-        piece = _PIECE if self.origin.stored else self._rows
-        cells = np.empty(self._rows * len(numbers), dtype)
-        for first in range(0, self._rows, piece):
+        piece = _PIECE if self.origin.stored else self.rows
+        cells = np.empty(self.rows * len(numbers), dtype)
+        for first in range(0, self.rows, piece):
             below = _below(numbers, f"where rowid >= {first} and rowid < {first + piece}")
             found = self._connection.execute(f"select place, {cell} as v from ({below})").fetchnumpy()
             cells[np.ma.getdata(found["place"])] = np.ma.filled(found["v"], missing)
-        return cells.reshape(self._rows, len(numbers))
+        return cells.reshape(self.rows, len(numbers))
 
     def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
         cell = _filled_sql("x", column.kind)

@@ -117,7 +117,7 @@ def _choose(
                 f"{origin.name} has no column of texts or numbers beside "
                 f"{', '.join(name for name in (id_col, label_col) if name)}; it needs one"
             )
-    rows = cells.rows()
+    rows = cells.rows
     ids, names = np.arange(rows), [str(row + 1) for row in range(rows)]
     if id_col is not None:
         found = cells.names(columns[id_col])
