@@ -16,7 +16,7 @@ from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.features import Reader, anchors, levels, plain_reader, returns
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
-from karusel.forecasting.pooled import fit_pooled, rows_to_pool
+from karusel.forecasting.pooled import _widening, fit_pooled, rows_to_pool
 from karusel.forecasting.windows import Cutoffs
 
 SMALL = EnsembleSettings(hidden_size=6, num_layers=1, n_members=2, random_state=5)
@@ -297,6 +297,19 @@ def test_what_is_chosen_on_held_out_time_is_bound_by_it():
     assert (
         np.all(intervals[95.0][0] <= intervals[80.0][0] + 1e-9) or model.widening[80.0] > model.widening[95.0]
     )
+
+
+def test_widening_counts_the_values_of_a_series_as_one():
+    ends = np.array([-2.0, -1.0, 0.0, 0.5, 4.0])  # down 2 and up 4 at 95 %, down 1 and up 0.5 at 80 %
+    random = np.random.default_rng(5)
+    quantiles, truth = np.broadcast_to(ends, (40, 5, 5)), random.normal(size=(40, 5)) * 3
+    truth[7, 2] = np.nan
+    known = truth[np.isfinite(truth)]
+    outer = np.sort(np.maximum(known / 4, -known / 2))
+    inner = np.sort(np.maximum(known / 0.5, -known))
+    # 40 series: 0.95 * 41 / 40 of 199 scores are 193.8, so the 194th; 0.8 * 41 / 40 are 163.2.
+    assert _widening(quantiles, truth, 40) == {95.0: outer[193], 80.0: inner[163]}
+    assert _widening(quantiles, truth, 4) == {95.0: outer[-1], 80.0: inner[-1]}  # 4 promise no 95 %
 
 
 def test_the_season_is_found_and_followed():

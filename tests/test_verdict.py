@@ -165,7 +165,8 @@ def test_the_uncertainty_of_skill_covers_it(overlap, horizons):
     [
         (Skill(0.12, 0.05, 0.19), "12 % less (5 to 19 %) than"),
         (Skill(0.12, -0.004, 0.29), "12 % less (0 to 29 %) than"),
-        (Skill(0.02, 0.018, 0.022), "2 % less (1.8 to 2.2 %) than"),
+        (Skill(0.02, 0.018, 0.022), "2.0 % less (1.8 to 2.2 %) than"),
+        (Skill(0.0158, 0.0157, 0.0159), "2 % less (2 to 2 %) than"),
         (Skill(0.12, -0.05, 0.29), "12 % less (5 % more to 29 % less) than"),
         (Skill(-0.07, -0.1, -0.04), "7 % more (4 to 10 %) than"),
         (Skill(-0.07, -0.2, 0.06), "7 % more (6 % less to 20 % more) than"),

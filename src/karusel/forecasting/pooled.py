@@ -319,8 +319,8 @@ def _widening(quantiles: NDArray[np.float64], truth: NDArray[np.float64], series
     """For each level the stretch at which held-out intervals cover what they promise.
 
     Split conformal with the score max of (y - median) / (high - median) and (median - y) / (median - low)
-    (Romano et al., 2019, with ratios). Errors of one series hang together, so that coverage is known as if
-    from one value per series: one standard error of that is added to the level.
+    (Romano et al., 2019, with ratios). Errors of one series hang together, so that its values count as one
+    in what conformal prediction adds for a sample of that size: the level times 1 + 1 / series.
     """
     found = {}
     middle = quantiles[:, :, _MEDIAN]
@@ -328,7 +328,6 @@ def _widening(quantiles: NDArray[np.float64], truth: NDArray[np.float64], series
         below, above = _half_widths(quantiles, level)
         scores = np.maximum((truth - middle) / above, (middle - truth) / below)
         scores = np.sort(scores[np.isfinite(scores)])
-        wanted = level / 100 + np.sqrt(level / 100 * (1 - level / 100) / series)
-        rank = int(np.ceil((scores.size + 1) * wanted)) - 1
+        rank = int(np.ceil(scores.size * level / 100 * (1 + 1 / series))) - 1
         found[level] = float(scores[min(rank, scores.size - 1)])
     return found

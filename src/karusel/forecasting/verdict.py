@@ -190,12 +190,11 @@ def _less_or_more(skill: Skill) -> str:
         times = 1 - skill.value
         return f"{times:.1f} times" if times < 1000 else "more than 1,000 times"
     word, sign = ("less", 1) if skill.value >= 0 else ("more", -1)
-    text = f"{100 * abs(skill.value):.0f} % {word}"
-    if not np.isnan(skill.low):
-        near, far = sorted((100 * sign * skill.low, 100 * sign * skill.high))
-        if round(near) >= 0:
-            digits = int(round(near) == round(far))
-            text += f" ({abs(near):.{digits}f} to {far:.{digits}f} %)"
-        else:
-            text += f" ({-near:.0f} % {'more' if sign > 0 else 'less'} to {far:.0f} % {word})"
-    return text + " than"
+    away = 100 * abs(skill.value)
+    if np.isnan(skill.low):
+        return f"{away:.0f} % {word} than"
+    near, far = sorted((100 * sign * skill.low, 100 * sign * skill.high))
+    if round(near) < 0:
+        return f"{away:.0f} % {word} ({-near:.0f} % {'more' if sign > 0 else 'less'} to {far:.0f} % {word}) than"
+    digits = int(round(near) == round(far) and round(near, 1) != round(far, 1))
+    return f"{away:.{digits}f} % {word} ({abs(near):.{digits}f} to {far:.{digits}f} %) than"
