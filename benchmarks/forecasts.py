@@ -40,7 +40,7 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--held-out", action="store_true", help="score the last horizon of the training part instead"
     )
-    parser.add_argument("--members", type=int, default=EnsembleSettings().n_members)
+    parser.add_argument("--members", type=int, help="networks (default: from the number of series)")
     return parser
 
 

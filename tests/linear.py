@@ -11,7 +11,7 @@ from karusel.forecasting.windows import Cutoffs
 class Linear:
     """Forecasts u W, of which u (W - networks) is smoothing; W [L, h]."""
 
-    epochs, share, season_length = 30, 0.5, 12
+    members, epochs, share, season_length = 7, 30, 0.5, 12
 
     def __init__(
         self, whole: np.ndarray, networks: np.ndarray, units: Units | None = None, size: float = 2.0

@@ -14,6 +14,7 @@ from karusel.errors import DataError
 from karusel.forecasting import members, pooled, windows
 from karusel.forecasting.baselines import damped_trend
 from karusel.forecasting.features import Reader, anchors, levels, plain_reader, returns
+from karusel.forecasting.fitting import _is_to_be_pooled
 from karusel.forecasting.members import QUANTILES, EnsembleSettings
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import _widening, fit_pooled, rows_to_pool
@@ -111,7 +112,7 @@ def test_a_pattern_from_before_the_start_of_a_series_is_left_out():
 def test_a_pattern_may_be_the_mean_of_eight_slow_seasons():
     reader = next(one for one in anchors(plain_reader(2, (3, 12), False)) if one.anchor == ((12, 8),))
     years = np.random.default_rng(8).normal(size=(9, 12))
-    got = reader.anchor_alone(years.reshape(1, -1)[:, -reader.length :])[0]
+    got = reader.anchor_alone(reader.see(years.reshape(1, -1)[:, -reader.length :]))[0]
     before = years.ravel()[9:].reshape(-1, 3).mean(1)[:32:4]  # the three months before each of eight years
     np.testing.assert_allclose(got, years[-1, -3:].mean() + (years[1:, :2] - before[:, None]).mean(0))
 
@@ -121,8 +122,8 @@ def test_a_level_may_be_the_mean_of_several_seasons():
     assert [one.levels for one in levels(reader)] == [1, 2, 4, 8]
     y = np.arange(24.0)[None]
     # the last season has the mean 22 and begins one below it, the last two have the mean 20.5
-    np.testing.assert_allclose(reader.anchor_alone(y), [[21, 22]])
-    np.testing.assert_allclose(replace(reader, levels=2).anchor_alone(y), [[19.5, 20.5]])
+    np.testing.assert_allclose(reader.anchor_alone(reader.see(y)), [[21, 22]])
+    np.testing.assert_allclose(replace(reader, levels=2).anchor_alone(reader.see(y)), [[19.5, 20.5]])
 
 
 def test_a_level_may_return_to_that_of_past_seasons():
@@ -133,8 +134,8 @@ def test_a_level_may_return_to_that_of_past_seasons():
         [[0.0, 1, 2, 7, 9, 14, 4, 5, 6]]
     )  # levels 1, 10 and 5: of now 5, of the last two seasons 7.5
     pattern = np.array([-2.0, -0.5, 2.5, -2])  # the mean of -1, 0, 1 and of -3, -1, 4
-    np.testing.assert_allclose(reader.anchor_alone(y)[0], 5 + pattern)
-    half = replace(reader, left=0.5).anchor_alone(y)[0]
+    np.testing.assert_allclose(reader.anchor_alone(reader.see(y))[0], 5 + pattern)
+    half = replace(reader, left=0.5).anchor_alone(reader.see(y))[0]
     np.testing.assert_allclose(half, 7.5 - 2.5 * 0.5 ** np.arange(1, 5) + pattern)
 
 
@@ -297,6 +298,66 @@ def test_what_is_chosen_on_held_out_time_is_bound_by_it():
     assert (
         np.all(intervals[95.0][0] <= intervals[80.0][0] + 1e-9) or model.widening[80.0] > model.widening[95.0]
     )
+
+
+@pytest.mark.parametrize(
+    ("seasons", "rows", "horizon", "pooled"),
+    [
+        ((24, 168), 504, 48, True),  # three weeks of hours
+        ((24, 168), 503, 48, False),
+        ((24, 168), 504, 168, False),  # a window and what is held out take more
+        ((7, 364), 1092, 30, True),
+        ((52,), 156, 13, True),
+        ((12,), 144, 12, False),  # AirPassengers: one fast season
+        ((48, 336), 5000, 48, False),  # two seasons of which it knows one
+        ((24,), 5000, 48, False),
+        ((), 5000, 10, False),
+    ],
+)
+def test_one_series_is_pooled_if_it_holds_its_slow_season(seasons, rows, horizon, pooled):
+    panel = from_columns(np.arange(float(rows)), None, np.zeros(rows, int))
+    panel = replace(panel, frequency=replace(panel.frequency, season_lengths=seasons))
+    assert _is_to_be_pooled(panel, horizon) == pooled
+
+
+def test_few_series_get_smaller_networks_that_look_back_less():
+    usual = EnsembleSettings()
+    assert usual.look_backs(19) == [0.5, 1.0, 0.5]
+    assert usual.look_backs(20) == [0.5, 1.0, 1.5, 0.5, 1.0]
+    assert [usual.hidden(series, h) for series, h in ((19, 48), (20, 32), (20, 33))] == [64, 128, 256]
+    given = EnsembleSettings(hidden_size=5, n_members=4)
+    assert given.hidden(1, 9) == 5
+    assert given.look_backs(1) == [0.5, 1.0, 0.5, 0.5]
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_gaps_take_the_value_before_them_and_the_start_the_first_one(data):
+    rows, steps = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 7))
+    numbers = st.one_of(st.just(np.nan), st.integers(0, 99))
+    inputs = np.array([[data.draw(numbers) for _ in range(steps)] for _ in range(rows)], float)
+    for row, got in zip(inputs, windows.filled(inputs), strict=True):
+        known = np.flatnonzero(np.isfinite(row))
+        wanted = [
+            row[max([k for k in known if k <= t], default=known[0])] if known.size else np.nan
+            for t in range(steps)
+        ]
+        np.testing.assert_array_equal(got, wanted)
+
+
+@given(st.data())
+@settings(deadline=None)
+def test_windows_reach_back_to_the_start_of_their_series_and_no_farther(data):
+    lengths = data.draw(st.lists(st.integers(1, 6), min_size=1, max_size=4))
+    length = data.draw(st.integers(1, 9))
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    values = np.arange(100.0, 100.0 + offsets[-1])
+    ats = np.array(data.draw(st.lists(st.integers(0, len(values) - 1), min_size=1, max_size=5)))
+    starts = offsets[np.searchsorted(offsets, ats, "right") - 1]
+    got = windows.padded_inputs(values, starts, ats, length)
+    for at, start, row in zip(ats, starts, got, strict=True):
+        there = values[max(start, at - length + 1) : at + 1]
+        np.testing.assert_array_equal(row, [*[np.nan] * (length - len(there)), *there])
 
 
 def test_widening_counts_the_values_of_a_series_as_one():

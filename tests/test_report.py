@@ -381,6 +381,7 @@ def test_settings_versions_seed_and_how_to_make_it_again(tmp_path):
     assert "forecaster = Forecaster(h=4, random_state=23).fit(data)" in text
     assert "forecaster.forecast(level=[80, 95])" in text
     assert "<dt>Seed</dt><dd>23</dd>" in text
+    assert "<dt>Networks</dt><dd>7, trained for 30 passes over the data</dd>" in text
     command = "karusel forecast 'a b.csv' -H 4 --report report.html"
     text = Page(written(tmp_path, forecaster, forecast, command=command)).all_text()
     assert command in text

@@ -87,8 +87,8 @@ def test_holidays_are_learned_where_there_are_any():
         window = values[None, cutoff + 1 - LENGTH : cutoff + 1]
         steps = slice(14, 16)  # the 25th and the 26th
         truth = values[cutoff + 15 : cutoff + 17]
-        missed = np.abs(plain.anchor_alone(window)[0, steps] - truth).sum()
-        found = special.anchor_alone(window, since_1970([days[cutoff]]))
+        missed = np.abs(plain.anchor_alone(plain.see(window))[0, steps] - truth).sum()
+        found = special.anchor_alone(special.see(window), since_1970([days[cutoff]]))
         assert np.abs(found[0, steps] - truth).sum() < 0.4 * missed
     assert min(special.special) > 0.5
     assert list(specials(reader, inputs, None, targets)) == [reader]  # no calendar

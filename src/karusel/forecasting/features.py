@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from karusel.forecasting import windows
 from karusel.forecasting.prediction import Units
 from karusel.forecasting.special import LENGTH, MOST_STEPS, special_days
 
-__all__ = ["Reader", "Reading", "anchors", "levels", "plain_reader", "returns", "specials", "trends"]
+__all__ = ["Reader", "Reading", "Seen", "anchors", "levels", "plain_reader", "returns", "specials", "trends"]
 
 _FAST = 24  # steps of the longest season whose mean is a level
 _SIZE_SEASONS = 4  # fast seasons that a size is taken over at least, if the look-back holds them
@@ -43,6 +43,13 @@ _LEAST_SIZE = 1e-3  # of a constant window, in logarithms or as a share of its l
 
 Season = tuple[int, int]  # season length, how many past seasons are averaged
 Days: TypeAlias = NDArray[np.int64] | None  # [n] of windows' ends, counted from 1970; None without a calendar
+
+
+class Seen(NamedTuple):
+    """Input parts [n, T] in u, gaps filled with the value before them, and where they are known."""
+
+    u: NDArray[np.float64]
+    known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -95,33 +102,26 @@ class Reader(Units):
         reach = max([m * j for m, j in self.anchor], default=0) + self.levels * self.fast
         return max(self.look_back + self.slow, reach, LENGTH if any(self.special) else 0)
 
+    def see(self, inputs: NDArray[np.float64]) -> Seen:
+        """Input parts at least as long as the reader's, each with at least one known value."""
+        u = self.transform(inputs)
+        return Seen(windows.filled(u), np.isfinite(u))
+
     def read(self, inputs: NDArray[np.float64], days: Days = None) -> Reading:
         """Read input parts [n, length], each with at least one known value, and the dates of their ends."""
-        u, known, level = self._known(inputs)
-        size = self._size(u, known, level)
-        return Reading(self._features(u, known, level, size), self._anchor(u, known, days), size)
-
-    def anchor_alone(self, inputs: NDArray[np.float64], days: Days = None) -> NDArray[np.float64]:
-        """The anchor [n, h] in u of input parts at least as long as the reader's."""
-        u, known, _ = self._known(inputs[:, -self.length :])
-        return self._anchor(u, known, days)
+        seen = self.see(inputs)
+        size = self._size(*seen)
+        return Reading(self._features(*seen, size), self.anchor_alone(seen, days), size)
 
     def size(self, inputs: NDArray[np.float64]) -> NDArray[np.float64]:
         """The size [n, 1] in u of input parts."""
-        return self._size(*self._known(inputs))
+        return self._size(*self.see(inputs))
 
-    def _known(
-        self, inputs: NDArray[np.float64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-        """u without gaps, which of them are known, and the level [n, 1]."""
-        u = self.transform(inputs)
-        known = np.isfinite(u)
-        u = windows.filled(u)
-        return u, known, u[:, -self.fast :].mean(1, keepdims=True)
+    def _level(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(u[:, -self.fast :].mean(1, keepdims=True))
 
-    def _size(
-        self, u: NDArray[np.float64], known: NDArray[np.bool_], level: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
+    def _size(self, u: NDArray[np.float64], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        level = self._level(u)
         if self.fast == 1:
             u, known = u[:, -self.look_back :], known[:, -self.look_back :]
             away, both = np.abs(np.diff(u, axis=1)), known[:, 1:] & known[:, :-1]
@@ -132,7 +132,9 @@ class Reader(Units):
         least = _LEAST_SIZE * (1.0 if self.log else np.abs(level)) + 1e-12
         return np.asarray(np.maximum(_mean(away, both), least))
 
-    def _anchor(self, u: NDArray[np.float64], known: NDArray[np.bool_], days: Days) -> NDArray[np.float64]:
+    def anchor_alone(self, seen: Seen, days: Days = None) -> NDArray[np.float64]:
+        """The anchor [n, h] in u."""
+        u, known = seen
         steps, span = np.arange(self.horizon), self.levels * self.fast
         level = u[:, -span:].mean(1, keepdims=True)
         patterns = []
@@ -158,10 +160,9 @@ class Reader(Units):
         self,
         u: NDArray[np.float64],
         known: NDArray[np.bool_],
-        level: NDArray[np.float64],
         size: NDArray[np.float64],
     ) -> NDArray[np.float32]:
-        n, width, patch = len(u), u.shape[1], self.patch
+        n, width, patch, level = len(u), u.shape[1], self.patch, self._level(u)
         steps = self.look_back // patch
 
         def patches(channel: NDArray[Any]) -> NDArray[np.float32]:
@@ -245,9 +246,9 @@ def specials(
     """The reader, and of days with years the one whose anchor has what least squares take of special days."""
     yield reader
     if days is not None and (reader.fast, reader.slow) == (7, 364) and reader.horizon <= MOST_STEPS:
-        u = reader.transform(inputs)
-        special = special_days(windows.filled(u), np.isfinite(u), days, reader.horizon)
-        rest = reader.transform(targets) - reader.anchor_alone(inputs)
+        seen = reader.see(inputs)
+        special = special_days(*seen, days, reader.horizon)
+        rest = reader.transform(targets) - reader.anchor_alone(seen)
         known = np.isfinite(rest)
         taken = np.linalg.lstsq(special[known], rest[known], rcond=None)[0]
         yield replace(reader, special=(float(taken[0]), float(taken[1])))

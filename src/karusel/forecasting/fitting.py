@@ -4,8 +4,9 @@
     forecast of the rest  ->  effects put back  ->  the nearest values that can be
 
 Fewer than 20 series that are whole and long enough get `karusel.forecasting.model`, which fits one smoothing
-and one correction; all others get `karusel.forecasting.pooled`, which masks what is missing and pools short
-series with the rest.
+and one correction to the fastest season; all others, and series that hold several of their slow seasons, such
+as hours of weeks or days of years, get `karusel.forecasting.pooled`, which masks what is missing, pools short
+series with the rest and knows two seasons.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 from karusel.forecasting.correction import NetworkSettings
 from karusel.forecasting.effects import Effects, fit_effects
 from karusel.forecasting.encoding import fit_encoding
-from karusel.forecasting.members import EnsembleSettings
+from karusel.forecasting.features import plain_reader
+from karusel.forecasting.members import FEW, EnsembleSettings
 from karusel.forecasting.model import FittedModel, fit_model
 from karusel.forecasting.panel import Panel
-from karusel.forecasting.pooled import PooledModel, fit_pooled
+from karusel.forecasting.pooled import PooledModel, fit_pooled, rows_to_pool
 from karusel.forecasting.prediction import Prediction, Support, Units
 from karusel.forecasting.scaling import rows_needed
 from karusel.forecasting.seasonality import find_season_lengths
@@ -27,7 +29,7 @@ from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["Fitted", "Settings", "fit", "with_seasons"]
 
-_MANY = 20  # series from which one model for all of them has enough to learn from
+_SLOW_SEASONS = 3  # that a series must hold for the model that knows them
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,13 @@ class Settings:
         """The same, to be done in about so many seconds."""
         return replace(self, seconds=seconds)
 
-    def networks(self) -> dict[str, Any]:
-        """What was given of the networks' settings; the rest is as each model likes it best."""
+    def networks(self, series: int) -> dict[str, Any]:
+        """What was given of the networks' settings; the rest is as each model likes it for so many series."""
         names = ("hidden_size", "num_layers", "learning_rate", "batch_size", "n_members")
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         common: dict[str, Any] = {"random_state": self.random_state, "n_jobs": self.n_jobs}
         if self.seconds is not None:
-            members = self.n_members or EnsembleSettings().n_members
+            members = len(EnsembleSettings(n_members=self.n_members).look_backs(series))
             # Each fit trains all of them twice, as many side by side as there are threads.
             common["seconds"] = self.seconds / (2 * -(-(members + 1) // self.n_jobs))
         return {**given, **common}
@@ -161,13 +163,22 @@ def _is_to_be_pooled(panel: Panel, horizon: int) -> bool:
     whole = bool(panel.mask.all())
     too_short = panel.lengths < rows_needed(horizon)
     alone = not panel.covariates.described and whole and (not too_short.any() or too_short.all())
-    return not alone or len(panel) >= _MANY
+    return not alone or len(panel) >= FEW or _has_slow_seasons(panel, horizon)
+
+
+def _has_slow_seasons(panel: Panel, horizon: int) -> bool:
+    """Whether every series holds so many seasons of the pooled model's slow one, and that has no others."""
+    seasons = panel.frequency.season_lengths
+    reader = plain_reader(horizon, seasons, False)
+    if not reader.slow or set(seasons) - {1, reader.fast, reader.slow}:
+        return False
+    return int(panel.lengths.min()) >= max(_SLOW_SEASONS * reader.slow, rows_to_pool(horizon))
 
 
 def _fit_model(panel: Panel, settings: Settings, pooled: bool) -> FittedModel:
     horizon, frequency = settings.horizon, panel.frequency
     if not pooled:
-        networks = NetworkSettings(**settings.networks())
+        networks = NetworkSettings(**settings.networks(len(panel)))
         return fit_model(panel, horizon, frequency.season_length, settings.input_size, networks)
-    ensemble = EnsembleSettings(**settings.networks(), look_back=settings.input_size)
+    ensemble = EnsembleSettings(**settings.networks(len(panel)), look_back=settings.input_size)
     return fit_pooled(panel, horizon, frequency.season_lengths, ensemble)

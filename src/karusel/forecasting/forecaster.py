@@ -86,8 +86,10 @@ class Forecast:
 class Forecaster:
     """Forecasts one series or many with a small ensemble of LSTM networks.
 
-    Windows are scaled by their own level, growth and season (`karusel.forecasting.scaling`; of 20 series or
-    more, `karusel.forecasting.pooled`); the networks forecast all `h` steps at once as a correction to that.
+    Windows are scaled by their own level, growth and season (`karusel.forecasting.scaling`); of 20 series or
+    more, of series with gaps and of such that hold three slow seasons (years of days, of business days or of
+    weeks, weeks of hours), by `karusel.forecasting.pooled`, the pooled model. The networks forecast all `h`
+    steps at once as a correction to that.
     Effects of covariates known in the future are taken out before and put back after
     (`karusel.forecasting.effects`); all covariates are inputs of the networks too. Fitting also backtests
     against simple methods and calibrates the intervals on the backtest's errors. Values that are never
@@ -97,11 +99,11 @@ class Forecaster:
     ----------
     h : steps to forecast, at least 1.
     input_size : steps that the networks see; from the season length by default.
-    hidden_size : hidden units of each LSTM layer; 32 by default, for 20 series or more 128, and 256 above
-        32 steps.
+    hidden_size : hidden units of each LSTM layer; 32 by default, in the pooled model 64, for 20 series or
+        more 128, and 256 above 32 steps.
     num_layers : LSTM layers of each network; 1 by default.
-    learning_rate : of Adam; 0.002 by default, 0.003 for 20 series or more.
-    batch_size : windows per optimiser step; 32 by default, from the number of windows for 20 series or more.
+    learning_rate : of Adam; 0.002 by default, 0.003 in the pooled model.
+    batch_size : windows per optimiser step; 32 by default, from the number of windows in the pooled model.
     n_members : networks in the ensemble; 3 by default, 5 for 20 series or more.
     freq : step between times, such as "MS" or "15min"; found in the times by default.
     season_length : steps of one season, several seasons, or 1 for none; by default those that the frequency

@@ -22,10 +22,12 @@ from karusel.forecasting.encoding import Encoding
 from karusel.forecasting.features import Reader, Reading
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["QUANTILES", "Ensemble", "EnsembleSettings", "Member", "fit_ensemble"]
+__all__ = ["FEW", "QUANTILES", "Ensemble", "EnsembleSettings", "Member", "fit_ensemble"]
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
+FEW = 20  # series that teach less than networks of the usual size can learn
 _LOOK_BACKS = (0.5, 1.0, 1.5, 0.5, 1.0)  # of the reader's, member by member
+_LOOK_BACKS_OF_FEW = (0.5, 1.0, 0.5)
 _MOST_WINDOWS = 100_000
 _MOST_INPUTS = 48_000_000  # numbers that the features of a member's windows may take
 _VISITS, _VISITS_OF_MANY = 600_000, 240_000  # of windows in training, wanted
@@ -33,6 +35,7 @@ _MANY = 2_000  # series: so many teach as much in fewer visits, and cost enough
 _LEAST_EPOCHS, _MOST_EPOCHS = 2, 8
 _STEPS, _STEPS_OF_MANY = 5000, 2500  # of the optimizer, wanted
 _HIDDEN, _SHORT = 128, 32  # units, and the longest horizon that they serve; twice as many for longer ones
+_HIDDEN_OF_FEW = 64
 _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 _AVERAGING = 0.99
 _FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
@@ -44,15 +47,25 @@ _PIECE = 5_000  # windows read or forecast at once
 class EnsembleSettings:
     """What the networks are like, and how many."""
 
-    hidden_size: int | None = None  # from the horizon
+    hidden_size: int | None = None  # from horizon and number of series
     num_layers: int = 1
     learning_rate: float = 0.003
     batch_size: int | None = None  # from the number of windows
     look_back: int | None = None  # from horizon and seasons
-    n_members: int = 5
+    n_members: int | None = None  # from the number of series
     random_state: int = 0
     n_jobs: int = 1
     seconds: float | None = None  # at most, for each network
+
+    def look_backs(self, series: int) -> list[float]:
+        """What part of the reader's look-back each network of so many series has."""
+        usual = _LOOK_BACKS_OF_FEW if series < FEW else _LOOK_BACKS
+        return [usual[k % len(usual)] for k in range(self.n_members or len(usual))]
+
+    def hidden(self, series: int, horizon: int) -> int:
+        """Hidden units of each layer."""
+        usual = _HIDDEN_OF_FEW if series < FEW else _HIDDEN if horizon <= _SHORT else 2 * _HIDDEN
+        return self.hidden_size or usual
 
 
 @dataclass(frozen=True)
@@ -104,7 +117,7 @@ def fit_ensemble(
     settings: EnsembleSettings,
 ) -> Ensemble:
     """Train the members on windows of series of these `scales` [S], several at a time."""
-    factors = [_LOOK_BACKS[k % len(_LOOK_BACKS)] for k in range(settings.n_members)]
+    factors = settings.look_backs(len(training.panel))
 
     def one(number: int) -> Member:
         factor, quantiles = (*factors, 1.0)[number], ((0.5,) if number < len(factors) else QUANTILES)
@@ -114,7 +127,7 @@ def fit_ensemble(
             training, scales, own, encoding, quantiles, settings, settings.random_state + number
         )
 
-    members = in_parallel(one, range(settings.n_members + 1), settings.n_jobs)
+    members = in_parallel(one, range(len(factors) + 1), settings.n_jobs)
     return Ensemble(tuple(members[:-1]), members[-1])
 
 
@@ -161,10 +174,10 @@ def _fit_member(
     usual = int(np.clip(2 ** round(np.log2(epochs * rows / wanted_steps)), _SMALLEST_BATCH, _LARGEST_BATCH))
     batch = settings.batch_size or usual
     steps = epochs * -(-rows // batch)
-    hidden = _HIDDEN if reader.horizon <= _SHORT else 2 * _HIDDEN
+    hidden = settings.hidden(len(training.panel), reader.horizon)
     network = Sequential(
         [
-            LSTM(settings.hidden_size or hidden, num_layers=settings.num_layers),
+            LSTM(hidden, num_layers=settings.num_layers),
             Dense(reader.horizon * len(quantiles)),
         ],
         random_state=seed,

@@ -23,6 +23,7 @@ from karusel.forecasting.encoding import fit_encoding
 from karusel.forecasting.features import (
     Days,
     Reader,
+    Seen,
     anchors,
     levels,
     plain_reader,
@@ -249,7 +250,8 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
     def best(tried: Iterable[Reader]) -> Reader:
         tried = list(tried)
         inputs = training.inputs(max(_smoothing_length(one) for one in tried))
-        losses = [_loss(one, smoothing(one, inputs, days), truth, scales) for one in tried]
+        seen = {(one.log, one.shift): one.see(inputs) for one in readers}
+        losses = [_loss(one, smoothing(one, seen[one.log, one.shift], days), truth, scales) for one in tried]
         return tried[int(np.argmin(losses))]
 
     patterns = best(one for reader in readers for one in anchors(reader))
@@ -282,17 +284,18 @@ def _smoothed(reader: Reader) -> int:
 
 
 def _smoothed_from(reader: Reader, cutoffs: Cutoffs) -> NDArray[np.float64]:
-    return smoothing(reader, cutoffs.inputs(_smoothing_length(reader)), cutoffs.days)
+    return smoothing(reader, reader.see(cutoffs.inputs(_smoothing_length(reader))), cutoffs.days)
 
 
-def smoothing(reader: Reader, inputs: NDArray[np.float64], days: Days = None) -> NDArray[np.float64]:
+def smoothing(reader: Reader, seen: Seen, days: Days = None) -> NDArray[np.float64]:
     """Smoothing's forecasts [n, h] in u."""
     if reader.trend == 0:
-        return reader.anchor_alone(inputs, days)
-    smoothed = damped_trend(reader.transform(inputs[:, -_smoothed(reader) :]), reader.horizon)
+        return reader.anchor_alone(seen, days)
+    u = np.where(seen.known, seen.u, np.nan)[:, -_smoothed(reader) :]
+    smoothed = damped_trend(u, reader.horizon)
     if reader.trend == 1:
         return smoothed
-    return reader.trend * smoothed + (1 - reader.trend) * reader.anchor_alone(inputs, days)
+    return reader.trend * smoothed + (1 - reader.trend) * reader.anchor_alone(seen, days)
 
 
 def _blended(

@@ -195,6 +195,7 @@ def _less_or_more(skill: Skill) -> str:
         return f"{away:.0f} % {word} than"
     near, far = sorted((100 * sign * skill.low, 100 * sign * skill.high))
     if round(near) < 0:
-        return f"{away:.0f} % {word} ({-near:.0f} % {'more' if sign > 0 else 'less'} to {far:.0f} % {word}) than"
+        other = "more" if sign > 0 else "less"
+        return f"{away:.0f} % {word} ({-near:.0f} % {other} to {far:.0f} % {word}) than"
     digits = int(round(near) == round(far) and round(near, 1) != round(far, 1))
     return f"{away:.{digits}f} % {word} ({abs(near):.{digits}f} to {far:.{digits}f} %) than"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from karusel.forecasting.panel import Panel
@@ -86,8 +87,14 @@ def padded_inputs(
 
     `starts` [n] and `cutoffs` [n] are flat positions: of each window's series, and of its last known value.
     """
-    at = cutoffs[:, None] + np.arange(1 - length, 1)
-    return np.where(at >= starts[:, None], values[np.maximum(at, 0)], np.nan)
+    firsts = cutoffs + (1 - length)
+    whole, short = np.flatnonzero(firsts >= starts), np.flatnonzero(firsts < starts)
+    found = np.empty((len(cutoffs), length))
+    if whole.size:  # slices that are copied as one
+        found[whole] = sliding_window_view(values, length)[firsts[whole]]
+    at = firsts[short, None] + np.arange(length)
+    found[short] = np.where(at >= starts[short, None], values[np.maximum(at, 0)], np.nan)
+    return found
 
 
 def filled(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -97,10 +104,13 @@ def filled(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     known = np.isfinite(inputs)
     if known.all():
         return inputs
-    at = np.where(known, np.arange(inputs.shape[1]), -1)
-    at = np.maximum.accumulate(at, axis=1)
-    at = np.where(at < 0, np.argmax(known, axis=1)[:, None], at)
-    return np.asarray(np.take_along_axis(inputs, at, axis=1))
+    first = np.argmax(known, axis=1)[:, None]
+    found = np.where(known, inputs, np.take_along_axis(inputs, first, axis=1))
+    # What is missing before the first known value is done; gaps after it are rarer and cost more.
+    gaps = np.flatnonzero(np.count_nonzero(known, axis=1) < inputs.shape[1] - first[:, 0])
+    at = np.maximum.accumulate(np.where(known[gaps], np.arange(inputs.shape[1]), first[gaps]), axis=1)
+    found[gaps] = np.take_along_axis(inputs[gaps], at, axis=1)
+    return found
 
 
 def targets(values: NDArray[np.float64], cutoffs: NDArray[np.int64], horizon: int) -> NDArray[np.float64]:

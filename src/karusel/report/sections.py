@@ -482,7 +482,7 @@ def settings(subject: Subject) -> Html:
     used = [
         (
             "Networks",
-            f"{forecaster.n_members}, trained for {_count(model.epochs, 'pass', 'passes')} over the data",
+            f"{model.members}, trained for {_count(model.epochs, 'pass', 'passes')} over the data",
         ),
         ("Past values that they see", f"{model.length:,}"),
         ("Their part in the forecast", f"{100 * model.share:.0f} %, chosen on the latest values, held out"),
