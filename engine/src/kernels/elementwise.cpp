@@ -89,10 +89,27 @@ void last_backward(const Packing& packing, const LastBackward& call) {
   }
 }
 
+// Number i of the mask is 0 at the call's rate, otherwise what keeps the mean: a function of key and place alone.
+static void draw_mask(const Dropout& call, uint64_t first, int64_t n, float* mask) {
+  const float scale = 1.0f / (1.0f - call.rate);
+  for (int64_t i = 0; i < n; ++i) {
+    const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(i)) * GOLDEN) >> 40;  // 24 bits
+    mask[i] = static_cast<float>(drawn) * 0x1p-24f >= call.rate ? scale : 0.0f;
+  }
+}
+
+// n columns of a line, from j on.
+static void apply_mask(const Dropout& call, int64_t line, int64_t j, int64_t n, const float* mask) {
+  float* y = call.y.row(line) + j;
+  for_vectors(n, [&](int64_t i, auto get, auto put) {
+    const Vec value = call.x ? get(call.x.row(line) + j + i) * get(mask + i) : get(mask + i);
+    put(y + i, call.accumulate ? get(y + i) + value : value);
+  });
+}
+
 void dropout(const Packing& packing, const Dropout& call) {
   constexpr int64_t BLOCK = 256;
   const int64_t W = call.y.cols;
-  const float scale = 1.0f / (1.0f - call.rate);
   const bool per_step = call.y.rows == packing.total && packing.total != packing.rows;
   for (int64_t r = 0; r < packing.rows; ++r) {
     const int64_t steps = per_step ? packing.length[r] : 1;
@@ -102,18 +119,9 @@ void dropout(const Packing& packing, const Dropout& call) {
         const uint64_t first = static_cast<uint64_t>((packing.name[r] * packing.batch_steps + t) * W + j);
         const int64_t n = W - j < BLOCK ? W - j : BLOCK;
         float mask[BLOCK];
-        for (int64_t i = 0; i < n; ++i) {
-          const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(i)) * GOLDEN) >> 40;  // 24 bits
-          mask[i] = static_cast<float>(drawn) * 0x1p-24f >= call.rate ? scale : 0.0f;
-        }
-        for (int64_t s = t; s < t + served; ++s) {
-          const int64_t at = per_step ? packing.offset[s] + r : r;
-          float* y = call.y.row(at) + j;
-          for_vectors(n, [&](int64_t i, auto get, auto put) {
-            const Vec value = call.x ? get(call.x.row(at) + j + i) * get(mask + i) : get(mask + i);
-            put(y + i, call.accumulate ? get(y + i) + value : value);
-          });
-        }
+        draw_mask(call, first, n, mask);
+        for (int64_t s = t; s < t + served; ++s)
+          apply_mask(call, per_step ? packing.offset[s] + r : r, j, n, mask);
       }
   }
 }
