@@ -18,15 +18,15 @@ scaled = ((windows - mean) / spread).astype(np.float32)
 # one not drawn has no weight and costs nothing.
 steps, n = 500, len(scaled)
 random = np.random.default_rng(1)
-times = np.stack([np.bincount(random.integers(0, n, 128), minlength=n) for _ in range(steps)])
-batches = np.tile(scaled, (steps, 1))
+drawn = random.integers(0, n, (steps, 128)) + n * np.arange(steps)[:, None]
+times = np.bincount(drawn.ravel(), minlength=steps * n)
 
 network = Sequential([LSTM(64), Dense(128, activation="relu"), Dense(horizon)], random_state=1)
 network.compile(AbsoluteError(), Adam(0.001))
 network.fit(
-    batches[:, :length],
-    batches[:, length:],
-    sample_weight=times.ravel(),
+    np.tile(scaled[:, :length], (steps, 1)),
+    np.tile(scaled[:, length:], (steps, 1)),
+    sample_weight=times,
     epochs=1,
     batch_size=n,
     shuffle=False,
