@@ -250,7 +250,8 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
     def best(tried: Iterable[Reader]) -> Reader:
         tried = list(tried)
         inputs = training.inputs(max(_smoothing_length(one) for one in tried))
-        seen = {(one.log, one.shift): one.see(inputs) for one in readers}
+        units = {(one.log, one.shift): one for one in tried}
+        seen = {unit: one.see(inputs) for unit, one in units.items()}
         losses = [_loss(one, smoothing(one, seen[one.log, one.shift], days), truth, scales) for one in tried]
         return tried[int(np.argmin(losses))]
 

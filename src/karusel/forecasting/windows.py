@@ -77,7 +77,7 @@ def last_cutoffs(panel: Panel) -> NDArray[np.int64]:
 
 def inputs(values: NDArray[np.float64], cutoffs: NDArray[np.int64], length: int) -> NDArray[np.float64]:
     """Input parts [..., length] of the windows at `cutoffs` [...]: nothing after a cutoff is read."""
-    return np.asarray(values[cutoffs[..., None] + np.arange(1 - length, 1)])
+    return np.asarray(sliding_window_view(values, length)[cutoffs + (1 - length)])  # copied slice by slice
 
 
 def padded_inputs(
@@ -87,12 +87,12 @@ def padded_inputs(
 
     `starts` [n] and `cutoffs` [n] are flat positions: of each window's series, and of its last known value.
     """
-    firsts = cutoffs + (1 - length)
-    whole, short = np.flatnonzero(firsts >= starts), np.flatnonzero(firsts < starts)
+    reaches = cutoffs - starts + 1 >= length
+    whole, short = np.flatnonzero(reaches), np.flatnonzero(~reaches)
     found = np.empty((len(cutoffs), length))
-    if whole.size:  # slices that are copied as one
-        found[whole] = sliding_window_view(values, length)[firsts[whole]]
-    at = firsts[short, None] + np.arange(length)
+    if whole.size:
+        found[whole] = inputs(values, cutoffs[whole], length)
+    at = cutoffs[short, None] + np.arange(1 - length, 1)
     found[short] = np.where(at >= starts[short, None], values[np.maximum(at, 0)], np.nan)
     return found
 
