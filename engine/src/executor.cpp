@@ -13,8 +13,9 @@ namespace karusel {
 namespace {
 
 constexpr int64_t MOST_LANES = 16;
-constexpr int64_t PIECE = 1 << 14;        // weights that one task updates
-constexpr int64_t FEW_WEIGHTS = 1 << 15;  // below this, handing work out costs more than it saves
+constexpr int64_t PIECE = 1 << 13;        // weights that one task updates
+constexpr int64_t FEW_WEIGHTS = 1 << 14;  // of fewer, handing work out costs more than it saves,
+constexpr int64_t FEW_TO_WAKE = 1 << 15;  // or of so few where the other threads are not at work already
 constexpr int64_t NARROW = 16, FEW = 4;   // slices may have more rows where there are at least so many slices
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 
@@ -268,8 +269,7 @@ const float* Executor::drop_weights(const float* weights, uint64_t seed) {
 const float* Executor::pack(const float* weights, int64_t lines) {
   if (lines <= FEW_LINES || program_.packed().empty()) return nullptr;
   float* panels = reserve(panels_, program_.panels_size());
-  const int workers = program_.n_weights() < FEW_WEIGHTS ? 1 : threads_;
-  parallel(workers, static_cast<int64_t>(program_.packed().size()),
+  parallel(weight_threads_, static_cast<int64_t>(program_.packed().size()),
            [&](int64_t i, int) { program_.pack(kernels_, weights, panels, static_cast<size_t>(i)); });
   return panels;
 }
@@ -292,6 +292,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   for (int64_t i = 0; with_gradient && i < lanes; ++i)
     reserve(lanes_[static_cast<size_t>(i)].gradient, program_.n_weights());
   const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
+  weight_threads_ = program_.n_weights() < (workers > 1 ? FEW_WEIGHTS : FEW_TO_WAKE) ? 1 : threads_;
   for (int i = 0; i < workers; ++i) reserve(workers_[static_cast<size_t>(i)].arena, program_.arena_size());
 
   weights = drop_weights(weights, seed);
@@ -329,13 +330,12 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
 template <class F>
 static void for_pieces(int64_t n, int threads, F f) {
   const int64_t pieces = (n + PIECE - 1) / PIECE;
-  parallel(n < FEW_WEIGHTS ? 1 : threads, pieces,
-           [&](int64_t i, int) { f(i, i * PIECE, std::min(PIECE, n - i * PIECE)); });
+  parallel(threads, pieces, [&](int64_t i, int) { f(i, i * PIECE, std::min(PIECE, n - i * PIECE)); });
 }
 
 void Executor::add_lanes(int64_t lanes) {
   if (lanes < 2) return;
-  for_pieces(program_.n_weights(), threads_, [&](int64_t, int64_t first, int64_t n) {
+  for_pieces(program_.n_weights(), weight_threads_, [&](int64_t, int64_t first, int64_t n) {
     for (int64_t i = 1; i < lanes; ++i)
       kernels_.accumulate(n, lanes_[static_cast<size_t>(i)].gradient.data() + first, lanes_[0].gradient.data() + first);
   });
@@ -348,7 +348,7 @@ double Executor::gradient_norm() {
     ++allocations_;
     norms_.resize(pieces);
   }
-  for_pieces(n, threads_, [&](int64_t piece, int64_t first, int64_t count) {
+  for_pieces(n, weight_threads_, [&](int64_t piece, int64_t first, int64_t count) {
     norms_[static_cast<size_t>(piece)] = kernels_.squared_norm(count, lanes_[0].gradient.data() + first);
   });
   double total = 0;
@@ -374,7 +374,7 @@ void Executor::update(Optimizer& o, float rate) {
     if (norm > static_cast<double>(o.clip_norm))
       whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
   }
-  for_pieces(program_.n_weights(), threads_, [&](int64_t, int64_t first, int64_t n) {
+  for_pieces(program_.n_weights(), weight_threads_, [&](int64_t, int64_t first, int64_t n) {
     AdamStep piece = whole;
     piece.n = n;
     piece.w = o.w + first;

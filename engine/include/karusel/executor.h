@@ -124,6 +124,7 @@ class Executor {
   std::vector<int64_t> count_;           // scratch of the counting sort
   std::vector<double> norms_;            // per piece of the gradient
   int64_t batch_rows_ = 0;
+  int weight_threads_ = 1;               // that work over all weights is handed to
   int64_t longest_source_ = 0;           // of the batch
   Floats panels_, dropped_;
   int64_t allocations_ = 0;

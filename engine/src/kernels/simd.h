@@ -167,6 +167,14 @@ inline float sum(Vec v) {
 // 2^t = 2^n (1 + p), n = round(t), p = 2^r - 1 with |r| <= 1/2: a polynomial of degree 5 without constant term,
 // minimax but for its first coefficient, which is ln 2, so that p / r is exact near zero. Error 1.1e-7 of 2^t.
 // Keeping p apart keeps 2^t - 1 exact near zero.
+inline Vec power_of_two_less_one(Vec r) {
+  Vec q = r * 0.001330060651525855f + 0.009669691324234009f;
+  q = q * r + 0.05550558492541313f;
+  q = q * r + 0.24022282660007477f;
+  q = q * r + 0.6931471824645996f;
+  return q * r;
+}
+
 struct PowerOfTwo {
   Vec scale;  // 2^n
   Vec p;
@@ -175,24 +183,27 @@ struct PowerOfTwo {
 inline PowerOfTwo power_of_two(Vec t) {      // t in [-126, 127]
   const float shift = 12582912.0f + 127.0f;  // 1.5 · 2^23 rounds to a whole number; 127 makes its bits an exponent
   const Vec shifted = t + shift;
-  const Vec r = t - (shifted - shift);
-  Vec q = r * 0.001330060651525855f + 0.009669691324234009f;
-  q = q * r + 0.05550558492541313f;
-  q = q * r + 0.24022282660007477f;
-  q = q * r + 0.6931471824645996f;
+  const Vec p = power_of_two_less_one(t - (shifted - shift));
   Int bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   bits <<= 23;
   Vec scale;
   std::memcpy(&scale, &bits, sizeof scale);
-  return {scale, q * r};
+  return {scale, p};
 }
 
 constexpr float LOG2_E = 1.44269504088896341f;
 
+// 512-bit sets have instructions for r and for 2^n (1 + p), which need no bounds.
 inline Vec exp(Vec x) {
+#if defined(__AVX512DQ__)
+  const Vec t = x * LOG2_E;
+  const Vec r = _mm512_maskz_reduce_ps(0xFFFF, t, _MM_FROUND_NO_EXC);
+  return _mm512_maskz_scalef_ps(0xFFFF, 1.0f + power_of_two_less_one(r), t - r);
+#else
   const PowerOfTwo e = power_of_two(minimum(maximum(x * LOG2_E, -126.0f), 127.0f));
   return e.scale * e.p + e.scale;
+#endif
 }
 
 inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
