@@ -43,55 +43,60 @@ struct Start {
 };
 
 // `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that
-// follow.
-template <int MR, int NV, class Number>
+// follow. A sum is made of `CHAINS` sums of every so many terms.
+template <int MR, int NV, int CHAINS = 1, class Number>
 inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
                  float* C, int64_t ldc) {
   const int64_t rest = valid - (NV - 1) * V;
   const auto whole = [rest](int j) { return j < NV - 1 || rest == V; };
 
-  Vec acc[MR][NV];
-  for (int i = 0; i < MR; ++i)
-    for (int j = 0; j < NV; ++j) {
-      const float* from = start.data + i * start.row + j * V;
-      acc[i][j] = !start.data ? Vec{} : whole(j) ? load(from) : load(from, rest);
-    }
+  Vec acc[CHAINS][MR][NV];
+  for (int c = 0; c < CHAINS; ++c)
+    for (int i = 0; i < MR; ++i)
+      for (int j = 0; j < NV; ++j) {
+        const float* from = start.data + i * start.row + j * V;
+        acc[c][i][j] = c > 0 || !start.data ? Vec{} : whole(j) ? load(from) : load(from, rest);
+      }
   for (int64_t s = 0; s < n_terms; ++s) {
     const Term<Number>& term = terms[s];
     const Number* a = term.a + m * term.a_row;
     const Number* b = term.b + panel * term.b_panel;
     const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, b_panel = term.b_panel, K = term.K;
 #pragma GCC unroll 4
-    for (int64_t k = 0; k < K; ++k) {
-      decltype(load(b)) bv[NV];
-      for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
-      for (int i = 0; i < MR; ++i) {
-        const auto av = spread(a[i * a_row]);
-        for (int j = 0; j < NV; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
+    for (int64_t k = 0; k < K; k += CHAINS)
+      for (int c = 0; c < CHAINS && (c == 0 || k + c < K); ++c) {
+        decltype(load(b)) bv[NV];
+        for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
+        for (int i = 0; i < MR; ++i) {
+          const auto av = spread(a[i * a_row]);
+          for (int j = 0; j < NV; ++j) acc[c][i][j] = multiply_add(av, bv[j], acc[c][i][j]);
+        }
+        a += a_step;
+        b += b_row;
       }
-      a += a_step;
-      b += b_row;
-    }
   }
   for (int i = 0; i < MR; ++i)
     for (int j = 0; j < NV; ++j) {
+      Vec sum = acc[0][i][j];
+      for (int c = 1; c < CHAINS; ++c) sum += acc[c][i][j];
       if (whole(j))
-        store(C + i * ldc + j * V, acc[i][j]);
+        store(C + i * ldc + j * V, sum);
       else
-        store(C + i * ldc + j * V, acc[i][j], rest);
+        store(C + i * ldc + j * V, sum, rest);
     }
 }
 
 template <int MR, class Number>
 inline void tile_columns(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid,
                          Start start, float* C, int64_t ldc) {
+  constexpr int FEW = MR == 1 ? 4 : 1;  // a sum takes four cycles to add to, and two begin in each
   const int64_t vectors = (valid + V - 1) / V;
   if constexpr (TILE_VECTORS == 4) {
     if (vectors == 4) return tile<MR, 4>(terms, n_terms, m, panel, valid, start, C, ldc);
     if (vectors == 3) return tile<MR, 3>(terms, n_terms, m, panel, valid, start, C, ldc);
   }
-  if (vectors == 2) return tile<MR, 2>(terms, n_terms, m, panel, valid, start, C, ldc);
-  tile<MR, 1>(terms, n_terms, m, panel, valid, start, C, ldc);
+  if (vectors == 2) return tile<MR, 2, FEW>(terms, n_terms, m, panel, valid, start, C, ldc);
+  tile<MR, 1, FEW>(terms, n_terms, m, panel, valid, start, C, ldc);
 }
 
 template <class Number>
