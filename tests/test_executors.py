@@ -150,6 +150,27 @@ def test_sizes_around_the_register_tile(hidden: int, rows: int) -> None:
     assert_close(native.gradients(X, y)[1], reference.gradients(X, y)[1], tolerance=1e-4)
 
 
+@pytest.mark.parametrize("hidden", [1, 4, 7, 8, 13, 16, 17])
+def test_one_row_of_few_units(hidden: int) -> None:
+    """Where they fit a vector they stay in registers from step to step."""
+    random = np.random.default_rng(hidden)
+    X, y = random.normal(size=(1, 9, 3)), random.normal(size=(1, 5))
+    state = [(random.normal(size=(1, hidden)), random.normal(size=(1, hidden))) for _ in range(4)]
+    lstm = {"hidden_size": hidden, "num_layers": 2, "direction": "bidirectional", "initial_state": "given"}
+    native, reference = both(lambda: [LSTM(**lstm), Dense(5)], "mse")
+    got, expected = (net.gradients(X, y, initial_state=state) for net in (native, reference))
+    assert got[0] == pytest.approx(expected[0], rel=1e-5)
+    assert_close(got[1], expected[1], tolerance=2e-5)
+    outputs = [{"output": net.predict(X, initial_state=state)} for net in (native, reference)]
+    assert_close(*outputs)
+    lstm["recurrent_dropout"] = 0.3
+    losses = [
+        net.fit(X, y, epochs=5, initial_state=state).history["loss"]
+        for net in both(lambda: [LSTM(**lstm), Dense(5)], "mse")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
 @pytest.mark.parametrize("rows", [30, 150])
 def test_an_lstm_of_a_million_weights(rows: int) -> None:
     """Its slices have up to 32 rows, whatever the threads."""

@@ -7,6 +7,7 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 
 void lstm_forward(const Packing&, const LstmForward&);
+bool lstm_forward_row(const Packing&, const LstmForward&);  // false, with nothing done, unless it fits registers
 void lstm_backward(const Packing&, const LstmBackward&);
 void dense_forward(const DenseForward&);
 void dense_backward(const DenseBackward&);

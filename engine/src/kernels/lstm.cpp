@@ -119,11 +119,8 @@ void clear_rows(const Matrix& m) {
   for (int64_t r = 0; r < m.rows; ++r) clear_row(m.row(r), m.cols);
 }
 
-}  // namespace
-
-void lstm_forward(const Packing& packing, const LstmForward& call) {
+void rows_forward(const Packing& packing, const LstmForward& call) {
   const int64_t H = call.c.cols, d = call.dilation;
-
   for (int64_t k = 0; k < packing.steps; ++k) {
     const Step s = step_at(packing, call.reverse ? packing.steps - 1 - k : k, d, call.reverse);
     const int64_t gate_line = call.tape ? s.line : 0;
@@ -149,8 +146,11 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
     rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});
     rows(s.m, s.n - s.m, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
   }
+}
 
-  if (!call.hn) return;
+// hn and cn.
+void last_states(const Packing& packing, const LstmForward& call) {
+  const int64_t H = call.c.cols;
   const int64_t slots = call.hn.cols / H;
   for (int64_t r = 0; r < packing.rows; ++r) {
     for (int64_t i = 0; i < slots; ++i) {
@@ -168,6 +168,13 @@ void lstm_forward(const Packing& packing, const LstmForward& call) {
       }
     }
   }
+}
+
+}  // namespace
+
+void lstm_forward(const Packing& packing, const LstmForward& call) {
+  if (!lstm_forward_row(packing, call)) rows_forward(packing, call);
+  if (call.hn) last_states(packing, call);
 }
 
 void lstm_backward(const Packing& packing, const LstmBackward& call) {

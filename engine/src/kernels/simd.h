@@ -67,6 +67,19 @@ inline Vec spread(float x) { return _mm256_set1_ps(x); }
 inline Vec spread(float x) { return Vec{x, x, x, x}; }
 #endif
 
+// Lane k in all lanes.
+#if defined(__AVX512F__)
+inline Vec spread_lane(Vec x, int64_t k) {
+  return _mm512_maskz_permutexvar_ps(0xFFFF, _mm512_set1_epi32(static_cast<int>(k)), x);
+}
+#elif defined(__AVX2__)
+inline Vec spread_lane(Vec x, int64_t k) {
+  return _mm256_permutevar8x32_ps(x, _mm256_set1_epi32(static_cast<int>(k)));
+}
+#else
+inline Vec spread_lane(Vec x, int64_t k) { return spread(x[k]); }
+#endif
+
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
 
 // Two bf16 in 32 bits, the first in the lower half. A bf16 is the upper half of a float32, rounded to nearest even.
@@ -164,9 +177,8 @@ inline float sum(Vec v) {
   return parts[0];
 }
 
-// 2^t = 2^n (1 + p), n = round(t), p = 2^r - 1 with |r| <= 1/2: a polynomial of degree 5 without constant term,
-// minimax but for its first coefficient, which is ln 2, so that p / r is exact near zero. Error 1.1e-7 of 2^t.
-// Keeping p apart keeps 2^t - 1 exact near zero.
+// 2^t = 2^n (1 + p), n = round(t), r = t - n, p = 2^r - 1: a polynomial of degree 5 without constant term, minimax but
+// for its first coefficient, which is ln 2, so that p / r is exact near zero. Error 1.1e-7 of 2^t.
 inline Vec power_of_two_less_one(Vec r) {
   Vec q = r * 0.001330060651525855f + 0.009669691324234009f;
   q = q * r + 0.05550558492541313f;
@@ -175,33 +187,41 @@ inline Vec power_of_two_less_one(Vec r) {
   return q * r;
 }
 
+#if defined(__AVX512DQ__)
+inline Vec rest_of(Vec t) { return _mm512_maskz_reduce_ps(0xFFFF, t, _MM_FROUND_NO_EXC); }
+#endif
+
+// Keeping p apart keeps 2^t - 1 exact near zero.
 struct PowerOfTwo {
   Vec scale;  // 2^n
   Vec p;
 };
 
-inline PowerOfTwo power_of_two(Vec t) {      // t in [-126, 127]
+inline PowerOfTwo power_of_two(Vec t, float bound) {  // t is taken for what of it lies in ±bound, 126 at most
   const float shift = 12582912.0f + 127.0f;  // 1.5 · 2^23 rounds to a whole number; 127 makes its bits an exponent
-  const Vec shifted = t + shift;
-  const Vec p = power_of_two_less_one(t - (shifted - shift));
+  const Vec bounded = minimum(maximum(t, -bound), bound), shifted = bounded + shift;
+#if defined(__AVX512DQ__)
+  const Vec r = rest_of(t);  // does not wait for the bounds
+#else
+  const Vec r = bounded - (shifted - shift);
+#endif
   Int bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   bits <<= 23;
   Vec scale;
   std::memcpy(&scale, &bits, sizeof scale);
-  return {scale, p};
+  return {scale, power_of_two_less_one(r)};
 }
 
 constexpr float LOG2_E = 1.44269504088896341f;
 
-// 512-bit sets have instructions for r and for 2^n (1 + p), which need no bounds.
 inline Vec exp(Vec x) {
-#if defined(__AVX512DQ__)
   const Vec t = x * LOG2_E;
-  const Vec r = _mm512_maskz_reduce_ps(0xFFFF, t, _MM_FROUND_NO_EXC);
-  return _mm512_maskz_scalef_ps(0xFFFF, 1.0f + power_of_two_less_one(r), t - r);
+#if defined(__AVX512DQ__)
+  const Vec r = rest_of(t);
+  return _mm512_maskz_scalef_ps(0xFFFF, 1.0f + power_of_two_less_one(r), t - r);  // needs no bounds
 #else
-  const PowerOfTwo e = power_of_two(minimum(maximum(x * LOG2_E, -126.0f), 127.0f));
+  const PowerOfTwo e = power_of_two(t, 126.0f);
   return e.scale * e.p + e.scale;
 #endif
 }
@@ -210,7 +230,7 @@ inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
 
 // tanh(x) = m / (m + 2), m = exp(2x) - 1; never beyond ±1, exact to the last bits near zero.
 inline Vec tanh(Vec x) {
-  const PowerOfTwo e = power_of_two(minimum(maximum(x * (2 * LOG2_E), -60.0f), 60.0f));
+  const PowerOfTwo e = power_of_two(x * (2 * LOG2_E), 60.0f);
   const Vec m = e.scale * e.p + (e.scale - 1.0f);
   return m / (m + 2.0f);
 }

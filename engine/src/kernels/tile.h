@@ -42,6 +42,18 @@ struct Start {
   Start at(int64_t m, int64_t n) const { return data ? Start{data + m * row + n, row} : Start{}; }
 };
 
+// acc += the products of one column of A and one row of B.
+template <int MR, int NV, class Number>
+KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Number* b, int64_t b_panel,
+                                        Vec (&acc)[MR][NV]) {
+  decltype(load(b)) bv[NV];
+  for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
+  for (int i = 0; i < MR; ++i) {
+    const auto av = spread(a[i * a_row]);
+    for (int j = 0; j < NV; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
+  }
+}
+
 // `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that
 // follow. A sum is made of `CHAINS` sums of every so many terms.
 template <int MR, int NV, int CHAINS = 1, class Number>
@@ -62,18 +74,11 @@ inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t 
     const Number* a = term.a + m * term.a_row;
     const Number* b = term.b + panel * term.b_panel;
     const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, b_panel = term.b_panel, K = term.K;
+    int64_t k = 0;
+    for (; CHAINS > 1 && k + CHAINS <= K; k += CHAINS)
+      for (int c = 0; c < CHAINS; ++c, a += a_step, b += b_row) add_products(a, a_row, b, b_panel, acc[c]);
 #pragma GCC unroll 4
-    for (int64_t k = 0; k < K; k += CHAINS)
-      for (int c = 0; c < CHAINS && (c == 0 || k + c < K); ++c) {
-        decltype(load(b)) bv[NV];
-        for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
-        for (int i = 0; i < MR; ++i) {
-          const auto av = spread(a[i * a_row]);
-          for (int j = 0; j < NV; ++j) acc[c][i][j] = multiply_add(av, bv[j], acc[c][i][j]);
-        }
-        a += a_step;
-        b += b_row;
-      }
+    for (; k < K; ++k, a += a_step, b += b_row) add_products(a, a_row, b, b_panel, acc[0]);
   }
   for (int i = 0; i < MR; ++i)
     for (int j = 0; j < NV; ++j) {
