@@ -55,7 +55,7 @@ static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t c
         alignas(64) float block[LINES * P];
         const bool lies = col == 1 && cols == P;
         if (!lies) fill_lines(from, lines, cols, row, col, block);
-        copy_lines<P>(lines, lies ? from : block, lies ? row : P, reinterpret_cast<Pair*>(panels));
+        copy_lines<P>(lines, lies ? from : block, lies ? row : P, P, reinterpret_cast<Pair*>(panels));
         panels += pairs(lines) * P;
       } else {
         fill_lines(from, lines, cols, row, col, panels);

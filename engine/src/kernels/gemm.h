@@ -1,6 +1,6 @@
 // The matrix products that kernels are made of: lines times weights, times their transpose, and the gradient of a
 // weight. A weight whose panels hold bf16 is multiplied in bf16; its lines are rounded on the way.
-// Lines must be readable up to the next whole vector beyond their last column.
+// Lines must be readable 16 floats beyond their last column.
 #pragma once
 
 #include "karusel/shapes.h"
@@ -138,24 +138,24 @@ inline void few_lines(const float* A, int64_t M, int64_t lda, const float* B, in
   }
 }
 
-// to[i] = line i of `from` up to N columns, N columns apart; as pairs, lines 2i and 2i + 1 together. Whole vectors are
-// copied: what they hold beyond is overwritten by the next line or never used.
+// to[i] = line i of `from`, N columns apart, of which there are `cols`; as pairs, lines 2i and 2i + 1 together. Whole
+// vectors are copied: what they hold beyond is overwritten by the next line or never used.
 template <int64_t N>
-inline void copy_lines(int64_t lines, const float* from, int64_t stride, float* to) {
+inline void copy_lines(int64_t lines, const float* from, int64_t stride, int64_t cols, float* to) {
   for (int64_t i = 0; i < lines; ++i) {
     Vec line[(N + V - 1) / V];
-    for (int64_t j = 0; j < N; j += V) line[j / V] = load(from + i * stride + j);
+    for (int64_t j = 0; j < N; j += V) line[j / V] = j < cols ? load(from + i * stride + j) : Vec{};
     for (int64_t j = 0; j < N; j += V) store(to + i * N + j, line[j / V]);
   }
 }
 
 template <int64_t N>
-inline void copy_lines(int64_t lines, const float* from, int64_t stride, Pair* to) {
+inline void copy_lines(int64_t lines, const float* from, int64_t stride, int64_t cols, Pair* to) {
   for (int64_t i = 0; i < 2 * pairs(lines); i += 2, to += N) {
     Int line[(N + V - 1) / V];
     for (int64_t j = 0; j < N; j += V)
-      line[j / V] = paired(i < lines ? load(from + i * stride + j) : Vec{},
-                           i + 1 < lines ? load(from + (i + 1) * stride + j) : Vec{});
+      line[j / V] = paired(j < cols && i < lines ? load(from + i * stride + j) : Vec{},
+                           j < cols && i + 1 < lines ? load(from + (i + 1) * stride + j) : Vec{});
     for (int64_t j = 0; j < N; j += V) store(to + j, line[j / V]);
   }
 }
@@ -170,7 +170,7 @@ template <class Number>
 inline void copy_columns(int64_t lines, int64_t K, const float* from, int64_t stride, int64_t rows, Number* a) {
   const Tiles tiles(rows);
   for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++))
-    copy_lines<TILE_ROWS>(lines, from + first, stride, a + i * K * TILE_ROWS);
+    copy_lines<TILE_ROWS>(lines, from + first, stride, TILE_ROWS, a + i * K * TILE_ROWS);
 }
 
 // Such a block times a panel.
@@ -200,7 +200,7 @@ inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t ld
       copy_columns(here, K, A + k * lda + m, lda, rows, a_block);
       for (int64_t n = 0; n < N; n += P) {
         const int64_t cols = N - n < P ? N - n : P;
-        copy_lines<P>(here, B + k * ldb + n, ldb, b_block);
+        copy_lines<P>(here, B + k * ldb + n, ldb, cols, b_block);
         float* c = dW + m * ldw + n;
         multiply_columns(rows, cols, K, a_block, b_block, add || k > 0 ? Start{c, ldw} : Start{}, c, ldw);
       }
