@@ -94,14 +94,14 @@ inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t 
 template <int MR, class Number>
 inline void tile_columns(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid,
                          Start start, float* C, int64_t ldc) {
-  constexpr int FEW = MR == 1 ? 4 : 1;  // a sum takes four cycles to add to, and two begin in each
+  constexpr int CHAINS = MR == 1 ? 4 : 1;  // a sum takes four cycles to add to, and two begin in each
   const int64_t vectors = (valid + V - 1) / V;
   if constexpr (TILE_VECTORS == 4) {
     if (vectors == 4) return tile<MR, 4>(terms, n_terms, m, panel, valid, start, C, ldc);
     if (vectors == 3) return tile<MR, 3>(terms, n_terms, m, panel, valid, start, C, ldc);
   }
-  if (vectors == 2) return tile<MR, 2, FEW>(terms, n_terms, m, panel, valid, start, C, ldc);
-  tile<MR, 1, FEW>(terms, n_terms, m, panel, valid, start, C, ldc);
+  if (vectors == 2) return tile<MR, 2, CHAINS>(terms, n_terms, m, panel, valid, start, C, ldc);
+  tile<MR, 1, CHAINS>(terms, n_terms, m, panel, valid, start, C, ldc);
 }
 
 template <class Number>
