@@ -171,6 +171,33 @@ def test_one_row_of_few_units(hidden: int) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("hidden", [33, 50, 64, 129])
+def test_wide_lstms_over_many_steps(hidden: int) -> None:
+    """Gradients of weights are summed over more lines than a block of their product has."""
+    random = np.random.default_rng(hidden)
+    X = [random.normal(size=(t, 7)) for t in random.integers(20, 41, 13)]
+    y = random.normal(size=(13, 3))
+    native, reference = both(lambda: [LSTM(hidden), Dense(3)], "mse")
+    assert_close(native.gradients(X, y)[1], reference.gradients(X, y)[1], tolerance=1e-4)
+
+
+@pytest.mark.parametrize("gate", range(4))
+@pytest.mark.parametrize("rows", [1, 7])
+def test_closed_and_saturated_gates(gate: int, rows: int) -> None:
+    """Gates so far from zero that they are 0 or 1 to the last bit, the output gate among them."""
+    random = np.random.default_rng(gate)
+    X, y = random.normal(size=(rows, 5, 2)), random.normal(size=(rows, 3))
+    native, reference = both(lambda: [LSTM(19), Dense(3)], "mse")
+    for bias in (-200.0, -60.0, 60.0, 200.0):
+        for network in (native, reference):
+            network.build((5, 2))
+            network.parameters["lstm_0.0.forward.b"][gate * 19 : gate * 19 + 11] = bias
+        loss, gradients = native.gradients(X, y)
+        expected_loss, expected = reference.gradients(X, y)
+        assert loss == pytest.approx(expected_loss, rel=1e-5)
+        assert_close(gradients, expected, tolerance=1e-4)
+
+
 @pytest.mark.parametrize("rows", [30, 150])
 def test_an_lstm_of_a_million_weights(rows: int) -> None:
     """Its slices have up to 32 rows, whatever the threads."""

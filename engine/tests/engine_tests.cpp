@@ -45,9 +45,9 @@ Matrix matrix(std::vector<float>& v, int64_t rows, int64_t cols) { return {v.dat
 
 void test_dense() {
   Random random;
-  for (int64_t lines : {1, 2, 3, 4, 7, 13, 40})
+  for (int64_t lines : {1, 2, 3, 4, 7, 13, 40, 400})
     for (int64_t I : {1, 5, 17, 130})
-      for (int64_t O : {1, 3, 16, 50, 129})
+      for (int64_t O : {1, 3, 16, 50, 129, 260})
         for (bool panels : {false, true}) {
           auto x = numbers(random, lines * I), W = numbers(random, I * O), b = numbers(random, O);
           auto y = numbers(random, lines * O), dy = numbers(random, lines * O), dx = numbers(random, lines * I);

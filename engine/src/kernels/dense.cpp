@@ -33,14 +33,25 @@ void dense_backward(const DenseBackward& call) {
   if (call.db) sum_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.add, call.db.data);
 }
 
+// V lines and columns of a panel, or as many as there are, whose columns lie `col` apart.
+static void fill_square(const float* W, int64_t lines, int64_t cols, int64_t col, float* to) {
+  Vec square[V];
+  KARUSEL_UNROLL for (int64_t j = 0; j < V; ++j)
+    square[j] = j >= cols ? Vec{} : lines < V ? load(W + j * col, lines) : load(W + j * col);
+  transpose(square);
+  KARUSEL_UNROLL for (int64_t k = 0; k < V && k < lines; ++k) store(to + k * P, square[k]);
+}
+
 // Some lines of a panel, filled up with zero: column j of line k is W[k * row + j * col]. One of the strides is 1.
 static void fill_lines(const float* W, int64_t lines, int64_t cols, int64_t row, int64_t col, float* to) {
   if (cols < P) std::memset(to, 0, sizeof(float) * static_cast<size_t>(lines * P));
-  if (col == 1)
+  if (col == 1 && cols == P)
+    copy_lines<P>(lines, W, row, P, to);
+  else if (col == 1)
     for (int64_t k = 0; k < lines; ++k) std::memcpy(to + k * P, W + k * row, sizeof(float) * static_cast<size_t>(cols));
   else
-    for (int64_t j = 0; j < cols; ++j)
-      for (int64_t k = 0; k < lines; ++k) to[k * P + j] = W[k + j * col];
+    for (int64_t k = 0; k < lines; k += V)
+      for (int64_t j = 0; j < cols; j += V) fill_square(W + k + j * col, lines - k, cols - j, col, to + k * P + j);
 }
 
 // A weight's panels, or those of its transpose, which has the strides swapped. A few lines of a panel at a time: what

@@ -208,10 +208,31 @@ inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t ld
   }
 }
 
+// Lines not so far apart: a block of B is kept as a panel by the first tile that reads it, A is read where it lies.
+inline void multiply_kept(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb,
+                          bool add, float* dW, int64_t ldw) {
+  constexpr int64_t BLOCK = V == 16 ? 192 : 256;
+  alignas(64) float panel[BLOCK * P];  // in the nearest cache
+  const Tiles tiles(M);
+  for (int64_t k = 0; k < lines; k += BLOCK) {
+    const int64_t K = lines - k < BLOCK ? lines - k : BLOCK;
+    for (int64_t n = 0; n < N; n += P) {
+      const int64_t cols = N - n < P ? N - n : P;
+      const Term<float> lies = {A + k * lda, 1, lda, B + k * ldb + n, ldb, 0, K};
+      const Start start = add || k > 0 ? Start{dW + n, ldw} : Start{};
+      const bool keep = cols == P && tiles.count > 1;
+      if (keep) first_tile(tiles.rows(0), lies, start, panel, dW + n, ldw);
+      const Term<float> term = keep ? Term<float>{lies.a, 1, lda, panel, P, 0, K} : lies;
+      for (int64_t i = keep, m = keep ? tiles.rows(0) : 0; i < tiles.count; m += tiles.rows(i++))
+        tile_rows(tiles.rows(i), &term, 1, m, 0, cols, start.at(m, 0), dW + m * ldw + n, ldw);
+    }
+  }
+}
+
 // dW[A.cols, B.cols] (+)= A^T B over `lines` lines: the gradient of a weight, `half` in bf16.
 inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                            int64_t ldb, bool half, bool add, float* dW, int64_t ldw) {
-  constexpr int64_t FEW_LINES = 8, FEW_ROWS = 2, NEAR = 128;
+  constexpr int64_t FEW_LINES = 8, FEW_ROWS = 2, NEAR = 128, FAR = 512;
   switch (lines) {
     case 1: return few_lines<1>(A, M, lda, B, N, ldb, add, dW, ldw);
     case 2: return few_lines<2>(A, M, lda, B, N, ldb, add, dW, ldw);
@@ -224,6 +245,7 @@ inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda
     return multiply(M, N, &term, 1, add ? Start{dW, ldw} : Start{}, dW, ldw);
   }
   if (half) return multiply_blocks<Pair>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
+  if (lda <= FAR && ldb <= FAR) return multiply_kept(lines, A, M, lda, B, N, ldb, add, dW, ldw);
   multiply_blocks<float>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
 }
 

@@ -3,6 +3,8 @@
 // At step t the first n = active[t] rows work. Of these the first `m` follow a step of their own; the
 // rest begin here and start from the initial state. Forward in time all begin together; reversed, a
 // row begins at its own last step, so that rows join as time runs back.
+#include <cfloat>
+
 #include "gemm.h"
 #include "karusel/kernels.h"
 #include "level.h"
@@ -89,22 +91,23 @@ struct Incoming {
 };
 
 // a: gates in, their gradient out. carry: dc from the later step in (if there is one), for the earlier step out.
-void gates_backward(int64_t H, float* a, const float* c_before, const float* keep, const float* c, const Incoming& in,
+// tanh(c) is h / o, which takes a third of the time of computing it anew.
+void gates_backward(int64_t H, float* a, const float* c_before, const float* keep, const float* h, const Incoming& in,
                     float* carry) {
   for_vectors(H, [&](int64_t j, auto get, auto put) {
     const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
-    const Vec tc = tanh(get(c + j));
+    const Vec ht = get(h + j);
     Vec dh = in.later ? get(in.later + j) : Vec{};
     if (in.dh) dh += get(in.dh + j);
     if (in.dh_end) dh += get(in.dh_end + j);
-    Vec dc = dh * o * (1.0f - tc * tc);
+    Vec dc = dh * (o - ht * (ht / maximum(o, FLT_MIN)));  // o (1 - tanh(c)^2), also where o is 0
     if (in.later) dc += get(carry + j);
     if (in.dc_end) dc += get(in.dc_end + j);
     const Vec written = keep ? dc * get(keep + j) : dc;
     put(a + j, written * g * i * (1.0f - i));
     put(a + H + j, c_before ? dc * get(c_before + j) * f * (1.0f - f) : Vec{});
     put(a + 2 * H + j, written * i * (1.0f - g * g));
-    put(a + 3 * H + j, dh * tc * o * (1.0f - o));
+    put(a + 3 * H + j, dh * ht * (1.0f - o));
     put(carry + j, dc * f);
   });
 }
@@ -206,7 +209,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
                            ends && call.dhn ? call.dhn.row(r) : nullptr, ends && call.dcn ? call.dcn.row(r) : nullptr};
       const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
       const float* keep = call.keep ? call.keep.row(s.line + r) : nullptr;
-      gates_backward(H, gates.row(s.line + r), c_before, keep, call.c.row(s.line + r), in,
+      gates_backward(H, gates.row(s.line + r), c_before, keep, call.h.row(s.line + r), in,
                      call.carry.row(r) + (s.t % d) * H);
       if (call.gain && (r < s.m || call.h0))
         norm_backward(call.gain, gates.row(s.line + r), *call.scale.row(s.line + r), back.row(s.line + r),

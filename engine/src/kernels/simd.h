@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #if defined(__AVX__)
 #include <immintrin.h>
@@ -22,6 +23,9 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 
 constexpr int64_t V = KARUSEL_VECTOR;  // floats in a vector
+
+// A loop of a known, small number of rounds: unrolled before the compiler decides what lies in registers.
+#define KARUSEL_UNROLL _Pragma("GCC unroll 16")
 
 typedef float Vec __attribute__((vector_size(4 * KARUSEL_VECTOR)));
 typedef int32_t Int __attribute__((vector_size(4 * KARUSEL_VECTOR)));
@@ -81,6 +85,25 @@ inline Vec spread_lane(Vec x, int64_t k) { return spread(x[k]); }
 #endif
 
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
+
+// The first, or the last, halves of a and b, number by number in turn.
+template <int FIRST, int... I>
+inline Vec interleaved(Vec a, Vec b, std::integer_sequence<int, I...>) {
+  return __builtin_shufflevector(a, b, (FIRST + I / 2 + I % 2 * static_cast<int>(V))...);
+}
+
+// V rows become V columns: each round brings together what lay half of them apart.
+inline void transpose(Vec (&v)[V]) {
+  constexpr auto numbers = std::make_integer_sequence<int, static_cast<int>(V)>{};
+  KARUSEL_UNROLL for (int64_t round = 1; round < V; round *= 2) {
+    Vec next[V];
+    KARUSEL_UNROLL for (int64_t i = 0; i < V / 2; ++i) {
+      next[2 * i] = interleaved<0>(v[i], v[i + V / 2], numbers);
+      next[2 * i + 1] = interleaved<V / 2>(v[i], v[i + V / 2], numbers);
+    }
+    KARUSEL_UNROLL for (int64_t i = 0; i < V; ++i) v[i] = next[i];
+  }
+}
 
 // Two bf16 in 32 bits, the first in the lower half. A bf16 is the upper half of a float32, rounded to nearest even.
 struct Pair {

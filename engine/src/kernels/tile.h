@@ -42,33 +42,34 @@ struct Start {
   Start at(int64_t m, int64_t n) const { return data ? Start{data + m * row + n, row} : Start{}; }
 };
 
-// acc += the products of one column of A and one row of B.
-template <int MR, int NV, class Number>
-KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Number* b, int64_t b_panel,
+// acc += the products of one column of A and one row of B. With KEEP, that row becomes the row of a panel, `kept`.
+template <int MR, int NV, bool KEEP, class Number>
+KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Number* b, int64_t b_panel, Number* kept,
                                         Vec (&acc)[MR][NV]) {
   decltype(load(b)) bv[NV];
-  for (int j = 0; j < NV; ++j) bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
-  for (int i = 0; i < MR; ++i) {
+  KARUSEL_UNROLL for (int j = 0; j < NV; ++j) {
+    bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
+    if constexpr (KEEP) store(kept + j * V, bv[j]);
+  }
+  KARUSEL_UNROLL for (int i = 0; i < MR; ++i) {
     const auto av = spread(a[i * a_row]);
-    for (int j = 0; j < NV; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
+    KARUSEL_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
   }
 }
 
-// `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that
-// follow. A sum is made of `CHAINS` sums of every so many terms.
-template <int MR, int NV, int CHAINS = 1, class Number>
-inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
-                 float* C, int64_t ldc) {
-  const int64_t rest = valid - (NV - 1) * V;
-  const auto whole = [rest](int j) { return j < NV - 1 || rest == V; };
+// All vectors of C are whole, or the last has `rest` columns. A sum is made of `CHAINS` sums of every so many terms.
+// Loops over sums are unrolled and nothing else lives in this function, so that sums never leave the registers.
+template <int MR, int NV, int CHAINS, bool WHOLE, bool KEEP, class Number>
+__attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel,
+                                       int64_t rest, Start start, Number* kept, float* C, int64_t ldc) {
+  const auto whole = [](int j) { return WHOLE || j < NV - 1; };
 
-  Vec acc[CHAINS][MR][NV];
-  for (int c = 0; c < CHAINS; ++c)
-    for (int i = 0; i < MR; ++i)
-      for (int j = 0; j < NV; ++j) {
-        const float* from = start.data + i * start.row + j * V;
-        acc[c][i][j] = c > 0 || !start.data ? Vec{} : whole(j) ? load(from) : load(from, rest);
-      }
+  Vec acc[CHAINS][MR][NV] = {};
+  if (start.data)
+    KARUSEL_UNROLL for (int i = 0; i < MR; ++i) KARUSEL_UNROLL for (int j = 0; j < NV; ++j) {
+      const float* from = start.data + i * start.row + j * V;
+      acc[0][i][j] = whole(j) ? load(from) : load(from, rest);
+    }
   for (int64_t s = 0; s < n_terms; ++s) {
     const Term<Number>& term = terms[s];
     const Number* a = term.a + m * term.a_row;
@@ -76,19 +77,35 @@ inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t 
     const int64_t a_row = term.a_row, a_step = term.a_step, b_row = term.b_row, b_panel = term.b_panel, K = term.K;
     int64_t k = 0;
     for (; CHAINS > 1 && k + CHAINS <= K; k += CHAINS)
-      for (int c = 0; c < CHAINS; ++c, a += a_step, b += b_row) add_products(a, a_row, b, b_panel, acc[c]);
+      KARUSEL_UNROLL for (int c = 0; c < CHAINS; ++c, a += a_step, b += b_row)
+        add_products<MR, NV, KEEP>(a, a_row, b, b_panel, kept, acc[c]);
 #pragma GCC unroll 4
-    for (; k < K; ++k, a += a_step, b += b_row) add_products(a, a_row, b, b_panel, acc[0]);
-  }
-  for (int i = 0; i < MR; ++i)
-    for (int j = 0; j < NV; ++j) {
-      Vec sum = acc[0][i][j];
-      for (int c = 1; c < CHAINS; ++c) sum += acc[c][i][j];
-      if (whole(j))
-        store(C + i * ldc + j * V, sum);
-      else
-        store(C + i * ldc + j * V, sum, rest);
+    for (; k < K; ++k, a += a_step, b += b_row) {
+      add_products<MR, NV, KEEP>(a, a_row, b, b_panel, kept, acc[0]);
+      if constexpr (KEEP) kept += P;
     }
+  }
+  KARUSEL_UNROLL for (int i = 0; i < MR; ++i) KARUSEL_UNROLL for (int j = 0; j < NV; ++j) {
+    Vec sum = acc[0][i][j];
+    KARUSEL_UNROLL for (int c = 1; c < CHAINS; ++c) sum += acc[c][i][j];
+    if (whole(j))
+      store(C + i * ldc + j * V, sum);
+    else
+      store(C + i * ldc + j * V, sum, rest);
+  }
+}
+
+// `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that
+// follow.
+template <int MR, int NV, int CHAINS = 1, class Number>
+inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
+                 float* C, int64_t ldc) {
+  const int64_t rest = valid - (NV - 1) * V;
+  Number* const nowhere = nullptr;
+  if (rest == V)
+    tile_of<MR, NV, CHAINS, true, false>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
+  else
+    tile_of<MR, NV, CHAINS, false, false>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
 }
 
 template <int MR, class Number>
@@ -124,6 +141,16 @@ struct Tiles {
   explicit Tiles(int64_t M) : count((M + TILE_ROWS - 1) / TILE_ROWS), least(M / count), longer(M % count) {}
   int64_t rows(int64_t i) const { return least + (i < longer); }
 };
+
+// The first of several tiles of rows: it reads P columns of B where they lie and keeps them as a panel for the others.
+inline void first_tile(int64_t rows, const Term<float>& term, Start start, float* panel, float* C, int64_t ldc) {
+  constexpr int NV = TILE_VECTORS;
+  switch (rows) {
+    case 4: return tile_of<4, NV, 1, true, true>(&term, 1, 0, 0, V, start, panel, C, ldc);
+    case 5: return tile_of<5, NV, 1, true, true>(&term, 1, 0, 0, V, start, panel, C, ldc);
+    default: return tile_of<6, NV, 1, true, true>(&term, 1, 0, 0, V, start, panel, C, ldc);
+  }
+}
 
 // One or two rows leave most of a tile's registers idle: wider tiles.
 template <int MR, int NV, class Number>
