@@ -18,6 +18,7 @@ constexpr int64_t FEW_WEIGHTS = 1 << 14;  // of fewer, handing work out costs mo
 constexpr int64_t FEW_TO_WAKE = 1 << 15;  // or of so few where the other threads are not at work already
 constexpr int64_t NARROW = 16, FEW = 4;   // slices may have more rows where there are at least so many slices
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
+constexpr int64_t OWN_PANELS = 1 << 18;   // so many numbers each thread lays out for itself
 
 // The rows of a slice, or their sources: how they lie, and which example each is.
 struct Lines {
@@ -266,12 +267,9 @@ const float* Executor::drop_weights(const float* weights, uint64_t seed) {
   return dropped;
 }
 
-const float* Executor::pack(const float* weights, int64_t lines) {
-  if (lines <= FEW_LINES || program_.packed().empty()) return nullptr;
-  float* panels = reserve(panels_, program_.panels_size());
-  parallel(weight_threads_, static_cast<int64_t>(program_.packed().size()),
+void Executor::pack(const float* weights, float* panels, int threads) const {
+  parallel(threads, static_cast<int64_t>(program_.packed().size()),
            [&](int64_t i, int) { program_.pack(kernels_, weights, panels, static_cast<size_t>(i)); });
-  return panels;
 }
 
 Total Executor::run_batch(const float* weights, const Examples& examples, Selection batch, uint64_t seed,
@@ -293,25 +291,41 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
     reserve(lanes_[static_cast<size_t>(i)].gradient, program_.n_weights());
   const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
   weight_threads_ = program_.n_weights() < (workers > 1 ? FEW_WEIGHTS : FEW_TO_WAKE) ? 1 : threads_;
-  for (int i = 0; i < workers; ++i) reserve(workers_[static_cast<size_t>(i)].arena, program_.arena_size());
+  const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
+  const int64_t in_panels = divided(slices) * longest > FEW_LINES ? program_.panels_size() : 0;
+  const bool own_panels = in_panels > 0 && in_panels <= OWN_PANELS;
+  for (int i = 0; i < workers; ++i) {
+    Worker& worker = workers_[static_cast<size_t>(i)];
+    reserve(worker.arena, program_.arena_size());
+    if (own_panels) reserve(worker.panels, in_panels);
+    worker.packed = false;
+  }
 
   weights = drop_weights(weights, seed);
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
-  const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
-  frame.panels = pack(weights, divided(slices) * longest);
+  if (in_panels > OWN_PANELS) {
+    frame.panels = reserve(panels_, in_panels);
+    pack(weights, panels_.data(), weight_threads_);
+  }
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 
   parallel(workers, lanes, [&](int64_t i, int number) {
     Lane& lane = lanes_[static_cast<size_t>(i)];
+    Worker& worker = workers_[static_cast<size_t>(number)];
     Frame own = frame;
+    if (own_panels) {
+      if (!worker.packed) pack(weights, worker.panels.data(), 1);
+      worker.packed = true;
+      own.panels = worker.panels.data();
+    }
     own.gradient = lane.gradient.data();
     if (with_gradient) program_.clear(own.gradient);
     lane.loss = 0;
     for (int64_t slice = i; slice < slices; slice += lanes) {
-      lane.loss += run_slice(own, examples, workers_[static_cast<size_t>(number)], slice, slices);
+      lane.loss += run_slice(own, examples, worker, slice, slices);
       own.add = true;
     }
   });

@@ -90,6 +90,8 @@ class Executor {
   };
   struct Worker {
     Floats arena;
+    Floats panels;  // where a thread's own cost less than those that another one has just written
+    bool packed = false;
     Side own, source;
   };
   struct Lane {
@@ -107,7 +109,7 @@ class Executor {
   bool has_weight(const Examples&, const Stream& weights, int64_t e) const;
   double batch_weight(const Examples&, Selection batch) const;
   const float* drop_weights(const float* weights, uint64_t seed);
-  const float* pack(const float* weights, int64_t lines);
+  void pack(const float* weights, float* panels, int threads) const;
   void add_lanes(int64_t lanes);
   double gradient_norm();
   void update(Optimizer&, float rate);
