@@ -173,12 +173,13 @@ inline void copy_columns(int64_t lines, int64_t K, const float* from, int64_t st
     copy_lines<TILE_ROWS>(lines, from + first, stride, TILE_ROWS, a + i * K * TILE_ROWS);
 }
 
-// Such a block times a panel.
+// Such a block times a panel. Each tile brings its share of the next panel nearer.
 template <class Number>
-inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Number* a, const Number* b, Start start,
-                             float* C, int64_t ldc) {
+inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Number* a, const Number* b, Ahead ahead,
+                             Start start, float* C, int64_t ldc) {
   const Tiles tiles(rows);
   for (int64_t i = 0, first = 0; i < tiles.count; first += tiles.rows(i++)) {
+    ahead.fetch(ahead.lines * i / tiles.count, ahead.lines * (i + 1) / tiles.count);
     const Term<Number> term = {a + i * K * TILE_ROWS, 1, TILE_ROWS, b, P, 0, K};
     tile_rows(tiles.rows(i), &term, 1, 0, 0, cols, start.at(first, 0), C + first * ldc, ldc);
   }
@@ -202,7 +203,8 @@ inline void multiply_blocks(int64_t lines, const float* A, int64_t M, int64_t ld
         const int64_t cols = N - n < P ? N - n : P;
         copy_lines<P>(here, B + k * ldb + n, ldb, cols, b_block);
         float* c = dW + m * ldw + n;
-        multiply_columns(rows, cols, K, a_block, b_block, add || k > 0 ? Start{c, ldw} : Start{}, c, ldw);
+        const Ahead ahead = {n + P < N ? here : 0, B + k * ldb + n + P, ldb};
+        multiply_columns(rows, cols, K, a_block, b_block, ahead, add || k > 0 ? Start{c, ldw} : Start{}, c, ldw);
       }
     }
   }
@@ -221,7 +223,7 @@ inline void multiply_kept(int64_t lines, const float* A, int64_t M, int64_t lda,
       const Term<float> lies = {A + k * lda, 1, lda, B + k * ldb + n, ldb, 0, K};
       const Start start = add || k > 0 ? Start{dW + n, ldw} : Start{};
       const bool keep = cols == P && tiles.count > 1;
-      if (keep) first_tile(tiles.rows(0), lies, start, panel, dW + n, ldw);
+      if (keep) tile_beside<Beside::keep>(tiles.rows(0), &lies, 1, 0, 0, start, panel, dW + n, ldw);
       const Term<float> term = keep ? Term<float>{lies.a, 1, lda, panel, P, 0, K} : lies;
       for (int64_t i = keep, m = keep ? tiles.rows(0) : 0; i < tiles.count; m += tiles.rows(i++))
         tile_rows(tiles.rows(i), &term, 1, m, 0, cols, start.at(m, 0), dW + m * ldw + n, ldw);

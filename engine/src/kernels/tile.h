@@ -42,15 +42,34 @@ struct Start {
   Start at(int64_t m, int64_t n) const { return data ? Start{data + m * row + n, row} : Start{}; }
 };
 
-// acc += the products of one column of A and one row of B. With KEEP, that row becomes the row of a panel, `kept`.
-template <int MR, int NV, bool KEEP, class Number>
-KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Number* b, int64_t b_panel, Number* kept,
-                                        Vec (&acc)[MR][NV]) {
+constexpr int64_t CACHE_LINE = 16;  // numbers of 32 bits
+
+// The lines of B that become a panel next, if there are any.
+struct Ahead {
+  int64_t lines;
+  const float* first;
+  int64_t stride;
+
+  void fetch(int64_t from, int64_t to) const {
+    for (int64_t i = from; i < to; ++i)
+      for (int64_t j = 0; j < P; j += CACHE_LINE) __builtin_prefetch(first + i * stride + j, 0, 2);
+  }
+};
+
+// What a tile does with `beside` at each step: nothing, write B's row there, so that a panel grows, or bring one line
+// of the cache nearer.
+enum class Beside { nothing, keep, fetch };
+
+// acc += the products of one column of A and one row of B.
+template <int MR, int NV, Beside BESIDE, class Number>
+KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Number* b, int64_t b_panel,
+                                        Number* beside, Vec (&acc)[MR][NV]) {
   decltype(load(b)) bv[NV];
   KARUSEL_UNROLL for (int j = 0; j < NV; ++j) {
     bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
-    if constexpr (KEEP) store(kept + j * V, bv[j]);
+    if constexpr (BESIDE == Beside::keep) store(beside + j * V, bv[j]);
   }
+  if constexpr (BESIDE == Beside::fetch) __builtin_prefetch(beside, 0, 2);
   KARUSEL_UNROLL for (int i = 0; i < MR; ++i) {
     const auto av = spread(a[i * a_row]);
     KARUSEL_UNROLL for (int j = 0; j < NV; ++j) acc[i][j] = multiply_add(av, bv[j], acc[i][j]);
@@ -59,9 +78,9 @@ KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Nu
 
 // All vectors of C are whole, or the last has `rest` columns. A sum is made of `CHAINS` sums of every so many terms.
 // Loops over sums are unrolled and nothing else lives in this function, so that sums never leave the registers.
-template <int MR, int NV, int CHAINS, bool WHOLE, bool KEEP, class Number>
+template <int MR, int NV, int CHAINS, bool WHOLE, Beside BESIDE, class Number>
 __attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel,
-                                       int64_t rest, Start start, Number* kept, float* C, int64_t ldc) {
+                                       int64_t rest, Start start, Number* beside, float* C, int64_t ldc) {
   const auto whole = [](int j) { return WHOLE || j < NV - 1; };
 
   Vec acc[CHAINS][MR][NV] = {};
@@ -78,11 +97,11 @@ __attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_term
     int64_t k = 0;
     for (; CHAINS > 1 && k + CHAINS <= K; k += CHAINS)
       KARUSEL_UNROLL for (int c = 0; c < CHAINS; ++c, a += a_step, b += b_row)
-        add_products<MR, NV, KEEP>(a, a_row, b, b_panel, kept, acc[c]);
+        add_products<MR, NV, BESIDE>(a, a_row, b, b_panel, beside, acc[c]);
 #pragma GCC unroll 4
     for (; k < K; ++k, a += a_step, b += b_row) {
-      add_products<MR, NV, KEEP>(a, a_row, b, b_panel, kept, acc[0]);
-      if constexpr (KEEP) kept += P;
+      add_products<MR, NV, BESIDE>(a, a_row, b, b_panel, beside, acc[0]);
+      if constexpr (BESIDE != Beside::nothing) beside += BESIDE == Beside::keep ? P : CACHE_LINE;
     }
   }
   KARUSEL_UNROLL for (int i = 0; i < MR; ++i) KARUSEL_UNROLL for (int j = 0; j < NV; ++j) {
@@ -103,9 +122,9 @@ inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t 
   const int64_t rest = valid - (NV - 1) * V;
   Number* const nowhere = nullptr;
   if (rest == V)
-    tile_of<MR, NV, CHAINS, true, false>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
+    tile_of<MR, NV, CHAINS, true, Beside::nothing>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
   else
-    tile_of<MR, NV, CHAINS, false, false>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
+    tile_of<MR, NV, CHAINS, false, Beside::nothing>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
 }
 
 template <int MR, class Number>
@@ -142,13 +161,15 @@ struct Tiles {
   int64_t rows(int64_t i) const { return least + (i < longer); }
 };
 
-// The first of several tiles of rows: it reads P columns of B where they lie and keeps them as a panel for the others.
-inline void first_tile(int64_t rows, const Term<float>& term, Start start, float* panel, float* C, int64_t ldc) {
+// A whole panel's tile of one of several `Tiles`, which have four rows at least.
+template <Beside BESIDE, class Number>
+inline void tile_beside(int64_t rows, const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, Start start,
+                        Number* beside, float* C, int64_t ldc) {
   constexpr int NV = TILE_VECTORS;
   switch (rows) {
-    case 4: return tile_of<4, NV, 1, true, true>(&term, 1, 0, 0, V, start, panel, C, ldc);
-    case 5: return tile_of<5, NV, 1, true, true>(&term, 1, 0, 0, V, start, panel, C, ldc);
-    default: return tile_of<6, NV, 1, true, true>(&term, 1, 0, 0, V, start, panel, C, ldc);
+    case 4: return tile_of<4, NV, 1, true, BESIDE>(terms, n_terms, m, panel, V, start, beside, C, ldc);
+    case 5: return tile_of<5, NV, 1, true, BESIDE>(terms, n_terms, m, panel, V, start, beside, C, ldc);
+    default: return tile_of<6, NV, 1, true, BESIDE>(terms, n_terms, m, panel, V, start, beside, C, ldc);
   }
 }
 
@@ -166,20 +187,33 @@ inline void few_rows(int64_t N, const Term<Number>* terms, int64_t n_terms, Star
     tile_columns<MR>(terms, n_terms, 0, n / P, N - n < P ? N - n : P, start.at(0, n), C + n, ldc);
 }
 
-// `backwards`: from the last columns to the first. Alternating steps then find in the cache what they left.
+// `backwards`: from the last columns to the first. Alternating steps then find in the cache what they left. Panels that
+// no core's cache holds are fetched one ahead, each of the current panel's tiles bringing its share.
 template <class Number>
 inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_terms, Start start, float* C,
                      int64_t ldc, bool backwards = false) {
   if (M <= 0) return;
   if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
   if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
+  constexpr int64_t FAR = 1 << 18, FEW_TILES = 4;
   const Tiles tiles(M);
   const int64_t panels = (N + P - 1) / P;
+  const Term<Number>& last = terms[n_terms - 1];  // an LSTM's U, the larger part
+  const bool far = last.K * N >= FAR && last.b_row == P && tiles.count >= FEW_TILES;
   for (int64_t at = 0; at < panels; ++at) {
     const int64_t panel = backwards ? panels - 1 - at : at, n = panel * P;
     const int64_t valid = N - n < P ? N - n : P;
-    for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++))
-      tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, start.at(m, n), C + m * ldc + n, ldc);
+    const bool fetch = far && valid == P && at + 1 < panels;
+    for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++)) {
+      const Start from = start.at(m, n);
+      if (!fetch) {
+        tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, from, C + m * ldc + n, ldc);
+        continue;
+      }
+      const Number* next = last.b + (panel + (backwards ? -1 : 1)) * last.b_panel;
+      Number* share = const_cast<Number*>(next) + last.K * P * i / tiles.count;  // fetched, not written
+      tile_beside<Beside::fetch>(tiles.rows(i), terms, n_terms, m, panel, from, share, C + m * ldc + n, ldc);
+    }
   }
 }
 

@@ -128,8 +128,8 @@ inline void copy_columns(int64_t lines, int64_t K, const float* from, int64_t st
     }
 }
 
-inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Pair* a, const Pair* b, Start start, float* C,
-                             int64_t ldc) {
+inline void multiply_columns(int64_t rows, int64_t cols, int64_t K, const Pair* a, const Pair* b, Ahead, Start start,
+                             float* C, int64_t ldc) {
   const Term<Pair> term = {a, K, 1, b, P, 0, K};
   multiply(rows, cols, &term, 1, start, C, ldc);
 }
