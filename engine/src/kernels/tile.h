@@ -195,24 +195,26 @@ inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_
   if (M <= 0) return;
   if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
   if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
-  constexpr int64_t FAR = 1 << 18, FEW_TILES = 4;
+  constexpr int64_t FAR = 1 << 18;      // numbers: a megabyte
+  constexpr int64_t ENOUGH_TILES = 4;  // to fetch a panel meanwhile
   const Tiles tiles(M);
   const int64_t panels = (N + P - 1) / P;
   const Term<Number>& last = terms[n_terms - 1];  // an LSTM's U, the larger part
-  const bool far = last.K * N >= FAR && last.b_row == P && tiles.count >= FEW_TILES;
+  const bool far = last.K * N >= FAR && last.b_row == P && tiles.count >= ENOUGH_TILES;
   for (int64_t at = 0; at < panels; ++at) {
     const int64_t panel = backwards ? panels - 1 - at : at, n = panel * P;
     const int64_t valid = N - n < P ? N - n : P;
     const bool fetch = far && valid == P && at + 1 < panels;
     for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++)) {
       const Start from = start.at(m, n);
-      if (!fetch) {
-        tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, from, C + m * ldc + n, ldc);
-        continue;
+      float* to = C + m * ldc + n;
+      if (fetch) {
+        const Number* next = last.b + (panel + (backwards ? -1 : 1)) * last.b_panel;
+        Number* share = const_cast<Number*>(next) + last.K * P * i / tiles.count;  // fetched, not written
+        tile_beside<Beside::fetch>(tiles.rows(i), terms, n_terms, m, panel, from, share, to, ldc);
+      } else {
+        tile_rows(tiles.rows(i), terms, n_terms, m, panel, valid, from, to, ldc);
       }
-      const Number* next = last.b + (panel + (backwards ? -1 : 1)) * last.b_panel;
-      Number* share = const_cast<Number*>(next) + last.K * P * i / tiles.count;  // fetched, not written
-      tile_beside<Beside::fetch>(tiles.rows(i), terms, n_terms, m, panel, from, share, C + m * ldc + n, ldc);
     }
   }
 }
