@@ -111,6 +111,21 @@ def both(layers: Any, loss: Any, optimizer: Any = "adam") -> list[Sequential]:
     return networks
 
 
+def moved_by_rounding(network: Sequential, expected: dict[str, Any], *data: Any, **extra: Any) -> float:
+    """How far the gradient moves where every weight of a network is off by up to half a float32's last bit."""
+    random = np.random.default_rng(0)
+    weights = {name: w.copy() for name, w in network.parameters.items()}
+    moved = 0.0
+    for _ in range(2):
+        for name, w in weights.items():
+            network.parameters[name][:] = w * (1 + random.uniform(-1, 1, w.shape) * 2.0**-24)
+        gradients = network.gradients(*data, **extra)[1]
+        moved = max(moved, *(float(np.abs(g - expected[name]).max()) for name, g in gradients.items()))
+    for name, w in weights.items():
+        network.parameters[name][:] = w
+    return moved
+
+
 @FUZZ
 @given(lstm_networks())
 def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
@@ -119,10 +134,13 @@ def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
     loss, gradients = native.gradients(X, y, **extra)
     expected_loss, expected = reference.gradients(X, y, **extra)
     assert loss == pytest.approx(expected_loss, rel=1e-5)
-    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own.
+    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own. A norm of few numbers
+    # that are close to one another is steep; roundings on the way move what comes from it by some of that of a weight.
     scale = max(float(np.abs(g).max()) for g in expected.values())
+    limit = max(2e-5 * scale, 30 * moved_by_rounding(reference, expected, X, y, **extra))
+    assert limit < 1e-3 * scale
     for name, gradient in gradients.items():
-        assert np.abs(gradient - expected[name]).max() <= 2e-5 * scale, name
+        assert np.abs(gradient - expected[name]).max() <= limit, name
     state = {"initial_state": extra["initial_state"]} if "initial_state" in extra else {}
     got, wanted = native.predict(X, **state), reference.predict(X, **state)
     assert_close({str(i): row for i, row in enumerate(got)}, {str(i): row for i, row in enumerate(wanted)})
