@@ -112,7 +112,7 @@ def both(layers: Any, loss: Any, optimizer: Any = "adam") -> list[Sequential]:
 
 
 def moved_by_rounding(network: Sequential, expected: dict[str, Any], *data: Any, **extra: Any) -> float:
-    """How far the gradient moves where every weight of a network is off by up to half a float32's last bit."""
+    """How far the gradient moves where every weight is off by up to half a float32's last bit."""
     random = np.random.default_rng(0)
     weights = {name: w.copy() for name, w in network.parameters.items()}
     moved = 0.0
@@ -134,8 +134,8 @@ def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
     loss, gradients = native.gradients(X, y, **extra)
     expected_loss, expected = reference.gradients(X, y, **extra)
     assert loss == pytest.approx(expected_loss, rel=1e-5)
-    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own. A norm of few numbers
-    # that are close to one another is steep; roundings on the way move what comes from it by some of that of a weight.
+    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own. A norm of
+    # numbers close to one another is steep: what comes from it moves by many times what a weight is rounded by.
     scale = max(float(np.abs(g).max()) for g in expected.values())
     limit = max(2e-5 * scale, 30 * moved_by_rounding(reference, expected, X, y, **extra))
     assert limit < 1e-3 * scale
