@@ -135,7 +135,7 @@ def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
     expected_loss, expected = reference.gradients(X, y, **extra)
     assert loss == pytest.approx(expected_loss, rel=1e-5)
     # Relative to the largest gradient of all: one that is exactly zero has no scale of its own. A norm of
-    # numbers close to one another is steep: what comes from it moves by many times what a weight is rounded by.
+    # numbers close to one another is steep: what comes from it moves by many times a weight's rounding.
     scale = max(float(np.abs(g).max()) for g in expected.values())
     limit = max(2e-5 * scale, 30 * moved_by_rounding(reference, expected, X, y, **extra))
     assert limit < 1e-3 * scale
