@@ -91,7 +91,7 @@ struct Incoming {
 };
 
 // a: gates in, their gradient out. carry: dc from the later step in (if there is one), for the earlier step out.
-// tanh(c) is h / o, which takes a third of the time of computing it anew.
+// tanh(c) is h / o: one division instead of computing it anew.
 void gates_backward(int64_t H, float* a, const float* c_before, const float* keep, const float* h, const Incoming& in,
                     float* carry) {
   for_vectors(H, [&](int64_t j, auto get, auto put) {

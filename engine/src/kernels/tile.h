@@ -81,6 +81,7 @@ KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Nu
 template <int MR, int NV, int CHAINS, bool WHOLE, Beside BESIDE, class Number>
 __attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel,
                                        int64_t rest, Start start, Number* beside, float* C, int64_t ldc) {
+  static_assert(CHAINS == 1 || BESIDE == Beside::nothing);  // `beside` moves on once a step
   const auto whole = [](int j) { return WHOLE || j < NV - 1; };
 
   Vec acc[CHAINS][MR][NV] = {};
@@ -195,16 +196,16 @@ inline void multiply(int64_t M, int64_t N, const Term<Number>* terms, int64_t n_
   if (M <= 0) return;
   if (M == 1) return few_rows<1, 8>(N, terms, n_terms, start, C, ldc, backwards);
   if (M == 2) return few_rows<2, 4>(N, terms, n_terms, start, C, ldc, backwards);
-  constexpr int64_t FAR = 1 << 18;      // numbers: a megabyte
-  constexpr int64_t ENOUGH_TILES = 4;  // to fetch a panel meanwhile
+  constexpr int64_t BEYOND_CACHE = 1 << 18;  // numbers: a megabyte
+  constexpr int64_t ENOUGH_TILES = 4;        // to fetch a panel meanwhile
   const Tiles tiles(M);
   const int64_t panels = (N + P - 1) / P;
   const Term<Number>& last = terms[n_terms - 1];  // an LSTM's U, the larger part
-  const bool far = last.K * N >= FAR && last.b_row == P && tiles.count >= ENOUGH_TILES;
+  const bool fetches = last.K * N >= BEYOND_CACHE && last.b_row == P && tiles.count >= ENOUGH_TILES;
   for (int64_t at = 0; at < panels; ++at) {
     const int64_t panel = backwards ? panels - 1 - at : at, n = panel * P;
     const int64_t valid = N - n < P ? N - n : P;
-    const bool fetch = far && valid == P && at + 1 < panels;
+    const bool fetch = fetches && valid == P && at + 1 < panels;
     for (int64_t i = 0, m = 0; i < tiles.count; m += tiles.rows(i++)) {
       const Start from = start.at(m, n);
       float* to = C + m * ldc + n;
