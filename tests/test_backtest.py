@@ -328,6 +328,25 @@ def test_cutoffs_are_as_many_as_they_may_cost(series, rows, horizon, season):
     assert behind[0] <= rows - rows_needed(horizon)
 
 
+@pytest.mark.parametrize(
+    ("series", "rows", "horizon", "season", "cycle", "span"),
+    [
+        (1, 4032, 48, 48, 336, 672),  # half-hours
+        (1, 2000, 24, 24, 168, 336),
+        (1, 800, 24, 24, 168, 200),  # a quarter of the rows is less than a fortnight
+        (414, 4000, 48, 24, 168, 336),
+    ],
+)
+def test_cutoffs_span_two_weeks_of_steps_within_a_day(series, rows, horizon, season, cycle, span):
+    lengths = np.full(series, rows)
+    behind = backtests._rows_behind(lengths, horizon, season, rows_needed(horizon), cycle)
+    step = behind[0] - behind[1]
+    assert span - step < behind[0] - behind[-1] + 1 <= span
+    assert np.gcd(step, season) == 1
+    assert 60 <= behind.size <= 350
+    assert behind[0] <= backtests.most_rows_behind(lengths, horizon, cycle)
+
+
 def test_a_block_whose_fit_finds_too_little_is_left_out():
     fits = []
 

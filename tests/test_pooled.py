@@ -27,6 +27,7 @@ READERS = {
     "year of weeks": plain_reader(5, (20, 52), False),
     "day and week of hours": plain_reader(30, (24, 168), False),
     "year of weeks alone": plain_reader(13, (52,), False),
+    "day and week of half-hours": plain_reader(7, (48, 336), False),
 }
 
 
@@ -54,6 +55,8 @@ def test_the_reader_follows_from_horizon_and_seasons():
     assert (READERS["week of days"].look_back, READERS["week of days"].patch) == (28, 7)
     hourly = READERS["day and week of hours"]
     assert (hourly.fast, hourly.slow, hourly.look_back, hourly.patch) == (24, 168, 336, 24)
+    half_hourly = plain_reader(30, (48, 336), False)
+    assert (half_hourly.fast, half_hourly.slow, half_hourly.look_back, half_hourly.patch) == (48, 336, 672, 48)
     weekly = READERS["year of weeks alone"]
     assert (weekly.fast, weekly.slow, weekly.look_back, weekly.patch) == (1, 52, 52, 13)
     assert plain_reader(9, (7,), False, look_back=10).look_back == 14
@@ -309,7 +312,8 @@ def test_what_is_chosen_on_held_out_time_is_bound_by_it():
         ((7, 364), 1092, 30, True),
         ((52,), 156, 13, True),
         ((12,), 144, 12, False),  # AirPassengers: one fast season
-        ((48, 336), 5000, 48, False),  # two seasons of which it knows one
+        ((48, 336), 1008, 48, True),  # three weeks of half-hours
+        ((60, 1440, 10_080), 40_000, 60, False),  # three seasons of which it knows two
         ((24,), 5000, 48, False),
         ((), 5000, 10, False),
     ],

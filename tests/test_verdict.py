@@ -103,6 +103,15 @@ def test_a_forecast_that_follows_the_truth_is_no_lag_copy():
     assert not judge(backtest_of(truth, {NETWORK: truth - 0.1, "last value": last[..., None]}, last)).lag_copy
 
 
+def test_a_network_that_adds_nothing_is_said_to():
+    verdict = judge(made(2.0, 3.0, 2.0))
+    assert verdict.outcome == "level"
+    assert verdict.sentence == (
+        "The LSTM adds nothing here: over 20 past cutoffs its forecasts were those of the best simple method, "
+        "linear on lags."
+    )
+
+
 def test_perfect_simple_methods_do_not_divide_by_zero():
     verdict = judge(made(0.0, 0.0, 0.0))
     assert (verdict.outcome, verdict.skill) == ("level", 0.0)

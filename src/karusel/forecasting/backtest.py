@@ -1,7 +1,7 @@
 """The backtest: forecasts from rolling cutoffs in the past, beside those of simple methods.
 
-Cutoffs end one horizon before the end of the data and lie one step apart, further in panels that are so large
-that few must do. Models are fitted anew at the start of every block of cutoffs, on a panel from which all
+Cutoffs end one horizon before the end of the data and lie one step apart, further where they span weeks and in
+panels that are so large that few must do. Models are fitted anew at the start of every block of cutoffs, on a panel from which all
 later rows have been removed; within a block they forecast from the values known at each cutoff. So neither
 fit nor forecast can see past a cutoff.
 
@@ -49,7 +49,8 @@ LEVELS = (80.0, 95.0)
 _QUANTILES = tuple(k / 10 for k in range(1, 10))
 _REFITS = 3
 _LEAST_SPAN, _MOST_SPAN = 24, 150  # steps of cutoffs wanted: a quarter of the rows, at least 3 horizons
-_LEAST_CUTOFFS = 3
+_CYCLES = 2  # that cutoffs span even if that is more: one to calibrate intervals on, one to try them
+_LEAST_CUTOFFS, _MOST_CUTOFFS = 3, 350  # 3 horizons, if that is more
 _MOST_FORECASTS = 2_000_000  # values per method, over all series and cutoffs
 _PIECE = 20_000  # windows forecast at once
 _SLOW_FORECASTS, _SLOW_SECONDS = 30, 10.0  # of a slow method at most
@@ -225,6 +226,7 @@ def run_backtest(
     needed: int | None = None,
     least: int | None = None,
     slow_seconds: float = _SLOW_SECONDS,
+    cycle: int = 1,
 ) -> Backtest | None:
     """Backtest the model that `fit` makes. None when no series has rows enough for one cutoff.
 
@@ -232,11 +234,11 @@ def run_backtest(
     that alone would do for a fit; `least` how many known values one has that takes part in a fit (`needed` by
     default). At a cutoff a series takes part with so many when it was part of the fit or has the model's
     whole input part. Blocks whose fit finds too little are left out. `slow_seconds` is what each slow method
-    may take.
+    may take; `cycle` a longer season of which cutoffs should span two.
     """
     needed = rows_needed(horizon) if needed is None else needed
     least = needed if least is None else least
-    behind = _rows_behind(panel.lengths, horizon, season_length, needed)
+    behind = _rows_behind(panel.lengths, horizon, season_length, needed, cycle)
     if behind.size == 0:
         return None
     count, series = behind.size, len(panel)
@@ -305,14 +307,18 @@ def run_backtest(
     return done
 
 
-def most_rows_behind(lengths: NDArray[np.int64], horizon: int) -> int:
+def most_rows_behind(lengths: NDArray[np.int64], horizon: int, cycle: int = 1) -> int:
     """How many rows may lie after the first cutoff, whatever the season."""
-    rows = int(np.median(lengths))
-    return horizon + max(3 * horizon, _LEAST_SPAN, min(rows // 4, _MOST_SPAN))
+    return horizon + _span(int(np.median(lengths)), horizon, cycle)
+
+
+def _span(rows: int, horizon: int, cycle: int) -> int:
+    """How many steps cutoffs are wanted to span."""
+    return max(3 * horizon, _LEAST_SPAN, min(rows // 4, max(_MOST_SPAN, _CYCLES * cycle)))
 
 
 def _rows_behind(
-    lengths: NDArray[np.int64], horizon: int, season_length: int, needed: int
+    lengths: NDArray[np.int64], horizon: int, season_length: int, needed: int, cycle: int = 1
 ) -> NDArray[np.int64]:
     """How many rows lie after each cutoff, oldest cutoff first; none when no series bears one.
 
@@ -326,12 +332,11 @@ def _rows_behind(
     rows = int(np.median(bearing))
     with_season = rows - horizon - rows_for_season(2, season_length, horizon)
     plain = rows - horizon - needed
-    wanted = max(3 * horizon, _LEAST_SPAN, min(rows // 4, _MOST_SPAN))
-    span = int(min(wanted, with_season if with_season >= 1 else plain))
-    most = max(_LEAST_CUTOFFS, _MOST_FORECASTS // (lengths.size * horizon))
+    span = int(min(_span(rows, horizon, cycle), with_season if with_season >= 1 else plain))
+    most = max(_LEAST_CUTOFFS, min(_MOST_FORECASTS // (lengths.size * horizon), max(_MOST_CUTOFFS, 3 * horizon)))
     step = -(-span // most)
     while gcd(step, season_length) > 1:
-        step -= 1
+        step += 1
     count = min(most, (span - 1) // step + 1)
     return horizon + step * np.arange(count - 1, -1, -1)
 

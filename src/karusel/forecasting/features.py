@@ -3,8 +3,8 @@
 A window's input part is an array of its last values, NaN where nothing is known: before the start of a short
 series, or in a gap. With u the values (or their logarithms), all sums over known values:
 
-    level   l      mean of the last fast season (up to 24 steps: a day of hours, a week of days); the last
-                   value where there is none
+    level   l      mean of the last fast season (up to 24 steps, or what slower ones consist of: a day of hours
+                   or of half-hours, a week of days); the last value where there is none
     size    d      mean |u - mean| over the longest season seen, at least four fast ones; mean |difference|
                    where no season is fast
     anchor  A_k    M + r^k (L - M) + mean over past seasons j of u_(t - jm + k) - L_(t - jm), for one season
@@ -34,9 +34,9 @@ from karusel.forecasting.special import LENGTH, MOST_STEPS, special_days
 
 __all__ = ["Reader", "Reading", "Seen", "anchors", "levels", "plain_reader", "returns", "specials", "trends"]
 
-_FAST = 24  # steps of the longest season whose mean is a level
+_FAST = 24  # steps of the longest season whose mean is a level, unless a slower one consists of such seasons
 _SIZE_SEASONS = 4  # fast seasons that a size is taken over at least, if the look-back holds them
-_SLOW_DAYS = 336  # an input part is never longer than this for a slow season's sake
+_SLOW_STEPS, _WEEK = 168, 7  # the longest slow season that an input part spans twice: steps, or fast seasons
 _LEFT = (1.0, 0.99, 0.98, 0.96, 0.93, 0.9)
 _LARGEST = 20.0  # an input beyond this many sizes is cut: it carries no more news
 _LEAST_SIZE = 1e-3  # of a constant window, in logarithms or as a share of its level
@@ -89,7 +89,8 @@ class Reader(Units):
     @property
     def fast(self) -> int:
         """The fast season, 1 when there is none."""
-        return self.seasons[0] if self.seasons and self.seasons[0] <= _FAST else 1
+        first, *slower = self.seasons or (1,)
+        return first if first <= _FAST or (slower and slower[0] % first == 0) else 1
 
     @property
     def slow(self) -> int:
@@ -195,13 +196,13 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
     """The reader that follows from horizon and seasons, with the level as anchor.
 
     With a fast season a patch is one season, and the look-back the larger of two horizons and two slow
-    seasons (slow ones up to a week of hours); with a slow season alone, a quarter of it and one season;
+    seasons (slow ones up to a week of hours, or of days whatever their steps); with a slow season alone, a quarter of it and one season;
     otherwise one value and two horizons. `look_back` overrides the last of these, in whole patches.
     """
     seasons = tuple(sorted(m for m in set(seasons) if m > 1))
     reader = Reader(horizon, seasons, 1, 1, log=log)
     if reader.fast > 1:
-        slow = 2 * reader.slow if 2 * reader.slow <= _SLOW_DAYS else 0
+        slow = 2 * reader.slow if reader.slow <= max(_SLOW_STEPS, _WEEK * reader.fast) else 0
         patch, wanted = reader.fast, max(2 * horizon, slow, 4 * reader.fast)
     elif reader.slow:
         patch = max(p for p in range(1, reader.slow // 4 + 1) if reader.slow % p == 0)

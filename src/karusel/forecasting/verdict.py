@@ -23,6 +23,7 @@ __all__ = ["Skill", "Verdict", "judge", "skill_of"]
 _CLEAR = 0.05  # skill below this, either way, is called level
 _SAME = 0.02  # simple methods so close to the best of them count as equal; the simplest is named
 _MOSTLY = 0.6  # share of cutoffs that a clear winner must win
+_EQUAL = 1e-6  # difference, as a share, of errors that are the same
 _STILL = 0.5  # movement, as a share of the truth's, below which a forecast only repeats
 _NAMED = 3  # series in a sentence
 # Student's t that 95 % lie below, by one over the degrees of freedom.
@@ -81,7 +82,10 @@ def judge(backtest: Backtest) -> Verdict:
         outcome = "level"
     series_won = _won(network, simple, (0, 2))
     worst = _worst(network, simple, backtest.ids)
-    parts = [_sentence(backtest, outcome, best_simple, skill, won)]
+    if np.allclose(network, simple, rtol=_EQUAL, atol=0, equal_nan=True):
+        parts = [_nothing_added(backtest, best_simple)]
+    else:
+        parts = [_sentence(backtest, outcome, best_simple, skill, won)]
     if len(backtest.ids) > 1:
         named = ", ".join(f'"{name}"' for name in worst)
         parts.append(
@@ -164,9 +168,20 @@ def _copies_last_value(backtest: Backtest) -> bool:
     return movement > 0 and moved < _STILL * movement and float(np.nansum(error)) > (1 - _SAME) * movement
 
 
-def _sentence(backtest: Backtest, outcome: str, best_simple: str, skill: Skill, won: float) -> str:
+def _over(backtest: Backtest) -> str:
     count = backtest.cutoffs
-    over = f"over {count} past cutoff{'s' if count > 1 else ''}"
+    return f"over {count} past cutoff{'s' if count > 1 else ''}"
+
+
+def _nothing_added(backtest: Backtest, best_simple: str) -> str:
+    return (
+        f"The LSTM adds nothing here: {_over(backtest)} its forecasts were those of the best simple method, "
+        f"{best_simple}"
+    )
+
+
+def _sentence(backtest: Backtest, outcome: str, best_simple: str, skill: Skill, won: float) -> str:
+    over = _over(backtest)
     if outcome == "network":
         return (
             f"The LSTM is worth using here: {over} its error is {_less_or_more(skill)} that of the best "
