@@ -55,8 +55,8 @@ def test_the_reader_follows_from_horizon_and_seasons():
     assert (READERS["week of days"].look_back, READERS["week of days"].patch) == (28, 7)
     hourly = READERS["day and week of hours"]
     assert (hourly.fast, hourly.slow, hourly.look_back, hourly.patch) == (24, 168, 336, 24)
-    half_hourly = plain_reader(30, (48, 336), False)
-    assert (half_hourly.fast, half_hourly.slow, half_hourly.look_back, half_hourly.patch) == (48, 336, 672, 48)
+    halves = plain_reader(30, (48, 336), False)
+    assert (halves.fast, halves.slow, halves.look_back, halves.patch) == (48, 336, 672, 48)
     weekly = READERS["year of weeks alone"]
     assert (weekly.fast, weekly.slow, weekly.look_back, weekly.patch) == (1, 52, 52, 13)
     assert plain_reader(9, (7,), False, look_back=10).look_back == 14

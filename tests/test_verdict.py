@@ -107,8 +107,8 @@ def test_a_network_that_adds_nothing_is_said_to():
     verdict = judge(made(2.0, 3.0, 2.0))
     assert verdict.outcome == "level"
     assert verdict.sentence == (
-        "The LSTM adds nothing here: over 20 past cutoffs its forecasts were those of the best simple method, "
-        "linear on lags."
+        "The LSTM adds nothing here: over 20 past cutoffs its forecasts were those of the best simple "
+        "method, linear on lags."
     )
 
 

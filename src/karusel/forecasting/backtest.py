@@ -1,9 +1,9 @@
 """The backtest: forecasts from rolling cutoffs in the past, beside those of simple methods.
 
-Cutoffs end one horizon before the end of the data and lie one step apart, further where they span weeks and in
-panels that are so large that few must do. Models are fitted anew at the start of every block of cutoffs, on a panel from which all
-later rows have been removed; within a block they forecast from the values known at each cutoff. So neither
-fit nor forecast can see past a cutoff.
+Cutoffs end one horizon before the end of the data and lie one step apart, further where they span weeks and
+in panels that are so large that few must do. Models are fitted anew at the start of every block of cutoffs,
+on a panel from which all later rows have been removed; within a block they forecast from the values known at
+each cutoff. So neither fit nor forecast can see past a cutoff.
 
 A series that is too short for a cutoff is left out of that one, not of the others. Missing values are never
 filled in: a truth that is missing is tested by nobody.
@@ -333,7 +333,8 @@ def _rows_behind(
     with_season = rows - horizon - rows_for_season(2, season_length, horizon)
     plain = rows - horizon - needed
     span = int(min(_span(rows, horizon, cycle), with_season if with_season >= 1 else plain))
-    most = max(_LEAST_CUTOFFS, min(_MOST_FORECASTS // (lengths.size * horizon), max(_MOST_CUTOFFS, 3 * horizon)))
+    most = min(_MOST_FORECASTS // (lengths.size * horizon), max(_MOST_CUTOFFS, 3 * horizon))
+    most = max(_LEAST_CUTOFFS, most)
     step = -(-span // most)
     while gcd(step, season_length) > 1:
         step += 1

@@ -3,8 +3,8 @@
 A window's input part is an array of its last values, NaN where nothing is known: before the start of a short
 series, or in a gap. With u the values (or their logarithms), all sums over known values:
 
-    level   l      mean of the last fast season (up to 24 steps, or what slower ones consist of: a day of hours
-                   or of half-hours, a week of days); the last value where there is none
+    level   l      mean of the last fast season (up to 24 steps, or what slower ones consist of: a day of
+                   hours or of half-hours, a week of days); the last value where there is none
     size    d      mean |u - mean| over the longest season seen, at least four fast ones; mean |difference|
                    where no season is fast
     anchor  A_k    M + r^k (L - M) + mean over past seasons j of u_(t - jm + k) - L_(t - jm), for one season
@@ -196,8 +196,9 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
     """The reader that follows from horizon and seasons, with the level as anchor.
 
     With a fast season a patch is one season, and the look-back the larger of two horizons and two slow
-    seasons (slow ones up to a week of hours, or of days whatever their steps); with a slow season alone, a quarter of it and one season;
-    otherwise one value and two horizons. `look_back` overrides the last of these, in whole patches.
+    seasons (slow ones up to a week of hours, or of days whatever their steps); with a slow season alone, a
+    quarter of it and one season; otherwise one value and two horizons. `look_back` overrides the last of
+    these, in whole patches.
     """
     seasons = tuple(sorted(m for m in set(seasons) if m > 1))
     reader = Reader(horizon, seasons, 1, 1, log=log)
