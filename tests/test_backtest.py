@@ -335,9 +335,10 @@ def test_cutoffs_are_as_many_as_they_may_cost(series, rows, horizon, season):
         (1, 2000, 24, 24, 168, 336),
         (1, 800, 24, 24, 168, 200),  # a quarter of the rows is less than a fortnight
         (414, 4000, 48, 24, 168, 336),
+        (1, 3650, 14, 7, 364, 728),
     ],
 )
-def test_cutoffs_span_two_weeks_of_steps_within_a_day(series, rows, horizon, season, cycle, span):
+def test_cutoffs_span_two_of_the_longest_season(series, rows, horizon, season, cycle, span):
     lengths = np.full(series, rows)
     behind = backtests._rows_behind(lengths, horizon, season, rows_needed(horizon), cycle)
     step = behind[0] - behind[1]

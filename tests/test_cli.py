@@ -14,6 +14,7 @@ import signal
 import struct
 import subprocess
 import sys
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,14 @@ def test_text_has_table_plot_backtest_and_verdict(text, document):
     assert re.match(r"Intervals on \d+ held-out values: \d+ % reached where 80 % is promised", lines[-2])
     assert lines[-1] == f"Verdict: {document['verdict']['sentence']}"
     assert max(map(len, lines[:begin])) <= 110
+
+
+def test_an_error_that_no_season_scales_is_a_dash(tmp_path):
+    weeks = [date(2024, 1, 1) + timedelta(weeks=k) for k in range(60)]
+    path = write(tmp_path / "weekly.csv", csv_of([f"{week},{20 + week.day % 5}" for week in weeks]))
+    methods = [line for line in forecast(path, "-H", 5).out.splitlines() if line.endswith(" %")]
+    assert len(methods) == 7
+    assert all(re.search(r"[0-9] +- +[0-9.]+ %$", line) for line in methods)
 
 
 def test_json_is_one_document_with_every_key(document):

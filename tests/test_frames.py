@@ -76,7 +76,7 @@ def test_a_frequency_is_found_and_continued(library, freq, zone, start):
         words = words.removesuffix(")") + f", {zone})" if ")" in words else f"{words} ({zone})"
     assert panel.frequency.describe() == words
     assert panel.frequency.season_lengths == seasons
-    assert panel.frequency.cycle == (seasons[-1] if fixed else 1)
+    assert panel.frequency.cycle == (seasons[-1] if seasons else 1)
     np.testing.assert_array_equal(panel.values, np.arange(float(rows)))
     assert panel.notes == ()
     following = nw.from_native(future_frame(panel, kind, 5), eager_only=True)

@@ -166,9 +166,10 @@ def evidence(model: Forecaster) -> Iterator[str]:
     digits = decimals(max(row["MAE"] for row in rows.values()))
     yield f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'MASE':>8}{'sMAPE':>9}"
     for method, row in rows.items():
+        scaled = "-" if np.isnan(row["MASE"]) else f"{row['MASE']:.2f}"  # not a season before the cutoffs
         yield (
             f"{method:<16}{row['MAE']:>12.{digits}f}{row['RMSE']:>12.{digits}f}"
-            f"{row['MASE']:>8.2f}{row['sMAPE']:>7.1f} %"
+            f"{scaled:>8}{row['sMAPE']:>7.1f} %"
         )
     for note in backtest.notes:
         yield f"  {note}"

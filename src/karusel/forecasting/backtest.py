@@ -1,9 +1,9 @@
 """The backtest: forecasts from rolling cutoffs in the past, beside those of simple methods.
 
-Cutoffs end one horizon before the end of the data and lie one step apart, further where they span weeks and
-in panels that are so large that few must do. Models are fitted anew at the start of every block of cutoffs,
-on a panel from which all later rows have been removed; within a block they forecast from the values known at
-each cutoff. So neither fit nor forecast can see past a cutoff.
+Cutoffs end one horizon before the end of the data and lie one step apart, further where they span years of
+days and in panels that are so large that few must do. Models are fitted anew at the start of every block of
+cutoffs, on a panel from which all later rows have been removed; within a block they forecast from the values
+known at each cutoff. So neither fit nor forecast can see past a cutoff.
 
 A series that is too short for a cutoff is left out of that one, not of the others. Missing values are never
 filled in: a truth that is missing is tested by nobody.
@@ -49,7 +49,7 @@ LEVELS = (80.0, 95.0)
 _QUANTILES = tuple(k / 10 for k in range(1, 10))
 _REFITS = 3
 _LEAST_SPAN, _MOST_SPAN = 24, 150  # steps of cutoffs wanted: a quarter of the rows, at least 3 horizons
-_CYCLES = 2  # that cutoffs span even if that is more: one to calibrate intervals on, one to try them
+_CYCLES = 2  # of the longest season, even if that is more: one to calibrate intervals on, one to try them
 _LEAST_CUTOFFS, _MOST_CUTOFFS = 3, 350  # 3 horizons, if that is more
 _MOST_FORECASTS = 2_000_000  # values per method, over all series and cutoffs
 _PIECE = 20_000  # windows forecast at once
@@ -234,7 +234,7 @@ def run_backtest(
     that alone would do for a fit; `least` how many known values one has that takes part in a fit (`needed` by
     default). At a cutoff a series takes part with so many when it was part of the fit or has the model's
     whole input part. Blocks whose fit finds too little are left out. `slow_seconds` is what each slow method
-    may take; `cycle` a longer season of which cutoffs should span two.
+    may take; `cycle` the longest season, of which cutoffs should span two.
     """
     needed = rows_needed(horizon) if needed is None else needed
     least = needed if least is None else least

@@ -85,9 +85,8 @@ class Frequency:
 
     @property
     def cycle(self) -> int:
-        """Steps of the longest season of the clock, a week at most; 1 where a step is a day or longer."""
-        clock = self.unit == "microsecond" and self.step % DAY
-        return self.season_lengths[-1] if clock and self.season_lengths else 1
+        """The longest number of steps after which a pattern repeats, 1 for none."""
+        return self.season_lengths[-1] if self.season_lengths else 1
 
     def describe(self) -> str:
         """The step in words, as a report shows it."""
