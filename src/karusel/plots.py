@@ -36,6 +36,7 @@ __all__ = [
 _LEAST_WIDTH = 30
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])  # bits of a Braille cell, 4 x 2
 _BRAILLE = 0x2800
+_MIDNIGHT = " 00:00"
 _NO_ROW = -1  # of a missing value
 
 
@@ -75,6 +76,13 @@ class Curve:
         if apart > past:  # a season longer than what is drawn
             apart = max(1, total // 8)
         return range(past % apart, total, apart)
+
+    def marks(self) -> list[str]:
+        """What stands at the ticks: dates alone where all of them are midnights."""
+        texts = [self.times[tick] for tick in self.ticks()]
+        if all(text.endswith(_MIDNIGHT) for text in texts):
+            return [text.removesuffix(_MIDNIGHT) for text in texts]
+        return texts
 
 
 def draw_text(curve: Curve, width: int, height: int = 15, *, unicode: bool = True) -> str:
@@ -234,15 +242,17 @@ def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: 
             label="forecast",
         )
         axes.axvline(past - 0.5, color="0.5", linewidth=0.8, linestyle=":")
-        axes.set_xticks(curve.ticks(), [curve.times[t] for t in curve.ticks()])
+        axes.set_xticks(curve.ticks(), [text.replace(" ", "\n") for text in curve.marks()])
         axes.set_title(curve.title, loc="left")
         axes.set_ylabel(value_label)
         axes.grid(axis="y", color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.01)
-        axes.legend(loc="upper left", frameon=False, fontsize="small")
     axes.set_xlabel(time_label)
+    lines, names = axes.get_legend_handles_labels()
+    columns = min(len(names), 6)
+    figure.legend(lines, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
     figure.savefig(path, format="png")
 
 

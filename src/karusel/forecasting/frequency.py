@@ -173,7 +173,7 @@ class Frequency:
         return zones.to_utc(times, self.zone)
 
     def label(self, time: Time) -> str:
-        """One time as text, no longer than the frequency needs; within the day with the zone's offset."""
+        """One time as text, no longer than the frequency needs; with a zone within the day, with its offset."""
         if self.unit == "integer":
             return str(int(time))
         start: Any = np.asarray(time).astype("datetime64[us]")
@@ -182,7 +182,7 @@ class Frequency:
             utc, start = start, zones.to_local(start, self.zone)
             minutes = int((start - utc) / np.timedelta64(1, "m"))
             offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
-        elif start == start.astype("datetime64[D]"):
+        elif start == start.astype("datetime64[D]") and not (self.unit == "microsecond" and self.step % DAY):
             if self.unit == "month" and self.day == 1:
                 return str(start.astype("datetime64[M]"))
             return str(start.astype("datetime64[D]"))
