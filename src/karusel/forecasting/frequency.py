@@ -173,7 +173,7 @@ class Frequency:
         return zones.to_utc(times, self.zone)
 
     def label(self, time: Time) -> str:
-        """One time as text, no longer than the frequency needs; with a zone within the day, with its offset."""
+        """One time as text, no longer than the frequency needs; within the day with the offset of a zone."""
         if self.unit == "integer":
             return str(int(time))
         start: Any = np.asarray(time).astype("datetime64[us]")
