@@ -348,6 +348,15 @@ def test_cutoffs_span_two_of_the_longest_season(series, rows, horizon, season, c
     assert behind[0] <= backtests.most_rows_behind(lengths, horizon, cycle)
 
 
+@pytest.mark.parametrize(("rows", "there"), [(200, True), (90, False)])
+def test_the_longest_season_stands_in_the_table_where_rows_hold_one(rows, there):
+    panel = from_columns(np.arange(float(rows)) % 7, None, np.zeros(rows, int))
+    done = run_backtest(panel, 2, 7, fit_stub, lambda stage: None, cycle=70)
+    assert ("longest season" in done.forecasts) == there
+    if there:
+        np.testing.assert_array_equal(done.forecasts["longest season"], done.truth)
+
+
 def test_a_block_whose_fit_finds_too_little_is_left_out():
     fits = []
 
@@ -486,7 +495,7 @@ class Slow(Baseline):
 
 
 def test_a_slow_method_is_run_at_a_sample_of_the_cutoffs_and_that_is_said(monkeypatch):
-    monkeypatch.setattr(backtests, "baselines", lambda h, m: (*baselines(h, m)[:5], Slow(h, m)))
+    monkeypatch.setattr(backtests, "baselines", lambda h, m, _: (*baselines(h, m)[:5], Slow(h, m)))
     Slow.asked = 0
     done = stub_backtest(ragged([100, 100, 100]))
     made = ~np.isnan(done.forecasts["slow"]).any(2)
@@ -499,7 +508,7 @@ def test_a_slow_method_is_run_at_a_sample_of_the_cutoffs_and_that_is_said(monkey
 
 
 def test_a_slow_method_stops_when_its_time_is_over(monkeypatch):
-    monkeypatch.setattr(backtests, "baselines", lambda h, m: (*baselines(h, m)[:5], Slow(h, m)))
+    monkeypatch.setattr(backtests, "baselines", lambda h, m, _: (*baselines(h, m)[:5], Slow(h, m)))
     Slow.asked = 0
     done = stub_backtest(ragged([60]), slow_seconds=0)
     assert Slow.asked == 1
@@ -508,7 +517,7 @@ def test_a_slow_method_stops_when_its_time_is_over(monkeypatch):
 
 
 def test_a_slow_method_that_was_run_everywhere_is_no_sample(monkeypatch):
-    monkeypatch.setattr(backtests, "baselines", lambda h, m: (*baselines(h, m)[:5], Slow(h, m)))
+    monkeypatch.setattr(backtests, "baselines", lambda h, m, _: (*baselines(h, m)[:5], Slow(h, m)))
     done = stub_backtest(ragged([60]))
     assert done.notes == ()
     assert list(done.forecasts) == [

@@ -281,6 +281,18 @@ def test_what_is_at_hand(extra, monkeypatch):
     assert "seasonal naive" not in [method.name for method in baselines.baselines(3, 1)]
 
 
+def test_the_longest_of_several_seasons_has_a_row_of_its_own():
+    made = {method.name: method for method in baselines.baselines(4, 3, 6)}
+    assert list(made)[:4] == ["last value", "mean", "seasonal naive", "longest season"]
+    np.testing.assert_array_equal(
+        forecast(made["seasonal naive"], TWO, 6), forecast(SeasonalNaive(4, 3), TWO, 6)
+    )
+    np.testing.assert_array_equal(
+        forecast(made["longest season"], TWO, 6), forecast(SeasonalNaive(4, 6), TWO, 6)
+    )
+    assert "longest season" not in [method.name for method in baselines.baselines(4, 3, 3)]
+
+
 class Pretended:
     """Stands where statsforecast's models do: repeats the last value, and fails for five of them."""
 

@@ -31,6 +31,7 @@ __all__ = [
     "Drift",
     "LastValue",
     "LinearOnLags",
+    "LongestSeason",
     "Mean",
     "SeasonalNaive",
     "baselines",
@@ -64,14 +65,20 @@ class Baseline(ABC):
         """Forecasts [n, horizon] in the data's units; NaN where a series has no known value until there."""
 
 
-def baselines(horizon: int, season_length: int) -> tuple[Baseline, ...]:
-    """All methods that are at hand, from the simplest on; the automatic ones need the extra `baselines`."""
-    kinds: list[type[Baseline]] = [LastValue, Mean, SeasonalNaive, Drift, LinearOnLags]
-    if season_length == 1:
-        kinds.remove(SeasonalNaive)  # it would be the last value again
+def baselines(horizon: int, season_length: int, cycle: int = 1) -> tuple[Baseline, ...]:
+    """All methods that are at hand, from the simplest on; the automatic ones need the extra `baselines`.
+
+    `cycle` is the length of the longest season, where values hold one.
+    """
+    found: list[Baseline] = [LastValue(horizon), Mean(horizon)]
+    if season_length > 1:  # else it would be the last value again
+        found.append(SeasonalNaive(horizon, season_length))
+    if cycle > season_length:
+        found.append(LongestSeason(horizon, cycle))
+    kinds: list[type[Baseline]] = [Drift, LinearOnLags]
     if has_extra():
         kinds += [AutoTheta, AutoETS]
-    return tuple(kind(horizon, season_length) for kind in kinds)
+    return (*found, *(kind(horizon, season_length) for kind in kinds))
 
 
 def has_extra() -> bool:
@@ -126,6 +133,12 @@ class SeasonalNaive(Baseline):
         phase[whole] = _at(cutoffs, _nearest(cutoffs, at[whole], -season, starts[whole]))
         last = LastValue(self.horizon).forecast(cutoffs)
         return np.where(np.isnan(phase), last, phase)
+
+
+class LongestSeason(SeasonalNaive):
+    """Seasonal naive by the longest of several seasons: a week ago instead of a day ago."""
+
+    name = "longest season"
 
 
 class Drift(Baseline):

@@ -63,7 +63,7 @@ class Best:
         behind = np.zeros(len(cutoffs.panel), np.int64)
         np.maximum.at(behind, cutoffs.numbers, cutoffs.panel.offsets[cutoffs.numbers + 1] - 1 - cutoffs.at)
         known = cutoffs.panel.without_last(behind)
-        for method in baselines(model.horizon, self.season_length):
+        for method in baselines(model.horizon, self.season_length, known.frequency.cycle):
             if method.name in self.weights:
                 forecasts[method.name] = method.fit(known).forecast(cutoffs)
         blend = np.sum([weight * forecasts[name] for name, weight in self.weights.items()], axis=0)

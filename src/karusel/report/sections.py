@@ -30,6 +30,7 @@ _METHODS = {
     "last value": "repeats the last value",
     "mean": "repeats the mean of all values so far",
     "seasonal naive": "repeats the last season",
+    "longest season": "repeats the last of the longest season",
     "drift": "goes on along the line from the first value to the last",
     SMOOTHING: "level, growth and season smoothed; what the networks start from",
     "linear on lags": "a weighted sum of recent values",
