@@ -55,6 +55,8 @@ def test_the_reader_follows_from_horizon_and_seasons():
     assert (READERS["week of days"].look_back, READERS["week of days"].patch) == (28, 7)
     hourly = READERS["day and week of hours"]
     assert (hourly.fast, hourly.slow, hourly.look_back, hourly.patch) == (24, 168, 336, 24)
+    day = plain_reader(30, (48,), False, suggested=(48, 336))
+    assert (day.fast, day.slow, day.look_back, day.patch) == (48, 0, 192, 48)
     halves = plain_reader(30, (48, 336), False)
     assert (halves.fast, halves.slow, halves.look_back, halves.patch) == (48, 336, 672, 48)
     weekly = READERS["year of weeks alone"]

@@ -243,8 +243,8 @@ def run_backtest(
         return None
     count, series = behind.size, len(panel)
     shape = (count, series, horizon)
-    rows = int(np.median(panel.lengths)) - int(behind[0])
-    methods = baselines(horizon, season_length, cycle if rows >= cycle else 1)
+    holds_cycle = np.median(panel.lengths) - behind[0] >= cycle
+    methods = baselines(horizon, season_length, cycle if holds_cycle else 1)
     quick = [method for method in methods if not method.slow]
     forecasts = {NETWORK: np.full(shape, np.nan)}
     forecasts |= {method.name: np.full(shape, np.nan) for method in quick}

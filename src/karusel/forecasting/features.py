@@ -88,9 +88,8 @@ class Reader(Units):
 
     @property
     def fast(self) -> int:
-        """The fast season, 1 when there is none."""
-        first, *slower = self.seasons or (1,)
-        return first if first <= _FAST or (slower and slower[0] % first == 0) else 1
+        """The fast season, which is a patch; 1 when there is none."""
+        return self.patch if self.patch in self.seasons else 1
 
     @property
     def slow(self) -> int:
@@ -192,16 +191,23 @@ class Reader(Units):
         return np.concatenate(channels, axis=2)
 
 
-def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: int | None = None) -> Reader:
+def plain_reader(
+    horizon: int,
+    seasons: tuple[int, ...],
+    log: bool,
+    look_back: int | None = None,
+    suggested: tuple[int, ...] = (),
+) -> Reader:
     """The reader that follows from horizon and seasons, with the level as anchor.
 
     With a fast season a patch is one season, and the look-back the larger of two horizons and two slow
     seasons (slow ones up to a week of hours, or of days whatever their steps); with a slow season alone, a
     quarter of it and one season; otherwise one value and two horizons. `look_back` overrides the last of
-    these, in whole patches.
+    these, in whole patches. `suggested` are all seasons of the series' times, of which they may be too short
+    to hold some: a day of half-hours is fast where no week is there.
     """
     seasons = tuple(sorted(m for m in set(seasons) if m > 1))
-    reader = Reader(horizon, seasons, 1, 1, log=log)
+    reader = Reader(horizon, seasons, 1, _fast(seasons, (*seasons, *suggested)), log=log)
     if reader.fast > 1:
         slow = 2 * reader.slow if reader.slow <= max(_SLOW_STEPS, _WEEK * reader.fast) else 0
         patch, wanted = reader.fast, max(2 * horizon, slow, 4 * reader.fast)
@@ -211,6 +217,11 @@ def plain_reader(horizon: int, seasons: tuple[int, ...], log: bool, look_back: i
     else:
         patch, wanted = 1, max(2 * horizon, 8)
     return replace(reader, look_back=-(-(look_back or wanted) // patch) * patch, patch=patch)
+
+
+def _fast(seasons: tuple[int, ...], suggested: tuple[int, ...]) -> int:
+    first = min(seasons, default=1)
+    return first if first <= _FAST or any(m > first and m % first == 0 for m in suggested) else 1
 
 
 def anchors(reader: Reader) -> Iterator[Reader]:

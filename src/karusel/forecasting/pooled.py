@@ -147,7 +147,10 @@ def fit_pooled(
     rows = float(np.median(panel.lengths))
     seasons = tuple(m for m in season_lengths if m <= _SEASON_SHARE * rows)
     readers = [
-        replace(plain_reader(horizon, seasons, units.log, settings.look_back), shift=units.shift)
+        replace(
+            plain_reader(horizon, seasons, units.log, settings.look_back, tuple(season_lengths)),
+            shift=units.shift,
+        )
         for units in _units(panel.values)
     ]
     held_out = _held_out_cutoffs(panel, horizon)
