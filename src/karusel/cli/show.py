@@ -166,7 +166,7 @@ def evidence(model: Forecaster) -> Iterator[str]:
     digits = decimals(max(row["MAE"] for row in rows.values()))
     yield f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'MASE':>8}{'sMAPE':>9}"
     for method, row in rows.items():
-        scaled = "-" if np.isnan(row["MASE"]) else f"{row['MASE']:.2f}"  # not a season before the cutoffs
+        scaled = "-" if np.isnan(row["MASE"]) else f"{row['MASE']:.2f}"  # no season before the cutoffs
         yield (
             f"{method:<16}{row['MAE']:>12.{digits}f}{row['RMSE']:>12.{digits}f}"
             f"{scaled:>8}{row['sMAPE']:>7.1f} %"
