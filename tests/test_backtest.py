@@ -318,7 +318,7 @@ def test_constant_series_are_level():
     [(1, 144, 12, 12), (10_000, 200, 14, 7), (100_000, 500, 7, 7), (414, 700, 48, 24), (23_000, 29, 6, 1)],
 )
 def test_cutoffs_are_as_many_as_they_may_cost(series, rows, horizon, season):
-    behind = backtests._rows_behind(np.full(series, rows), horizon, season, rows_needed(horizon))
+    behind = backtests._rows_behind(np.full(series, rows), horizon, season, rows_needed(horizon), season)
     assert behind[-1] == horizon
     assert behind.size >= 3
     steps = -np.diff(behind)
@@ -351,7 +351,8 @@ def test_cutoffs_span_two_of_the_longest_season(series, rows, horizon, season, c
 @pytest.mark.parametrize(("rows", "there"), [(200, True), (90, False)])
 def test_the_longest_season_stands_in_the_table_where_rows_hold_one(rows, there):
     panel = from_columns(np.arange(float(rows)) % 7, None, np.zeros(rows, int))
-    done = run_backtest(panel, 2, 7, fit_stub, lambda stage: None, cycle=70)
+    panel = replace(panel, frequency=replace(panel.frequency, season_lengths=(7, 70)))
+    done = run_backtest(panel, 2, 7, fit_stub, lambda stage: None)
     assert ("longest season" in done.forecasts) == there
     if there:
         np.testing.assert_array_equal(done.forecasts["longest season"], done.truth)

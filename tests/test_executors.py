@@ -148,6 +148,7 @@ def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
     moved = moved_by_rounding(reference, lambda: dict(enumerate(reference.predict(X, **state))))
     assert 30 * moved < 1e-4 * max(1.0, *(float(np.abs(row).max()) for row in wanted))
     for row, expected_row in zip(got, wanted, strict=True):
+        assert row.shape == expected_row.shape
         assert np.abs(row - expected_row).max() <= max(1e-4 * np.abs(expected_row).max(), 30 * moved)
     assert native.evaluate(X, y, **extra) == pytest.approx(expected_loss, rel=1e-5)
 

@@ -226,7 +226,6 @@ def run_backtest(
     needed: int | None = None,
     least: int | None = None,
     slow_seconds: float = _SLOW_SECONDS,
-    cycle: int = 1,
 ) -> Backtest | None:
     """Backtest the model that `fit` makes. None when no series has rows enough for one cutoff.
 
@@ -234,10 +233,11 @@ def run_backtest(
     that alone would do for a fit; `least` how many known values one has that takes part in a fit (`needed` by
     default). At a cutoff a series takes part with so many when it was part of the fit or has the model's
     whole input part. Blocks whose fit finds too little are left out. `slow_seconds` is what each slow method
-    may take; `cycle` the longest season, of which cutoffs should span two.
+    may take.
     """
     needed = rows_needed(horizon) if needed is None else needed
     least = needed if least is None else least
+    cycle = panel.frequency.cycle
     behind = _rows_behind(panel.lengths, horizon, season_length, needed, cycle)
     if behind.size == 0:
         return None
@@ -308,8 +308,8 @@ def run_backtest(
     return done
 
 
-def most_rows_behind(lengths: NDArray[np.int64], horizon: int, cycle: int = 1) -> int:
-    """How many rows may lie after the first cutoff, whatever the season."""
+def most_rows_behind(lengths: NDArray[np.int64], horizon: int, cycle: int) -> int:
+    """How many rows may lie after the first cutoff, whichever season is in use; `cycle` is the longest."""
     return horizon + _span(int(np.median(lengths)), horizon, cycle)
 
 
@@ -319,7 +319,7 @@ def _span(rows: int, horizon: int, cycle: int) -> int:
 
 
 def _rows_behind(
-    lengths: NDArray[np.int64], horizon: int, season_length: int, needed: int, cycle: int = 1
+    lengths: NDArray[np.int64], horizon: int, season_length: int, needed: int, cycle: int
 ) -> NDArray[np.int64]:
     """How many rows lie after each cutoff, oldest cutoff first; none when no series bears one.
 

@@ -210,8 +210,8 @@ class Forecaster:
         self.season_length_ = self.model_.season_length
         self.notes_ = (*panel.notes, *self._season_notes(panel), *self.model_.notes())
         # Without seeing what the backtest will forecast.
-        cycle = panel.frequency.cycle
-        early = seasoned(panel.without_last(most_rows_behind(panel.lengths, self.h, cycle)))
+        behind = most_rows_behind(panel.lengths, self.h, panel.frequency.cycle)
+        early = seasoned(panel.without_last(behind))
         season = early.frequency.season_length
         refits = 1 if self.model_.pooled else _REFITS
         if limit is not None:
@@ -228,7 +228,6 @@ class Forecaster:
                 needed=max(rows_needed(self.h), rows_to_pool(self.h) if self.model_.pooled else 0),
                 least=LEAST_KNOWN if self.model_.pooled else None,
                 slow_seconds=min(_SLOW_SECONDS, _SHARE_OF_SLOW * (limit or np.inf)),
-                cycle=cycle,
             )
             if self.backtest
             else None

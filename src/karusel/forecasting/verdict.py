@@ -82,10 +82,8 @@ def judge(backtest: Backtest) -> Verdict:
         outcome = "level"
     series_won = _won(network, simple, (0, 2))
     worst = _worst(network, simple, backtest.ids)
-    if np.allclose(network, simple, rtol=_EQUAL, atol=0, equal_nan=True):
-        parts = [_nothing_added(backtest, best_simple)]
-    else:
-        parts = [_sentence(backtest, outcome, best_simple, skill, won)]
+    same = np.allclose(network, simple, rtol=_EQUAL, atol=0, equal_nan=True)
+    parts = [_sentence(backtest, "same" if same else outcome, best_simple, skill, won)]
     if len(backtest.ids) > 1:
         named = ", ".join(f'"{name}"' for name in worst)
         parts.append(
@@ -168,20 +166,14 @@ def _copies_last_value(backtest: Backtest) -> bool:
     return movement > 0 and moved < _STILL * movement and float(np.nansum(error)) > (1 - _SAME) * movement
 
 
-def _over(backtest: Backtest) -> str:
-    count = backtest.cutoffs
-    return f"over {count} past cutoff{'s' if count > 1 else ''}"
-
-
-def _nothing_added(backtest: Backtest, best_simple: str) -> str:
-    return (
-        f"The LSTM adds nothing here: {_over(backtest)} its forecasts were those of the best simple method, "
-        f"{best_simple}"
-    )
-
-
 def _sentence(backtest: Backtest, outcome: str, best_simple: str, skill: Skill, won: float) -> str:
-    over = _over(backtest)
+    count = backtest.cutoffs
+    over = f"over {count} past cutoff{'s' if count > 1 else ''}"
+    if outcome == "same":
+        return (
+            f"The LSTM adds nothing here: {over} its forecasts were those of the best simple method, "
+            f"{best_simple}"
+        )
     if outcome == "network":
         return (
             f"The LSTM is worth using here: {over} its error is {_less_or_more(skill)} that of the best "
