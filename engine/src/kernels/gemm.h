@@ -115,27 +115,46 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
   for (int64_t m = 0; m < M; ++m) {
     const float* a = A + m * lda;
     float* c = C + m * ldc;
-    int64_t r = 0;
-    for (; r + 8 <= W.rows; r += 8) dots<8>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
+    const int64_t whole = W.rows / 8;
+    for (int64_t i = 0; i < whole; ++i) {
+      const int64_t r = 8 * (backwards ? whole - 1 - i : i);
+      dots<8>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
+    }
+    int64_t r = 8 * whole;
     for (; r + 2 <= W.rows; r += 2) dots<2>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
     for (; r < W.rows; ++r) dots<1>(a, W.data + r * W.cols, W.cols, W.cols, add, c + r);
   }
 }
 
-// dW (+)= A^T B for a few lines: each row of dW is read and written once, without the loops of a tile.
+// dW (+)= A^T B for a few lines, of which some columns of B stay in registers for all rows of dW.
+template <int LINES, int NV, class Get, class Put>
+inline void few_columns(const float* A, int64_t M, int64_t lda, const float* B, int64_t ldb, bool add, float* dW,
+                        int64_t ldw, Get get, Put put) {
+  Vec b[LINES][NV];
+  KARUSEL_UNROLL for (int i = 0; i < LINES; ++i) KARUSEL_UNROLL for (int j = 0; j < NV; ++j)
+    b[i][j] = get(B + i * ldb + j * V);
+  for (int64_t m = 0; m < M; ++m, dW += ldw) {
+    Vec sum[NV] = {};
+    KARUSEL_UNROLL for (int j = 0; add && j < NV; ++j) sum[j] = get(dW + j * V);
+    KARUSEL_UNROLL for (int i = 0; i < LINES; ++i) {
+      const Vec a = spread(A[i * lda + m]);
+      KARUSEL_UNROLL for (int j = 0; j < NV; ++j) sum[j] = multiply_add(a, b[i][j], sum[j]);
+    }
+    KARUSEL_UNROLL for (int j = 0; j < NV; ++j) put(dW + j * V, sum[j]);
+  }
+}
+
 template <int LINES>
 inline void few_lines(const float* A, int64_t M, int64_t lda, const float* B, int64_t N, int64_t ldb, bool add,
                       float* dW, int64_t ldw) {
-  for (int64_t m = 0; m < M; ++m) {
-    Vec a[LINES];
-    for (int i = 0; i < LINES; ++i) a[i] = spread(A[i * lda + m]);
-    float* row = dW + m * ldw;
-    for_vectors(N, [&](int64_t j, auto get, auto put) {
-      Vec total = add ? get(row + j) : Vec{};
-      for (int i = 0; i < LINES; ++i) total += a[i] * get(B + i * ldb + j);
-      put(row + j, total);
-    });
-  }
+  int64_t n = 0;
+  for (; n + P <= N; n += P)
+    few_columns<LINES, TILE_VECTORS>(
+        A, M, lda, B + n, ldb, add, dW + n, ldw, [](const float* p) { return load(p); },
+        [](float* p, Vec v) { store(p, v); });
+  for_vectors(N - n, [&](int64_t j, auto get, auto put) {
+    few_columns<LINES, 1>(A, M, lda, B + n + j, ldb, add, dW + n + j, ldw, get, put);
+  });
 }
 
 // to[i] = line i of `from`, N columns apart, of which there are `cols`; as pairs, lines 2i and 2i + 1 together. Whole
