@@ -26,6 +26,8 @@ GOALS: dict[Shape, tuple[float, float, float | None]] = {
     (256, 24, 1, 32): (2.7, 3.5, 0.70),
     (1, 200, 1, 64): (3.8, 4.0, 0.50),
 }
+BF16_GOALS = {"Karusel float32": 1.7, "PyTorch bf16": 1.3}
+BF16: tuple[Shape, ...] = ((64, 100, 32, 256), (128, 50, 64, 512))
 LARGE_STEP = 0.2  # GFLOP from which an epoch is short
 RAGGED: Shape = (32, 100, 8, 64)  # rows of 5 to 100 steps
 RAGGED_GOALS = ((8, 3), (12, 4))  # on one and two threads: against packed sequences, against padding
@@ -63,6 +65,17 @@ def equal_rows(shape: Shape) -> Case:
     )
 
 
+def bf16_rows(shape: Shape) -> Case:
+    given = settings(shape)
+    contenders = {
+        OWN: (OWN, "train bf16"),
+        "Karusel float32": (OWN, "train"),
+        "PyTorch bf16": ("PyTorch", "train bf16"),
+    }
+    goals = dict.fromkeys(measuring.THREADS, BF16_GOALS)
+    return Case(name(shape), given, contenders, goals, gflop(shape), given["batches"])
+
+
 def ragged_rows() -> Case:
     given = settings(RAGGED)
     contenders = {
@@ -82,7 +95,9 @@ def ragged_rows() -> Case:
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     steps = Table("step", "Rows of one length.", "B,T,I,H", "ms", "GFLOP/s", list(map(equal_rows, GOALS)))
     ragged = Table("ragged", "Rows of 5 to T steps.", "B,T,I,H", "ms", "", [ragged_rows()])
-    return measuring.measure_tables([steps, ragged], options, options.rivals or ["PyTorch"])
+    about = "Rows of one length in bf16; PyTorch by autocast."
+    bf16 = Table("bf16", about, "B,T,I,H", "ms", "GFLOP/s", list(map(bf16_rows, BF16)))
+    return measuring.measure_tables([steps, ragged, bf16], options, options.rivals or ["PyTorch"])
 
 
 if __name__ == "__main__":

@@ -15,10 +15,12 @@ from karusel.program.executor import OptimizerState, flat_vector
 ENDLESS = 1e9  # seconds
 
 
-def network(threads: int, inputs: int, hidden: int, *, dense: bool, per_step: bool = False) -> Sequential:
+def network(
+    threads: int, inputs: int, hidden: int, *, dense: bool, per_step: bool = False, precision: str = "float32"
+) -> Sequential:
     """LSTM(H), and Dense(1) if so wished, with the weights that all share."""
     layers = [LSTM(hidden, return_sequences=per_step), *[Dense(1)] * dense]
-    made = Sequential(layers, random_state=0, n_jobs=threads)
+    made = Sequential(layers, random_state=0, n_jobs=threads, precision=precision)
     made.build((None, inputs))
     given = worker.weights(inputs, hidden)
     for array, name in zip(made.parameters.values(), "WUbVd", strict=False):
@@ -29,13 +31,13 @@ def network(threads: int, inputs: int, hidden: int, *, dense: bool, per_step: bo
 class Train:
     """A repetition is an epoch; all of them are one `fit`."""
 
-    ragged = False
+    ragged, precision = False, "float32"
 
     def __init__(self, threads: int, batches: int, rows: int, steps: int, inputs: int, hidden: int) -> None:
         self.rows = rows
         self.X, self.y = worker.data(batches * rows, steps, inputs), worker.data(batches * rows)
         self.lengths = worker.lengths(rows, batches, 5, steps) if self.ragged else None
-        self.network = network(threads, inputs, hidden, dense=True)
+        self.network = network(threads, inputs, hidden, dense=True, precision=self.precision)
         self.network.compile(loss="mean_squared_error", optimizer="adam")
 
     def run(self, repeats: int) -> float:
@@ -52,6 +54,10 @@ class Train:
 
 class TrainRagged(Train):
     ragged = True
+
+
+class TrainBf16(Train):
+    precision = "bf16"
 
 
 class Kernels:
@@ -207,6 +213,7 @@ worker.serve(
     {
         "train": Train,
         "train ragged": TrainRagged,
+        "train bf16": TrainBf16,
         "forward": Forward,
         "backward": Backward,
         "adam": Adam,

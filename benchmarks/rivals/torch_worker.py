@@ -54,9 +54,12 @@ class Train:
     def epoch(self) -> None:
         for x, y, lengths in self.batches:
             self.optimizer.zero_grad()
-            last = last_outputs(self.lstm, x, lengths if self.ragged else None, self.packed)
-            torch.nn.functional.mse_loss(self.dense(last), y).backward()
+            self.loss(x, y, lengths).backward()
             self.optimizer.step()
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        last = last_outputs(self.lstm, x, lengths if self.ragged else None, self.packed)
+        return torch.nn.functional.mse_loss(self.dense(last), y)
 
     def run(self, repeats: int) -> float:
         return worker.clock(self.epoch, repeats)
@@ -71,6 +74,14 @@ class TrainPacked(Train):
 
 class TrainPadded(Train):
     ragged = True
+
+
+class TrainBf16(Train):
+    """By autocast."""
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return super().loss(x, y, lengths)
 
 
 class Kernels:
@@ -221,6 +232,7 @@ worker.serve(
         "train": Train,
         "train packed": TrainPacked,
         "train padded": TrainPadded,
+        "train bf16": TrainBf16,
         "infer": Infer,
         "tape": Tape,
         "backward": Backward,
