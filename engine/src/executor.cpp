@@ -342,28 +342,28 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
 
 // Work over the flat vectors is cut into pieces of a fixed length, whoever does them.
 template <class F>
-static void for_pieces(int64_t n, int threads, F f) {
-  const int64_t pieces = (n + PIECE - 1) / PIECE;
-  parallel(threads, pieces, [&](int64_t i, int) { f(i, i * PIECE, std::min(PIECE, n - i * PIECE)); });
+void Executor::for_pieces(F f) const {
+  const int64_t n = program_.n_weights();
+  parallel(weight_threads_, (n + PIECE - 1) / PIECE,
+           [&](int64_t i, int) { f(i, i * PIECE, std::min(PIECE, n - i * PIECE)); });
 }
 
 void Executor::add_lanes(int64_t lanes) {
   if (lanes < 2) return;
-  for_pieces(program_.n_weights(), weight_threads_, [&](int64_t, int64_t first, int64_t n) {
+  for_pieces([&](int64_t, int64_t first, int64_t n) {
     for (int64_t i = 1; i < lanes; ++i)
       kernels_.accumulate(n, lanes_[static_cast<size_t>(i)].gradient.data() + first, lanes_[0].gradient.data() + first);
   });
 }
 
 double Executor::gradient_norm() {
-  const int64_t n = program_.n_weights();
-  const size_t pieces = static_cast<size_t>((n + PIECE - 1) / PIECE);
+  const size_t pieces = static_cast<size_t>((program_.n_weights() + PIECE - 1) / PIECE);
   if (norms_.size() < pieces) {
     ++allocations_;
     norms_.resize(pieces);
   }
-  for_pieces(n, weight_threads_, [&](int64_t piece, int64_t first, int64_t count) {
-    norms_[static_cast<size_t>(piece)] = kernels_.squared_norm(count, lanes_[0].gradient.data() + first);
+  for_pieces([&](int64_t piece, int64_t first, int64_t n) {
+    norms_[static_cast<size_t>(piece)] = kernels_.squared_norm(n, lanes_[0].gradient.data() + first);
   });
   double total = 0;
   for (size_t i = 0; i < pieces; ++i) total += norms_[i];
@@ -388,7 +388,7 @@ void Executor::update(Optimizer& o, float rate) {
     if (norm > static_cast<double>(o.clip_norm))
       whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
   }
-  for_pieces(program_.n_weights(), weight_threads_, [&](int64_t, int64_t first, int64_t n) {
+  for_pieces([&](int64_t, int64_t first, int64_t n) {
     AdamStep piece = whole;
     piece.n = n;
     piece.w = o.w + first;

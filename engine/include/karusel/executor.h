@@ -110,6 +110,8 @@ class Executor {
   double batch_weight(const Examples&, Selection batch) const;
   const float* drop_weights(const float* weights, uint64_t seed);
   void pack(const float* weights, float* panels, int threads) const;
+  template <class F>
+  void for_pieces(F f) const;  // f(piece, first weight, weights)
   void add_lanes(int64_t lanes);
   double gradient_norm();
   void update(Optimizer&, float rate);

@@ -33,8 +33,10 @@ void dense_backward(const DenseBackward& call) {
   if (call.db) sum_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.add, call.db.data);
 }
 
+namespace {
+
 // V lines and columns of a panel, or as many as there are, whose columns lie `col` apart.
-static void fill_square(const float* W, int64_t lines, int64_t cols, int64_t col, float* to) {
+void fill_square(const float* W, int64_t lines, int64_t cols, int64_t col, float* to) {
   Vec square[V];
   KARUSEL_UNROLL for (int64_t j = 0; j < V; ++j)
     square[j] = j >= cols ? Vec{} : lines < V ? load(W + j * col, lines) : load(W + j * col);
@@ -43,7 +45,7 @@ static void fill_square(const float* W, int64_t lines, int64_t cols, int64_t col
 }
 
 // Some lines of a panel, filled up with zero: column j of line k is W[k * row + j * col]. One of the strides is 1.
-static void fill_lines(const float* W, int64_t lines, int64_t cols, int64_t row, int64_t col, float* to) {
+void fill_lines(const float* W, int64_t lines, int64_t cols, int64_t row, int64_t col, float* to) {
   if (cols < P) std::memset(to, 0, sizeof(float) * static_cast<size_t>(lines * P));
   if (col == 1 && cols == P)
     copy_lines<P>(lines, W, row, P, to);
@@ -56,7 +58,7 @@ static void fill_lines(const float* W, int64_t lines, int64_t cols, int64_t row,
 
 // A weight's panels, or those of its transpose, which has the strides swapped. A few lines of a panel at a time: what
 // is written a column at a time stays in the nearest cache.
-static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, bool half, float* panels) {
+void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, bool half, float* panels) {
   constexpr int64_t LINES = 64;  // whole products of pairs
   for (int64_t n = 0; n < N; n += P)
     for (int64_t k = 0; k < K; k += LINES) {
@@ -74,6 +76,8 @@ static void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t c
       }
     }
 }
+
+}  // namespace
 
 void pack(const Weight& W, float* panels) { lay_out(W.data, W.rows, W.cols, W.cols, 1, W.half, panels); }
 

@@ -89,8 +89,10 @@ void last_backward(const Packing& packing, const LastBackward& call) {
   }
 }
 
+namespace {
+
 // Number i of the mask is 0 at the call's rate, otherwise what keeps the mean: a function of key and place alone.
-static void draw_mask(const Dropout& call, uint64_t first, int64_t n, float* mask) {
+void draw_mask(const Dropout& call, uint64_t first, int64_t n, float* mask) {
   const float scale = 1.0f / (1.0f - call.rate);
   for (int64_t i = 0; i < n; ++i) {
     const uint64_t drawn = mix(call.key + (first + static_cast<uint64_t>(i)) * GOLDEN) >> 40;  // 24 bits
@@ -99,13 +101,15 @@ static void draw_mask(const Dropout& call, uint64_t first, int64_t n, float* mas
 }
 
 // n columns of a line, from j on.
-static void apply_mask(const Dropout& call, int64_t line, int64_t j, int64_t n, const float* mask) {
+void apply_mask(const Dropout& call, int64_t line, int64_t j, int64_t n, const float* mask) {
   float* y = call.y.row(line) + j;
   for_vectors(n, [&](int64_t i, auto get, auto put) {
     const Vec value = call.x ? get(call.x.row(line) + j + i) * get(mask + i) : get(mask + i);
     put(y + i, call.accumulate ? get(y + i) + value : value);
   });
 }
+
+}  // namespace
 
 void dropout(const Packing& packing, const Dropout& call) {
   constexpr int64_t BLOCK = 256;

@@ -77,7 +77,9 @@ double loss(const Loss& call) {
   return NAN;
 }
 
-static float largest(const float* y, int64_t n) {
+namespace {
+
+float largest(const float* y, int64_t n) {
   float top = y[0];
   int64_t j = 0;
   if (n >= V) {
@@ -88,6 +90,8 @@ static float largest(const float* y, int64_t n) {
   for (; j < n; ++j) top = y[j] > top ? y[j] : top;
   return top;
 }
+
+}  // namespace
 
 double softmax_loss(const SoftmaxLoss& call) {
   const int64_t K = call.target.cols, O = call.y.cols / K;
