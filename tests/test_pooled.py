@@ -366,6 +366,33 @@ def test_windows_reach_back_to_the_start_of_their_series_and_no_farther(data):
         np.testing.assert_array_equal(row, [*[np.nan] * (length - len(there)), *there])
 
 
+def test_windows_longer_than_what_is_read_at_once_are_the_same_windows(monkeypatch):
+    monkeypatch.setattr(windows, "PIECE", 50)
+    monkeypatch.setattr(windows, "_AT_ONCE", 50)
+    panel, length = many(rows=40, series=3), 23
+    every = Cutoffs(panel, np.arange(len(panel.values)))
+    expected = np.full((len(every), length), np.nan)
+    for row, (start, at) in enumerate(zip(every.starts, every.at, strict=True)):
+        known = panel.values[max(start, at + 1 - length) : at + 1]
+        expected[row, length - known.size :] = known
+    pieces = list(every.pieces(length))
+    assert [len(piece) for piece in pieces[:-1]] == [2] * (len(pieces) - 1)
+    np.testing.assert_array_equal(every.inputs(length), expected)
+    np.testing.assert_array_equal(np.concatenate([piece.inputs(length) for piece in pieces]), expected)
+
+
+def test_long_anchors_are_chosen_on_fewer_windows(monkeypatch):
+    panel, reader, see, seen = many(), plain_reader(5, (7,), False), Reader.see, []
+    monkeypatch.setattr(Reader, "see", lambda own, inputs: seen.append(inputs.shape) or see(own, inputs))
+    training = pooled._training_windows(panel, 5, reader, 0)
+    for numbers in (10**9, 2_000):
+        seen.clear()
+        monkeypatch.setattr(pooled, "_ANCHOR_NUMBERS", numbers)
+        pooled._best_reader(training, panel.mean_steps(7), [reader])
+        longest = max(pooled._smoothing_length(one) for one in anchors(reader))
+        assert {rows for rows, _ in seen} == {min(len(training), numbers // longest)}
+
+
 def test_widening_counts_the_values_of_a_series_as_one():
     ends = np.array([-2.0, -1.0, 0.0, 0.5, 4.0])  # down 2 and up 4 at 95 %, down 1 and up 0.5 at 80 %
     random = np.random.default_rng(5)

@@ -10,7 +10,6 @@ look-back, weights at the start and the windows drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -40,7 +39,6 @@ _SMALLEST_BATCH, _LARGEST_BATCH = 16, 256
 _AVERAGING = 0.99
 _FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
 _HEAVIEST = 20.0  # times the mean weight
-_PIECE = 5_000  # windows read or forecast at once
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class Ensemble:
     def predict(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u: the spread's around the points' mean."""
         pieces = []
-        for piece in _pieces(cutoffs):
+        for piece in cutoffs.pieces(self.length):
             middle = np.mean([member.predict(piece) for member in self.points], axis=0)
             spread = self.spread.predict(piece)
             pieces.append(spread - spread[:, :, [QUANTILES.index(0.5)]] + middle)
@@ -155,7 +153,7 @@ def _fit_member(
     if len(training) > most:
         drawn = np.random.default_rng(seed).choice(len(training), most, replace=False)
         training = training.take(np.sort(drawn))
-    pieces = [_read(reader, encoding, piece) for piece in _pieces(training)]
+    pieces = [_read(reader, encoding, piece) for piece in training.pieces(reader.length)]
     reading = Reading(
         np.concatenate([piece.features for piece in pieces]),
         np.concatenate([piece.anchor for piece in pieces]),
@@ -197,11 +195,6 @@ def _fit_member(
         time_limit=settings.seconds,
     )
     return Member(reader, encoding, quantiles, network, unit, epochs)
-
-
-def _pieces(cutoffs: Cutoffs) -> Sequence[Cutoffs]:
-    rows = np.arange(len(cutoffs))
-    return [cutoffs.take(rows[k : k + _PIECE]) for k in range(0, len(rows), _PIECE)]
 
 
 def _weights(

@@ -54,7 +54,7 @@ _MOST_DOUBT = 0.02  # what a share away from the usual one must gain, as a part 
 _USUAL_SHARE = 0.5  # networks and smoothing in equal parts, unless held-out series speak against it
 _HELD_OUT_FORECASTS = 2_000  # wanted; of few series several cutoffs are held out
 _MOST_CUTOFFS = 200
-_ANCHOR_WINDOWS = 5_000
+_ANCHOR_WINDOWS, _ANCHOR_NUMBERS = 5_000, 20_000_000  # at most: windows, and values in all of them
 _SMALL = 0.1  # quantile of the values above 0 that is added to all before logarithms, where some are 0
 _SMOOTHED = 60  # values that smoothing reads at most
 _LEVELS = {95.0: (0, 4), 80.0: (1, 3)}  # columns of QUANTILES
@@ -244,9 +244,9 @@ def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequen
     The anchor's patterns are chosen first, then their level and its return to that of past seasons together,
     special days, and the part of the trend.
     """
-    training = training.take(
-        np.linspace(0, len(training) - 1, min(len(training), _ANCHOR_WINDOWS)).astype(int)
-    )
+    longest = max(_smoothing_length(one) for reader in readers for one in anchors(reader))
+    n = min(len(training), _ANCHOR_WINDOWS, max(1, _ANCHOR_NUMBERS // longest))
+    training = training.take(np.linspace(0, len(training) - 1, n).astype(int))
     truth, scales = training.targets(readers[0].horizon), scales[training.numbers]
     days = training.days
 

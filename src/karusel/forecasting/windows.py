@@ -6,6 +6,7 @@ values up to and with the cutoff, its target part the `horizon` values after it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +16,11 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.rows import positions
+from karusel.windows import PIECE
 
 __all__ = ["Cutoffs", "filled", "inputs", "last_cutoffs", "padded_inputs", "targets", "training_cutoffs"]
+
+_AT_ONCE = 1 << 21  # numbers; of larger arrays the system clears each page before a program sees it
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,11 @@ class Cutoffs:
         """Some of the windows."""
         return Cutoffs(self.panel, self.at[rows])
 
+    def pieces(self, length: int) -> Iterator[Cutoffs]:
+        """The windows in their order, as many together as are read at once with input parts of `length`."""
+        rows, n = max(1, _AT_ONCE // length), len(self)
+        return (self.take(np.arange(k, min(k + rows, n))) for k in range(0, n, rows))
+
     def inputs(self, length: int) -> NDArray[np.float64]:
         """Input parts [n, length], NaN before the start of a series."""
         return padded_inputs(self.panel.values, self.starts, self.at, length)
@@ -92,8 +101,10 @@ def padded_inputs(
     found = np.empty((len(cutoffs), length))
     if whole.size:
         found[whole] = inputs(values, cutoffs[whole], length)
-    at = cutoffs[short, None] + np.arange(1 - length, 1)
-    found[short] = np.where(at >= starts[short, None], values[np.maximum(at, 0)], np.nan)
+    rows = max(1, PIECE // length)
+    for some in (short[k : k + rows] for k in range(0, len(short), rows)):
+        at = cutoffs[some, None] + np.arange(1 - length, 1)
+        found[some] = np.where(at >= starts[some, None], values[np.maximum(at, 0)], np.nan)
     return found
 
 
