@@ -53,7 +53,8 @@ CALENDAR = {
     "h": ("hourly", (24, 168)),
     "30min": ("every 30 minutes", (48, 336)),
     "15min": ("every 15 minutes", (96, 672)),
-    "min": ("every minute", (60, 1440, 10080)),
+    "min": ("every minute", (1440, 10080)),
+    "30s": ("every 30 seconds", (120, 2880)),
     "s": ("every second", (60, 3600)),
 }
 
@@ -65,7 +66,7 @@ CALENDAR = {
     "start", ["2023-10-20", "2024-02-27"]
 )  # to a clock put back, to a leap day and one put on
 def test_a_frequency_is_found_and_continued(library, freq, zone, start):
-    fixed = freq in ("h", "30min", "15min", "min", "s")
+    fixed = freq in ("h", "30min", "15min", "min", "30s", "s")
     rows = 400 if fixed else 40
     times = pd.date_range(start, periods=rows + 5, freq=freq, tz=zone)
     panel, kind = read_frame(

@@ -87,7 +87,7 @@ def test_whole_numbers_are_found_and_continued(start, step, count):
         ("h", 24),
         ("15min", 96),
         ("5min", 288),
-        ("min", 60),
+        ("min", 1440),
         ("s", 60),
     ],
 )

@@ -403,9 +403,9 @@ def _seasons_of_days(step: int) -> tuple[int, ...]:
 
 
 def _seasons_of_clock(step: int) -> tuple[int, ...]:
-    """Steps in a day, an hour or a minute, the largest with at most 300; then in the cycles above it."""
-    cycles = (MINUTE, HOUR, DAY, WEEK)
-    usual = next((cycle for cycle in (DAY, HOUR, MINUTE) if _whole_cycles(step, (cycle,), 300)), None)
+    """Steps in a day of minutes or more, in an hour or a minute of at most 300; then in longer cycles."""
+    cycles, most = (MINUTE, HOUR, DAY, WEEK), {DAY: DAY // MINUTE, HOUR: 300, MINUTE: 300}
+    usual = next((cycle for cycle in most if _whole_cycles(step, (cycle,), most[cycle])), None)
     return () if usual is None else _whole_cycles(step, cycles[cycles.index(usual) :])
 
 
