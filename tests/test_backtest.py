@@ -388,7 +388,7 @@ def test_one_fit_serves_all_cutoffs_of_a_large_panel():
 def test_pieces_of_a_large_panel_are_as_good_as_the_whole(monkeypatch):
     panel = ragged([80, 70, 60])
     usual = stub_backtest(panel)
-    monkeypatch.setattr(backtests, "_PIECE", 7)
+    monkeypatch.setattr(windows, "_AT_ONCE", 7 * 6)  # seven windows
     pieces = stub_backtest(panel)
     for method, forecast in usual.forecasts.items():
         np.testing.assert_array_equal(pieces.forecasts[method], forecast)

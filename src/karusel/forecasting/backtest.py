@@ -52,7 +52,6 @@ _LEAST_SPAN, _MOST_SPAN = 24, 150  # steps of cutoffs wanted: a quarter of the r
 _CYCLES = 2  # of the longest season, even if that is more: one to calibrate intervals on, one to try them
 _LEAST_CUTOFFS, _MOST_CUTOFFS = 3, 350  # 3 horizons, if that is more
 _MOST_FORECASTS = 2_000_000  # values per method, over all series and cutoffs
-_PIECE = 20_000  # windows forecast at once
 _SLOW_FORECASTS, _SLOW_SECONDS = 30, 10.0  # of a slow method at most
 
 Table: TypeAlias = dict[str, dict[str, NDArray[np.float64]]]
@@ -267,10 +266,10 @@ def run_backtest(
         rows = panel.lengths - behind[block][:, None]
         part = (known[block] >= least) & (fitted | (rows >= model.length))
         places = np.nonzero(part)
-        for k in range(0, places[0].size, _PIECE):
-            numbers = places[1][k : k + _PIECE]
-            cutoffs = Cutoffs(panel, panel.offsets[numbers] + rows[places][k : k + _PIECE] - 1)
-            here = (block[places[0][k : k + _PIECE]], numbers)
+        every, first = Cutoffs(panel, panel.offsets[places[1]] + rows[places] - 1), 0
+        for cutoffs in every.pieces(model.length):
+            some = slice(first, first + len(cutoffs))
+            here, first = (block[places[0][some]], places[1][some]), some.stop
             last[here] = LastValue(1).forecast(cutoffs)[:, 0]
             for method in learnt:
                 forecasts[method.name][here] = method.forecast(cutoffs)
