@@ -80,7 +80,12 @@ def test_a_row_alone_is_the_row_in_a_batch(executor: str, kind: str, shape: Any)
     rows = draw(lengths, width, np.random.default_rng(seed))
     net = ragged_network(kind, width, hidden, executor)
     alone = [net.predict([row])[0] for row in rows]
-    assert_close(by_row(net.predict(rows), lengths), by_row(alone, lengths), tolerance=3e-6)
+
+    # One array, so that errors are measured by the largest output: a row's own may all be near zero.
+    def together(output: Any) -> dict[str, np.ndarray]:
+        return {"rows": np.vstack(list(by_row(output, lengths).values()))}
+
+    assert_close(together(net.predict(rows)), together(alone), tolerance=3e-6)
 
 
 @pytest.mark.parametrize("kind", NETWORKS)
