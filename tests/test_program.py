@@ -90,6 +90,21 @@ def test_memory_of_the_plan_grows_with_steps_alone(network: Sequential) -> None:
     assert 80 < large / small < 101
 
 
+@pytest.mark.parametrize(("rows", "steps", "shared"), [(8, 24, True), (1, 200, False), (8, 4, False)])
+def test_threads_share_few_rows_if_each_has_enough_to_do(rows: int, steps: int, shared: bool) -> None:
+    """A thread that works has taken memory of its own."""
+    pytest.importorskip("karusel._engine")
+    random = np.random.default_rng(0)
+    X, y = random.normal(size=(rows, steps, 3)), random.normal(size=rows)
+    taken = {}
+    for n_jobs in (1, 2):
+        network = Sequential([LSTM(64), Dense(1)], n_jobs=n_jobs)
+        network.compile("mse")
+        network.fit(X, y, epochs=1, batch_size=rows)
+        taken[n_jobs] = next(iter(network._executors.values()))[0].allocations
+    assert (taken[2] > taken[1]) == shared
+
+
 def test_training_takes_no_memory_after_its_first_step() -> None:
     pytest.importorskip("karusel._engine")
     random = np.random.default_rng(0)

@@ -16,7 +16,11 @@ constexpr int64_t MOST_LANES = 16;
 constexpr int64_t PIECE = 1 << 13;        // weights that one task updates
 constexpr int64_t FEW_WEIGHTS = 1 << 14;  // of fewer, handing work out costs more than it saves,
 constexpr int64_t FEW_TO_WAKE = 1 << 15;  // or of so few where the other threads are not at work already
-constexpr int64_t NARROW = 16, FEW = 4;   // slices may have more rows where there are at least so many slices
+constexpr int64_t ENOUGH_SLICES = 4;      // for the threads: more only where slices would be too large, and fewer unless
+constexpr int64_t ENOUGH_ROWS = 4;        // each has rows,
+constexpr int64_t ENOUGH_TILE_ROWS = 16;  // of which a matrix tile of bf16 takes so many at once,
+constexpr int64_t ENOUGH_WORK = 200'000;  // products of a pass forward,
+constexpr int64_t ENOUGH_LINES = 48;      // and so many of them for each number of its gradient
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 constexpr int64_t OWN_PANELS = 1 << 18;   // so many numbers each thread lays out for itself
 
@@ -112,6 +116,7 @@ Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int64
     : program_(std::move(program)),
       kernels_(kernels()),
       slice_rows_(slice_rows),
+      fewest_rows_(program_.half() && kernels_.pairs > 1 ? ENOUGH_TILE_ROWS : ENOUGH_ROWS),
       max_steps_(max_steps),
       source_steps_(source_steps),
       threads_(std::max(1, threads)) {
@@ -150,14 +155,16 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
   const size_t n = static_cast<size_t>(batch_rows_);
   const auto row = [&](size_t i) { return batch.order[chosen_[i]]; };
   std::fill(count_.begin(), count_.end(), 0);
-  longest_source_ = 0;
+  lines_ = longest_source_ = 0;
   for (size_t i = 0; i < n; ++i) {
     const int64_t length = examples.lengths[row(i)];
     if (length < 1 || length > max_steps_) throw std::invalid_argument("a row's length is outside the plan");
     ++count_[static_cast<size_t>(length)];
+    lines_ += length;
     if (source_steps_ == 0) continue;
     const int64_t source = examples.source_lengths[row(i)];
     if (source < 1 || source > source_steps_) throw std::invalid_argument("a source's length is outside the plan");
+    lines_ += source;
     longest_source_ = std::max(longest_source_, source);
   }
   int64_t before = 0;
@@ -172,6 +179,18 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
     sorted_[to] = row(i);
     place_[to] = chosen_[i];
   }
+}
+
+// How many slices a batch is cut into. A row among few costs little more than among many, so even few are shared,
+// unless handing them out, or adding up one more gradient, would cost what that saves.
+int64_t Executor::slices_of(bool with_gradient) const {
+  const auto divided = [&](int64_t by) { return (batch_rows_ + by - 1) / by; };
+  int64_t work = 0;
+  for (const PackedWeight& w : program_.packed()) work += lines_ * w.rows * w.cols;
+  const int64_t enough = std::max(ENOUGH_WORK, with_gradient ? ENOUGH_LINES * program_.n_weights() : 0);
+  const int64_t wanted = std::min({ENOUGH_SLICES, divided(fewest_rows_), work / enough});
+  const int64_t slices = std::max(divided(slice_rows_), wanted);
+  return slices > 1 ? slices + slices % 2 : 1;  // so that none is left over for one of two threads
 }
 
 // The sources of a slice's rows, longest first, equal ones in the order of the rows.
@@ -278,9 +297,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   choose_rows(examples, batch);
   sort_rows(examples, batch);
   const double weight = batch_weight(examples, batch);
-  const auto divided = [&](int64_t by) { return (batch_rows_ + by - 1) / by; };
-  int64_t slices = std::max(divided(slice_rows_), std::min(FEW, divided(NARROW)));
-  if (slices > 1) slices += slices % 2;  // so that none is left over for one of two threads
+  const int64_t slices = slices_of(with_gradient);
   const int64_t lanes = with_gradient ? std::min(slices, MOST_LANES) : slices;
 
   if (static_cast<int64_t>(lanes_.size()) < lanes) {
@@ -292,7 +309,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
   weight_threads_ = program_.n_weights() < (workers > 1 ? FEW_WEIGHTS : FEW_TO_WAKE) ? 1 : threads_;
   const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
-  const int64_t in_panels = divided(slices) * longest > FEW_LINES ? program_.panels_size() : 0;
+  const int64_t in_panels = (batch_rows_ + slices - 1) / slices * longest > FEW_LINES ? program_.panels_size() : 0;
   const bool own_panels = in_panels > 0 && in_panels <= OWN_PANELS;
   for (int i = 0; i < workers; ++i) {
     Worker& worker = workers_[static_cast<size_t>(i)];

@@ -105,6 +105,7 @@ class Executor {
   void order_sources(const Examples&, Worker&, int64_t rows) const;
   void choose_rows(const Examples&, Selection batch);
   void sort_rows(const Examples&, Selection batch);
+  int64_t slices_of(bool with_gradient) const;
   const Stream* weights_of(const Examples&) const;
   bool has_weight(const Examples&, const Stream& weights, int64_t e) const;
   double batch_weight(const Examples&, Selection batch) const;
@@ -119,7 +120,7 @@ class Executor {
 
   Program program_;
   const Kernels& kernels_;
-  int64_t slice_rows_, max_steps_, source_steps_;
+  int64_t slice_rows_, fewest_rows_, max_steps_, source_steps_;
   int threads_;
   std::vector<Worker> workers_;
   std::vector<Lane> lanes_;
@@ -127,7 +128,7 @@ class Executor {
   std::vector<int64_t> sorted_, place_;  // those rows, longest first: the example, its place in the batch
   std::vector<int64_t> count_;           // scratch of the counting sort
   std::vector<double> norms_;            // per piece of the gradient
-  int64_t batch_rows_ = 0;
+  int64_t batch_rows_ = 0, lines_ = 0;
   int weight_threads_ = 1;               // that work over all weights is handed to
   int64_t longest_source_ = 0;           // of the batch
   Floats panels_, dropped_;

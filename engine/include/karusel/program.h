@@ -144,6 +144,7 @@ class Program {
   int64_t arena_size() const { return arena_size_; }
   int64_t panels_size() const { return panels_size_; }
   int64_t n_weights() const { return n_weights_; }
+  bool half() const { return half_; }
 
   // The loss, if the program has one: lines of its predictions, weights of each, and how many terms of the loss
   // a weight stands for.
