@@ -205,6 +205,17 @@ def test_wide_lstms_over_many_steps(hidden: int) -> None:
     assert_close(native.gradients(X, y)[1], reference.gradients(X, y)[1], tolerance=1e-4)
 
 
+@pytest.mark.parametrize("inputs", [1, 2, 5, 6])
+@pytest.mark.parametrize("rows", [13, 290])
+def test_gradients_of_a_few_inputs(inputs: int, rows: int) -> None:
+    """Summed over more lines than a block of them has, by one slice or by so many that they share lanes."""
+    random = np.random.default_rng(inputs)
+    X = [random.normal(size=(t, inputs)) for t in random.integers(40, 61, rows)]
+    y = random.normal(size=(rows, 2))
+    native, reference = both(lambda: [LSTM(19), Dense(2)], "mse")
+    assert_close(native.gradients(X, y)[1], reference.gradients(X, y)[1], tolerance=1e-4)
+
+
 @pytest.mark.parametrize("gate", range(4))
 @pytest.mark.parametrize("rows", [1, 7])
 def test_closed_and_saturated_gates(gate: int, rows: int) -> None:

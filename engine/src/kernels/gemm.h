@@ -277,5 +277,33 @@ inline void sum_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, boo
   multiply(1, N, &term, 1, add ? Start{db, 0} : Start{}, db, N);
 }
 
+// Both. Where A has so few columns that ones fit the tile beside them, B is read once.
+inline void multiply_and_sum_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
+                                   int64_t ldb, bool half, bool add, float* dW, int64_t ldw, float* db) {
+  constexpr int64_t FEW_LINES = 8, BLOCK = 512;
+  if (M >= TILE_ROWS || lines <= FEW_LINES || half) {
+    sum_lines(lines, B, N, ldb, add, db);
+    return multiply_lines(lines, A, M, lda, B, N, ldb, half, add, dW, ldw);
+  }
+  float a[BLOCK * TILE_ROWS], c[TILE_ROWS * P];
+  const auto row = [&](int64_t m, int64_t n) { return m < M ? dW + m * ldw + n : db + n; };
+  for (int64_t k = 0; k < lines; k += BLOCK) {
+    const int64_t K = lines - k < BLOCK ? lines - k : BLOCK;
+    for (int64_t i = 0; i < K; ++i) {
+      for (int64_t m = 0; m < M; ++m) a[i * (M + 1) + m] = A[(k + i) * lda + m];
+      a[i * (M + 1) + M] = 1.0f;
+    }
+    for (int64_t n = 0; n < N; n += P) {
+      const int64_t cols = N - n < P ? N - n : P;
+      const size_t bytes = static_cast<size_t>(cols) * sizeof(float);
+      const bool more = add || k > 0;
+      for (int64_t m = 0; more && m <= M; ++m) std::memcpy(c + m * P, row(m, n), bytes);
+      const Term<float> term = {a, 1, M + 1, B + k * ldb + n, ldb, 0, K};
+      tile_rows(M + 1, &term, 1, 0, 0, cols, more ? Start{c, P} : Start{}, c, P);
+      for (int64_t m = 0; m <= M; ++m) std::memcpy(row(m, n), c + m * P, bytes);
+    }
+  }
+}
+
 }  // namespace KARUSEL_LEVEL
 }  // namespace karusel

@@ -227,9 +227,8 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
 
   if (call.dx)
     multiply_transposed(packing.total, gates.data, gates.stride, call.W, call.accumulate, call.dx.data, call.dx.stride);
-  sum_lines(packing.total, gates.data, G, gates.stride, call.add, call.db.data);
-  multiply_lines(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride, call.W.half,
-                 call.add, call.dW.data, call.dW.stride);
+  multiply_and_sum_lines(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride,
+                         call.W.half, call.add, call.dW.data, call.dW.stride, call.db.data);
 
   // dU sums over all pairs of a step and the one before. Steps whose pairs lie one behind the other in
   // memory are taken together: with equal lengths that is one product over all of time.
