@@ -24,6 +24,9 @@ constexpr int64_t ENOUGH_LINES = 48;      // and so many of them for each number
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 constexpr int64_t OWN_PANELS = 1 << 18;   // so many numbers each thread lays out for itself
 
+// n / by, rounded up.
+int64_t divided(int64_t n, int64_t by) { return (n + by - 1) / by; }
+
 // The rows of a slice, or their sources: how they lie, and which example each is.
 struct Lines {
   const Packing& packing;
@@ -116,7 +119,6 @@ Executor::Executor(Program program, int64_t slice_rows, int64_t max_steps, int64
     : program_(std::move(program)),
       kernels_(kernels()),
       slice_rows_(slice_rows),
-      fewest_rows_(program_.half() && kernels_.pairs > 1 ? ENOUGH_TILE_ROWS : ENOUGH_ROWS),
       max_steps_(max_steps),
       source_steps_(source_steps),
       threads_(std::max(1, threads)) {
@@ -184,12 +186,12 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
 // How many slices a batch is cut into. A row among few costs little more than among many, so even few are shared,
 // unless handing them out, or adding up one more gradient, would cost what that saves.
 int64_t Executor::slices_of(bool with_gradient) const {
-  const auto divided = [&](int64_t by) { return (batch_rows_ + by - 1) / by; };
   int64_t work = 0;
   for (const PackedWeight& w : program_.packed()) work += lines_ * w.rows * w.cols;
+  const int64_t rows = program_.half() && kernels_.pairs > 1 ? ENOUGH_TILE_ROWS : ENOUGH_ROWS;
   const int64_t enough = std::max(ENOUGH_WORK, with_gradient ? ENOUGH_LINES * program_.n_weights() : 0);
-  const int64_t wanted = std::min({ENOUGH_SLICES, divided(fewest_rows_), work / enough});
-  const int64_t slices = std::max(divided(slice_rows_), wanted);
+  const int64_t wanted = std::min({ENOUGH_SLICES, divided(batch_rows_, rows), work / enough});
+  const int64_t slices = std::max(divided(batch_rows_, slice_rows_), wanted);
   return slices > 1 ? slices + slices % 2 : 1;  // so that none is left over for one of two threads
 }
 
@@ -309,7 +311,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
   weight_threads_ = program_.n_weights() < (workers > 1 ? FEW_WEIGHTS : FEW_TO_WAKE) ? 1 : threads_;
   const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
-  const int64_t in_panels = (batch_rows_ + slices - 1) / slices * longest > FEW_LINES ? program_.panels_size() : 0;
+  const int64_t in_panels = divided(batch_rows_, slices) * longest > FEW_LINES ? program_.panels_size() : 0;
   const bool own_panels = in_panels > 0 && in_panels <= OWN_PANELS;
   for (int i = 0; i < workers; ++i) {
     Worker& worker = workers_[static_cast<size_t>(i)];
@@ -361,7 +363,7 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
 template <class F>
 void Executor::for_pieces(F f) const {
   const int64_t n = program_.n_weights();
-  parallel(weight_threads_, (n + PIECE - 1) / PIECE,
+  parallel(weight_threads_, divided(n, PIECE),
            [&](int64_t i, int) { f(i, i * PIECE, std::min(PIECE, n - i * PIECE)); });
 }
 
@@ -374,7 +376,7 @@ void Executor::add_lanes(int64_t lanes) {
 }
 
 double Executor::gradient_norm() {
-  const size_t pieces = static_cast<size_t>((program_.n_weights() + PIECE - 1) / PIECE);
+  const size_t pieces = static_cast<size_t>(divided(program_.n_weights(), PIECE));
   if (norms_.size() < pieces) {
     ++allocations_;
     norms_.resize(pieces);

@@ -120,7 +120,7 @@ class Executor {
 
   Program program_;
   const Kernels& kernels_;
-  int64_t slice_rows_, fewest_rows_, max_steps_, source_steps_;
+  int64_t slice_rows_, max_steps_, source_steps_;
   int threads_;
   std::vector<Worker> workers_;
   std::vector<Lane> lanes_;
@@ -128,7 +128,8 @@ class Executor {
   std::vector<int64_t> sorted_, place_;  // those rows, longest first: the example, its place in the batch
   std::vector<int64_t> count_;           // scratch of the counting sort
   std::vector<double> norms_;            // per piece of the gradient
-  int64_t batch_rows_ = 0, lines_ = 0;
+  int64_t batch_rows_ = 0;
+  int64_t lines_ = 0;                    // of all rows of the batch, and of their sources
   int weight_threads_ = 1;               // that work over all weights is handed to
   int64_t longest_source_ = 0;           // of the batch
   Floats panels_, dropped_;
