@@ -308,7 +308,11 @@ def test_masked_targets_are_never_read() -> None:
 def test_activation_functions_over_their_range() -> None:
     """tanh and sigmoid of the engine, from denormal to huge arguments, against NumPy's."""
     x = np.concatenate([np.linspace(-100, 100, 4001), np.logspace(-38, 4, 400), -np.logspace(-38, 4, 400)])
-    x = x.astype(np.float32)
+    # Where the engine splits 2^t, t = x log2(e) or twice that, into a power of two and the rest: each float nearby.
+    halves = np.concatenate([np.arange(-120, 0), np.arange(1, 121)]) / 2 / np.log2(np.e)
+    bits = np.concatenate([halves, halves / 2]).astype(np.float32)[:, None].view(np.int32)
+    nearby = (bits + np.arange(-8, 9, dtype=np.int32)).view(np.float32)
+    x = np.concatenate([x.astype(np.float32), nearby.ravel()])
     for function, exact in (("tanh", np.tanh), ("sigmoid", lambda a: 1 / (1 + np.exp(-a)))):
         network = Sequential([Dense(1), Dense(1, activation=function)], executor="native")
         network.build((1,))

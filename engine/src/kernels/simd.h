@@ -216,12 +216,14 @@ inline Vec rest_of(Vec t) { return _mm512_maskz_reduce_ps(0xFFFF, t, _MM_FROUND_
 
 // Keeping p apart keeps 2^t - 1 exact near zero.
 struct PowerOfTwo {
-  Vec scale;  // 2^n
+  Vec half;  // 2^n / 2
   Vec p;
 };
 
-inline PowerOfTwo power_of_two(Vec t, float bound) {  // t is taken for what of it lies in ±bound, 126 at most
-  const float shift = 12582912.0f + 127.0f;  // 1.5 · 2^23 rounds to a whole number; 127 makes its bits an exponent
+inline PowerOfTwo power_of_two(Vec t, float bound) {  // t is taken for what of it lies in ±bound, 125 at most
+  // 1.5 · 2^23 rounds to a whole number; 126 makes its bits an exponent. It is even, as r's n is where t is halfway
+  // between two: an odd one would round t to the other.
+  const float shift = 12582912.0f + 126.0f;
   const Vec bounded = minimum(maximum(t, -bound), bound), shifted = bounded + shift;
 #if defined(__AVX512DQ__)
   const Vec r = rest_of(t);  // does not wait for the bounds
@@ -231,9 +233,9 @@ inline PowerOfTwo power_of_two(Vec t, float bound) {  // t is taken for what of 
   Int bits;
   std::memcpy(&bits, &shifted, sizeof bits);
   bits <<= 23;
-  Vec scale;
-  std::memcpy(&scale, &bits, sizeof scale);
-  return {scale, power_of_two_less_one(r)};
+  Vec half;
+  std::memcpy(&half, &bits, sizeof half);
+  return {half, power_of_two_less_one(r)};
 }
 
 constexpr float LOG2_E = 1.44269504088896341f;
@@ -244,18 +246,18 @@ inline Vec exp(Vec x) {
   const Vec r = rest_of(t);
   return _mm512_maskz_scalef_ps(0xFFFF, 1.0f + power_of_two_less_one(r), t - r);  // needs no bounds
 #else
-  const PowerOfTwo e = power_of_two(t, 126.0f);
-  return e.scale * e.p + e.scale;
+  const PowerOfTwo e = power_of_two(t, 125.0f);
+  return e.half * (2.0f * e.p + 2.0f);
 #endif
 }
 
 inline Vec sigmoid(Vec x) { return 1.0f / (1.0f + exp(-x)); }
 
-// tanh(x) = m / (m + 2), m = exp(2x) - 1; never beyond ±1, exact to the last bits near zero.
+// tanh(x) = m / (m + 1), m = (exp(2x) - 1) / 2; never beyond ±1, exact to the last bits near zero.
 inline Vec tanh(Vec x) {
   const PowerOfTwo e = power_of_two(x * (2 * LOG2_E), 60.0f);
-  const Vec m = e.scale * e.p + (e.scale - 1.0f);
-  return m / (m + 2.0f);
+  const Vec m = e.half * e.p + (e.half - 0.5f);
+  return m / (m + 1.0f);
 }
 
 // Calls body(offset, load, store) for whole vectors of [0, n), then once for the rest.
