@@ -113,7 +113,7 @@ def both(layers: Any, loss: Any, optimizer: Any = "adam") -> list[Sequential]:
 
 
 def build_unevenly(network: Sequential, inputs: int) -> None:
-    """With biases, gains and first states that are not all 0 or 1. Where states are near 0, a layer norm is steep."""
+    """With biases, gains and first states that aren't all 0 or 1. Of states near 0 a layer norm is steep."""
     network.build((None, inputs))
     random = np.random.default_rng(5)
     for w in network.parameters.values():
@@ -145,9 +145,9 @@ def test_gradients_and_predictions_agree(case: dict[str, Any]) -> None:
     loss, gradients = native.gradients(X, y, **extra)
     expected_loss, expected = reference.gradients(X, y, **extra)
     assert loss == pytest.approx(expected_loss, rel=1e-5)
-    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own. A layer norm of
-    # numbers close to one another is steep: what comes from it moves by many times a weight's rounding. Over
-    # some steps that has no end (0.1 % of the networks with one): float32 can't tell what their gradient is.
+    # Relative to the largest gradient of all: one that is exactly zero has no scale of its own. A layer norm
+    # of numbers close to one another is steep: what comes from it moves by many roundings of a weight, and
+    # with some steps by so much (one in a thousand networks with one) that float32 can't tell their gradient.
     scale = max(float(np.abs(g).max()) for g in expected.values())
     moved = moved_by_rounding(reference, lambda: reference.gradients(X, y, **extra)[1])
     limit = max(2e-5 * scale, 30 * moved)
@@ -321,7 +321,7 @@ def test_masked_targets_are_never_read() -> None:
 def test_activation_functions_over_their_range() -> None:
     """tanh and sigmoid of the engine, from denormal to huge arguments, against NumPy's."""
     x = np.concatenate([np.linspace(-100, 100, 4001), np.logspace(-38, 4, 400), -np.logspace(-38, 4, 400)])
-    # Where the engine splits 2^t, t = x log2(e) or twice that, into a power of two and the rest: each float nearby.
+    # The engine splits 2^t, t = x log2(e) or twice that, into a power of two and a rest: floats around those.
     halves = np.concatenate([np.arange(-120, 0), np.arange(1, 121)]) / 2 / np.log2(np.e)
     bits = np.concatenate([halves, halves / 2]).astype(np.float32)[:, None].view(np.int32)
     nearby = (bits + np.arange(-8, 9, dtype=np.int32)).view(np.float32)

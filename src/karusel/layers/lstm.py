@@ -66,8 +66,8 @@ class LSTM(Layer):
 
             a_t = x_t W + gain * (z_t - mean(z_t)) / sqrt(variance(z_t) + 1e-5) + b;  z_t = h_{t-1} U
 
-        gain [4H] begins at 1. Where h is near zero this is steep: a gradient can grow eightyfold with each step
-        of a run of zeros at the start of a sequence. Data with long ones is better learned without it.
+        gain [4H] begins at 1. Where h is near zero this is steep: a gradient can grow eightyfold with each
+        step of a run of zeros at the start of a sequence. Data with long ones is better learned without it.
     recurrent_dropout
         Rate at which the candidate g is left out as it is written into c, anew at each step, so that what is
         in memory stays (Semeniuta et al. 2016). In [0, 1). Keras's argument of this name drops h instead.
