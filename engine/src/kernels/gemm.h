@@ -250,10 +250,12 @@ inline void multiply_kept(int64_t lines, const float* A, int64_t M, int64_t lda,
   }
 }
 
+constexpr int64_t FEW_LINES = 8;  // too few to pay for a copy of what they are multiplied by
+
 // dW[A.cols, B.cols] (+)= A^T B over `lines` lines: the gradient of a weight, `half` in bf16.
 inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                            int64_t ldb, bool half, bool add, float* dW, int64_t ldw) {
-  constexpr int64_t FEW_LINES = 8, FEW_ROWS = 2, NEAR = 128, FAR = 512;
+  constexpr int64_t FEW_ROWS = 2, NEAR = 128, FAR = 512;
   switch (lines) {
     case 1: return few_lines<1>(A, M, lda, B, N, ldb, add, dW, ldw);
     case 2: return few_lines<2>(A, M, lda, B, N, ldb, add, dW, ldw);
@@ -280,7 +282,7 @@ inline void sum_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, boo
 // Both. Where A has so few columns that ones fit the tile beside them, B is read once.
 inline void multiply_and_sum_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
                                    int64_t ldb, bool half, bool add, float* dW, int64_t ldw, float* db) {
-  constexpr int64_t FEW_LINES = 8, BLOCK = 512;
+  constexpr int64_t BLOCK = 512;
   if (M >= TILE_ROWS || lines <= FEW_LINES || half) {
     sum_lines(lines, B, N, ldb, add, db);
     return multiply_lines(lines, A, M, lda, B, N, ldb, half, add, dW, ldw);
