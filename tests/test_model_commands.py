@@ -210,7 +210,7 @@ def test_live_answers_each_value_with_a_line(air, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert list(rows[0]) == ["Month", "Passengers", "outside", "LSTM", "LSTM-lo-95", "LSTM-hi-95"]
-    assert [row["Month"] for row in rows] == [f"1960-{month:02d}-01" for month in range(1, 13)]
+    assert [row["Month"] for row in rows] == [f"1960-{month:02d}" for month in range(1, 13)]
     assert [float(row["Passengers"]) for row in rows] == [float(value) for value in values]
     for before, row in itertools.pairwise(rows):
         low, high = float(before["LSTM-lo-95"]), float(before["LSTM-hi-95"])
@@ -225,7 +225,7 @@ def test_live_takes_times_and_missing_values(air):
     done = live(air, "1960-01-01,417\n\n1960-03,419\nNA\n", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["Month"] for record in records] == ["1960-01-01", "1960-03-01", "1960-04-01"]
+    assert [record["Month"] for record in records] == ["1960-01", "1960-03", "1960-04"]
     assert [record["Passengers"] for record in records] == [417, 419, None]
     assert all(len(record[name]) == 6 for record in records for name in ("forecast", "low", "high"))
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.sources import cells, read_table
-from karusel.sources.table import format_times
+from karusel.sources.notation import format_times, parse_time
 
 HOSTILE = Path(__file__).parent / "hostile"
 AIR_PASSENGERS = Path(__file__).parents[1] / "examples" / "data" / "air_passengers.csv"
@@ -94,6 +94,86 @@ def test_dates_are_understood_and_written_back(tmp_path, cells, first, step):
     if "+" not in cells[0] and not cells[0].startswith("1."):
         (text,) = format_times(panel.times[1:2], table.time_format)
         assert text.replace("-", "") == cells[1].replace("-", "")
+
+
+@pytest.mark.parametrize(
+    ("cells", "times", "written"),
+    [
+        (["1/31/20", "2/29/20"], ["2020-01-31", "2020-02-29"], "01/31/20"),
+        (["31/01/20", "29/02/20"], ["2020-01-31", "2020-02-29"], "31/01/20"),
+        (["31.1.20", "29.2.20"], ["2020-01-31", "2020-02-29"], "31.01.20"),
+        (["Jan-20", "Feb-20"], ["2020-01-01", "2020-02-01"], "Jan-20"),
+        (["1/31/2020 11:00 PM", "2/1/2020 12:00 AM"], ["2020-01-31T23", "2020-02-01"], "01/31/2020 11:00 PM"),
+        (["2021-01-01 05", "2021-01-01 06"], ["2021-01-01T05", "2021-01-01T06"], "2021-01-01 05"),
+        (["2021-01-01T05", "2021-01-01T06"], ["2021-01-01T05", "2021-01-01T06"], "2021-01-01T05"),
+        (["2021123123", "2022010100"], ["2021-12-31T23", "2022-01-01"], "2021123123"),
+        (["202112", "202201"], ["2021-12-01", "2022-01-01"], "202112"),
+        (["2020M12", "2021M01"], ["2020-12-01", "2021-01-01"], "2020M12"),
+        (["2020-W53", "2021-W01"], ["2020-12-28", "2021-01-04"], "2020-W53"),
+        (["Q4 2020", "Q1 2021"], ["2020-10-01", "2021-01-01"], "Q4 2020"),
+        (["January 31, 2020", "February 1, 2020"], ["2020-01-31", "2020-02-01"], "January 31, 2020"),
+        (["1700000000", "1700000300"], ["2023-11-14T22:13:20", "2023-11-14T22:18:20"], "1700000000"),
+        (
+            ["1700000000.5", "1700000001.5"],
+            ["2023-11-14T22:13:20.5", "2023-11-14T22:13:21.5"],
+            "1700000000.5",
+        ),
+        (
+            ["1700000000000", "1700000000250"],
+            ["2023-11-14T22:13:20", "2023-11-14T22:13:20.25"],
+            "1700000000000",
+        ),
+    ],
+)
+def test_dates_of_other_writings(tmp_path, cells, times, written):
+    text = "date,y\n" + "".join(f'"{cell}",{k}\n' for k, cell in enumerate(cells))
+    table = read_table(write(tmp_path, text))
+    np.testing.assert_array_equal(table.times, np.array(times, "datetime64[us]"))
+    assert table.target_cols == ("y",)
+    assert format_times(table.times[:1], table.time_format) == [written]
+    for text, time in (*zip(cells, table.times, strict=True), (str(table.times[0]), table.times[0])):
+        assert parse_time(text, table.time_format) == time
+
+
+@pytest.mark.parametrize("time_format", ["", "%d.%m.%y", "s", "%Y-%m"])
+@pytest.mark.parametrize("text", ["", "soon", "2020-13-01", "12:00", "170000000x", "31.02.20", "inf"])
+def test_what_is_no_time_is_refused(text, time_format):
+    with pytest.raises(ValueError, match=r".+"):
+        parse_time(text, time_format)
+
+
+def test_counts_are_no_dates(tmp_path):
+    """Counts that could be months, or seconds if their column were called like times."""
+    counted = read_table(write(tmp_path, "n,y\n" + "".join(f"{20200 + k},{k}\n" for k in range(1, 40))))
+    assert counted.times.dtype == np.int64
+    sold = read_table(write(tmp_path, "day,sold\n2020-01-01,1700000000\n2020-01-02,1700000300\n"))
+    assert sold.target_cols == ("sold",)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "cells", "values"),
+    [
+        (",", ["12", "999", "1,000", "1,234,567.5"], [12, 999, 1000, 1234567.5]),
+        (",", ["$12,000.00", "-$5", "$-5.5", "$ 7"], [12000, -5, -5.5, 7]),
+        (",", ["1,5", "12,25"], [1.5, 12.25]),
+        (";", ["1.234,5", "999", "-2.000", "1.234.567"], [1234.5, 999, -2000, 1234567]),
+        (";", ["1,234", "2,500"], [1.234, 2.5]),
+        (";", ["1,234.5", "1,000"], [1234.5, 1000]),
+        (";", ["1.234", "2.5"], [1.234, 2.5]),
+        (";", ["12 000,5 €", "1\u00a0234", "7"], [12000.5, 1234, 7]),
+        (",", ["12.5%", "3 %", "1'234.5"], [12.5, 3, 1234.5]),
+    ],
+)
+def test_numbers_of_other_writings(tmp_path, delimiter, cells, values):
+    rows = [f'2020-01-{k + 1:02}{delimiter}"{cell}"\n' for k, cell in enumerate(cells)]
+    table = read_table(write(tmp_path, f"ds{delimiter}y\n" + "".join(rows)))
+    np.testing.assert_array_equal(table.values[:, 0], values)
+
+
+def test_numbers_written_in_two_ways_are_refused(tmp_path):
+    rows = "".join(f'2020-01-{k:02},"{k},000.5"\n' for k in range(1, 9))
+    with pytest.raises(DataError, match=r"line 10, column \"y\": '1,5' is not a number"):
+        read_table(write(tmp_path, f'ds,y\n{rows}2020-01-09,"1,5"\n'))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from karusel.cli.show import Labels
 from karusel.errors import DataError
 from karusel.forecasting.forecaster import Forecaster
 from karusel.forecasting.live import Live, LiveForecast
-from karusel.sources.table import format_times
+from karusel.sources.notation import format_times, parse_time
 
 __all__ = ["run_live"]
 
@@ -60,7 +60,7 @@ def _records(live: Live, model: Forecaster, labels: Labels) -> Iterator[dict[str
         if not line.strip():
             continue
         try:
-            given, values = _read(line, count, whole=frequency.unit == "integer")
+            given, values = _read(line, count, None if frequency.unit == "integer" else labels.time_format)
             made = live.observe(given, values[0] if count == 1 else values)
         except DataError as error:
             raise DataError(f"line {number}: {error}") from None
@@ -70,7 +70,7 @@ def _records(live: Live, model: Forecaster, labels: Labels) -> Iterator[dict[str
             record = {} if labels.id_col is None else {labels.id_col: str(panel.ids[one])}
             yield {
                 **record,
-                labels.time_col: format_times(np.array([time]), "")[0],
+                labels.time_col: format_times(np.array([time]), labels.time_format)[0],
                 labels.value: or_null(values[one]),
                 "outside": outside,
                 **dict(zip(("forecast", "low", "high"), steps, strict=True)),
@@ -84,8 +84,8 @@ def _of(made: LiveForecast, one: int, count: int) -> tuple[bool, list[float], li
     return bool(made.outside if count == 1 else made.outside[one]), middle, low, high
 
 
-def _read(line: str, count: int, *, whole: bool) -> tuple[Any, list[float]]:
-    """The time, None when the line has none, and the values."""
+def _read(line: str, count: int, time_format: str | None) -> tuple[Any, list[float]]:
+    """The time, None when the line has none, and the values. Without a format times are whole numbers."""
     cells = [cell.strip() for cell in line.rstrip("\r\n").split(",")]
     if len(cells) not in (count, count + 1):
         wanted = "a value, or a time and a value" if count == 1 else f"{count} values, or a time and them"
@@ -94,9 +94,11 @@ def _read(line: str, count: int, *, whole: bool) -> tuple[Any, list[float]]:
     if len(cells) > count:
         text = cells.pop(0)
         try:
-            time = None if not text else int(text) if whole else np.datetime64(text, "us")
+            if text:
+                time = int(text) if time_format is None else parse_time(text, time_format)
         except ValueError:
-            kind = "a whole number" if whole else "a date such as 2020-01-31 or 2020-01-31 12:00"
+            example = "a date such as 2020-01-31 or 2020-01-31 12:00"
+            kind = "a whole number" if time_format is None else example
             raise DataError(f"the time {text!r} is not {kind}") from None
     values = []
     for cell in cells:

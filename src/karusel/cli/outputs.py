@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from karusel.cli.files import check_output, write_whole
 from karusel.errors import UsageError
 from karusel.sources import databases
-from karusel.sources.table import format_times
+from karusel.sources.notation import format_times
 
 __all__ = ["Rows", "check_rows_output", "or_null", "write_rows"]
 

@@ -1,12 +1,12 @@
 """Cells: the columns of a relation `data` looked at and taken out, as numbers, times or names.
 
-Text is read the way people write it: empty cells and `n/a` are missing, a comma may be decimal, dates come in
-some twenty formats. A cell that is no number or no time where one is wanted is refused, its place named.
+Text is read the way people write it (see `notation`). A cell that is no number or no time where one is wanted
+is refused, its place named.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,42 +15,17 @@ from numpy.typing import NDArray
 
 from karusel.errors import DataError
 from karusel.forecasting.categories import Categories
+from karusel.sources.notation import TIMES, Numbers, filled_sql, number_sql, text_sql, time_sql
 from karusel.sources.origin import KINDS, Kind, Origin
 
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["QUARTER", "Cells", "Column"]
+__all__ = ["Cells", "Column"]
 
-_FEW = 32  # columns that are read one by one
+_FEW = 32  # columns that are read one by one, cells that are looked at first
+_FIRST = 1000  # cells that are looked at
 _PIECE = 1 << 22  # rows that are taken out at a time
-QUARTER = r"^\s*(\d{4})\s*-?\s*[Qq]([1-4])\s*$"
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
-_DATE_FORMATS = (
-    "%Y-%m",
-    "%Y/%m/%d",
-    "%Y/%m",
-    "%Y.%m.%d",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-    "%m/%d/%Y",
-    "%d/%m/%Y",
-    "%m/%d/%Y %H:%M",
-    "%d/%m/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y %H:%M:%S",
-    "%d-%m-%Y",
-    "%m/%Y",
-    "%b %Y",
-    "%B %Y",
-    "%b-%Y",
-    "%b-%y",
-    "%d %b %Y",
-    "%d-%b-%Y",
-    "%d-%b-%y",
-    "%Y%m%d",
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +38,7 @@ class Column:
     filled: int  # cells that hold something
     numbers: int  # cells that are numbers
     whole: int  # cells that are whole numbers
-    decimal_comma: bool  # whether they are read as numbers with one
+    notation: Numbers  # how those are written
 
     @property
     def is_numbers(self) -> bool:
@@ -81,35 +56,36 @@ class Cells:
         self.rows: int = self._one("select count(*) from data")[0]
 
     def look(self, numbers: Sequence[int]) -> list[Column]:
-        """Look at some columns: how many cells are filled, how many are numbers."""
-        counts: dict[int, list[int]] = {}
+        """Look at some columns: how many cells are filled, how many are numbers, how those are written."""
+        found = {column.number: column for column in self._count(numbers, "point")}
+        unsure = [one.number for one in found.values() if one.kind == "text" and one.numbers < one.filled]
+        # Of 1,234 one reading is right and one wrong.
+        others: tuple[Numbers, ...] = (
+            ("comma", "grouped") if self.origin.decimal_comma else ("grouped", "comma")
+        )
+        for notation in others:
+            # In plain text, no cell of which is a number, all cells would be tried for nothing.
+            sample = self._count(unsure, notation, f"where rowid < {_FIRST}")
+            some = [one.number for one in sample if one.numbers or found[one.number].numbers]
+            for column in self._count(some, notation):
+                if column.numbers > found[column.number].numbers:
+                    found[column.number] = column
+        return [found[number] for number in numbers]
+
+    def _count(self, numbers: Sequence[int], notation: Numbers, where: str = "") -> Iterator[Column]:
+        """Columns with their cells counted, all or some, for one notation of numbers."""
         for kind in KINDS:
             some = [number for number in numbers if self.origin.kinds[number] == kind]
-            if not some:
-                continue
-            readings = [_number_sql("x", kind, comma) for comma in self._commas(kind)]
-            counted = ", ".join(
-                f"count(d{k}), count(*) filter (d{k} = trunc(d{k}))" for k in range(len(readings))
-            )
-            read = ", ".join(f"{sql} as d{k}" for k, sql in enumerate(readings))
             for group in _groups(some):
                 rows = self._connection.execute(
-                    f"select i, count(x), {counted} from (select i, x, {read} from "
-                    f"(select i, {_filled_sql('x', kind)} as x from ({_below(group)}))) group by i"
+                    f"select i, count(x), count(d), count(*) filter (d = trunc(d)) "
+                    f"from (select i, x, {number_sql('x', kind, notation)} as d from "
+                    f"(select i, {filled_sql('x', kind)} as x from ({_below(group, where)}))) group by i"
                 ).fetchall()
-                counts.update((group[row[0]], list(row[1:])) for row in rows)
-        return [self._column(number, counts[number]) for number in numbers]
-
-    def _column(self, number: int, counts: list[int]) -> Column:
-        name, kind = self.origin.columns[number], self.origin.kinds[number]
-        filled, *rest = counts
-        pairs = list(zip(rest[::2], rest[1::2], strict=True))
-        best = max(range(len(pairs)), key=lambda k: pairs[k][0])
-        return Column(number, name, kind, filled, *pairs[best], self._commas(kind)[best])
-
-    def _commas(self, kind: Kind) -> list[bool]:
-        """The ways to read a number: without a decimal comma, and with one where there may be."""
-        return [False, True] if kind == "text" and self.origin.decimal_comma else [False]
+                for i, filled, found, whole in rows:
+                    yield Column(
+                        group[i], self.origin.columns[group[i]], kind, filled, found, whole, notation
+                    )
 
     def time_format(self, column: Column) -> str | None:
         """The format that reads nearly all cells of a column: "" for ISO 8601, None when there is none.
@@ -120,37 +96,51 @@ class Cells:
             return ""
         if column.filled == 0:
             return None
-        cells = f"select {_text_sql(column.kind)} as cell from ({_below([column.number])})"
-        sample = f"(select cell from ({cells}) where cell is not null limit 1000)"
-        formats = ["", QUARTER, *_DATE_FORMATS]
-        counting = ", ".join(f"count({_time_sql('cell', one)})" for one in formats)
-        filled, *counts = self._one(f"select count(*), {counting} from {sample}")
-        if filled == 0 or max(counts) < 0.9 * filled:
+        cells = f"select {text_sql('x', column.kind)} as cell from ({_below([column.number])})"
+
+        read, filled, sample = dict.fromkeys(TIMES, 0), 0, ""
+        for most in (_FEW, _FIRST):  # few cells rule out most formats
+            sample = f"(select cell from ({cells}) where cell is not null limit {most})"
+            counting = ", ".join(f"count({time_sql('cell', one)})" for one in read)
+            filled, *counts = self._one(f"select count(*), {counting} from {sample}")
+            read = {one: count for one, count in zip(read, counts, strict=True) if count}
+            if not read:
+                return None
+        if max(read.values()) < 0.9 * filled:
             return None
 
         def irregularity(time_format: str) -> int:
-            times = f"(select distinct {_time_sql('cell', time_format)} as t from {sample})"
+            times = f"(select distinct {time_sql('cell', time_format)} as t from {sample})"
             steps = f"(select t - lag(t) over (order by t) as step from {times})"
             return int(self._one(f"select count(distinct step) from {steps}")[0])
 
-        best = [one for one, count in zip(formats, counts, strict=True) if count == max(counts)]
+        best = [one for one, count in read.items() if count == max(read.values())]
         return best[0] if len(best) == 1 else min(best, key=irregularity)
 
     def numbers(self, columns: Sequence[Column]) -> NDArray[np.float64]:
         """Columns of numbers side by side [N, columns], NaN for a missing one."""
-        groups: dict[tuple[Kind, bool], list[int]] = {}
+        groups: dict[tuple[Kind, Numbers], list[int]] = {}
         for place, column in enumerate(columns):
             if column.numbers < column.filled:
-                read = _number_sql(_filled_sql("x", column.kind), column.kind, column.decimal_comma)
+                read = number_sql(filled_sql("x", column.kind), column.kind, column.notation)
                 self._refuse_bad_cell(column, read, "a number")
-            groups.setdefault((column.kind, column.decimal_comma), []).append(place)
+            groups.setdefault((column.kind, column.notation), []).append(place)
         side_by_side = np.empty((self.rows, len(columns)))
-        for (kind, comma), listed in groups.items():
-            read = _number_sql(_filled_sql("x", kind), kind, comma)
+        for (kind, notation), listed in groups.items():
+            read = number_sql(filled_sql("x", kind), kind, notation)
             for places in _groups(listed):
                 numbers = [columns[place].number for place in places]
                 side_by_side[:, places] = self._fetch(read, numbers, np.dtype(np.float64), np.nan)
         return side_by_side
+
+    def first(self, column: Column) -> str | None:
+        """The first filled cell, shortened."""
+        cell = filled_sql("x", column.kind)
+        below = _below([column.number])
+        row = self._one(
+            f"select {cell}::varchar from ({below}) where {cell} is not null order by place limit 1"
+        )
+        return _shortened(row[0]) if row else None
 
     def texts(self, column: Column) -> list[str]:
         """A column as texts [N], empty for a missing one."""
@@ -159,10 +149,10 @@ class Cells:
 
     def times(self, column: Column, time_format: str | None) -> NDArray[Any]:
         """A column as times [N], none missing: datetime64[us], or int64 where there is no format."""
-        cell = _text_sql(column.kind)
+        cell = text_sql("x", column.kind)
         wanted: np.dtype[Any]
         if time_format is not None:
-            sql = "x" if column.kind == "time" else _time_sql(cell, time_format)
+            sql = "x" if column.kind == "time" else time_sql(cell, time_format)
             kind, wanted = "a time", np.dtype("datetime64[us]")
         else:
             sql, kind, wanted = f"try_cast({cell} as bigint)", "a date or a whole number", np.dtype(np.int64)
@@ -186,7 +176,7 @@ class Cells:
     def _number_names(self, column: Column) -> Categories:
         text = "x::varchar"
         if column.kind == "number":
-            text = f"coalesce({_text_sql(column.kind)}, {text})"  # 7, not 7.0
+            text = f"coalesce({text_sql('x', column.kind)}, {text})"  # 7, not 7.0
         cell = f"nullif(trim({text}), '')"
         firsts = f"select {cell} as name, min(place) as first from ({_below([column.number])}) group by name"
         named = f"select name from ({firsts}) where name is not null order by first"
@@ -218,18 +208,21 @@ class Cells:
         return cells.reshape(self.rows, len(numbers))
 
     def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
-        cell = _filled_sql("x", column.kind)
+        cell = filled_sql("x", column.kind)
         bad = self._one(
             f"select place, {cell}::varchar from ({_below([column.number])}) "
             f"where {cell} is not null and {sql} is null order by place limit 1"
         )
         if bad:
-            text = bad[1] if len(bad[1]) <= 40 else bad[1][:37] + "..."
-            place = self._place(column, bad[0])
+            place, text = self._place(column, bad[0]), _shortened(bad[1])
             raise DataError(f"{place}: {text!r} is not {kind}; correct or empty the cell")
 
     def _place(self, column: Column, row: int) -> str:
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _groups(numbers: list[int]) -> list[list[int]]:
@@ -253,40 +246,3 @@ def _below(numbers: Sequence[int], where: str = "") -> str:
     listed, count = ", ".join(f"c{number}" for number in numbers), len(numbers)
     below = f"select rowid as row, unnest(range({count})) as i, unnest([{listed}]) as x from data {where}"
     return f"select row * {count} + i as place, i, x from ({below})"
-
-
-def _text_sql(kind: Kind) -> str:
-    """A cell `x` as text; of numbers only whole ones."""
-    if kind == "text":
-        return _filled_sql("x", kind)
-    return "(case when x = trunc(x) then try_cast(x as bigint)::varchar end)"
-
-
-def _filled_sql(cell: str, kind: Kind) -> str:
-    """A cell, NULL where it says that its value is missing."""
-    if kind != "text":
-        return cell
-    tokens = ", ".join(f"'{token}'" for token in _MISSING)
-    return f"(case when lower(trim({cell})) in ({tokens}) then null else trim({cell}) end)"
-
-
-def _number_sql(cell: str, kind: Kind, decimal_comma: bool) -> str:
-    """A filled cell as a number, NULL where it is none."""
-    if kind == "number":
-        return cell
-    if kind == "time":
-        return "null::double"
-    return (
-        f"try_cast(replace({cell}, ',', '.') as double)" if decimal_comma else f"try_cast({cell} as double)"
-    )
-
-
-def _time_sql(cell: str, time_format: str) -> str:
-    if time_format == QUARTER:
-        year, quarter = (f"try_cast(regexp_extract({cell}, '{QUARTER}', {k}) as bigint)" for k in (1, 2))
-        date = f"make_timestamp({year}, 3 * {quarter} - 2, 1, 0, 0, 0)"
-        return f"(case when {year} is null then null else {date} end)"
-    if time_format:
-        return f"try_strptime({cell}, '{time_format}')"
-    # As `timestamp` alone the cast would drop an offset such as +02:00 instead of applying it.
-    return f"make_timestamp(epoch_us(try_cast({cell} as timestamptz)))"

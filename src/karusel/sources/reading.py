@@ -30,7 +30,8 @@ _ID_NAME = "unique_id"
 _TARGET_NAME = "y"
 # Names under which a column of whole numbers is taken for times.
 _TIME_NAMES = (
-    *("ds", "date", "datetime", "time", "timestamp", "t", "n", "period", "step", "index"),
+    *("ds", "date", "datetime", "time", "timestamp", "ts", "epoch", "unix"),
+    *("t", "n", "period", "step", "index"),
     *("year", "quarter", "month", "week", "day"),
     *("дата", "время", "год", "квартал", "месяц", "неделя", "день"),
 )
@@ -167,7 +168,7 @@ def _choose(
         id_col = _find_ids(cells, rest, read_times)
     targets = [look(name) for name in target_cols or ()]
     if target_cols == ():
-        targets = _find_targets(origin.name, rest, id_col)
+        targets = _find_targets(cells, rest, id_col)
         if times is None and not counted:
             _refuse_series_in_rows(cells, rest, targets)
     described = {one.name: one for one in known}
@@ -258,14 +259,17 @@ def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Co
                 )
 
 
-def _find_targets(source: str, columns: list[Column], id_col: str | None) -> list[Column]:
+def _find_targets(cells: Cells, columns: list[Column], id_col: str | None) -> list[Column]:
     """The value columns: `y`, else all whose filled cells are numbers in at least half of all cases."""
-    found = [column for column in columns if column.is_numbers]
+    source, found = cells.origin.name, [column for column in columns if column.is_numbers]
     listed = _listed([column.name for column in (found or columns)])
     if not found:
-        beside = (
-            f"beside its times and ids it has {listed}" if listed else "it has none beside its times and ids"
-        )
+        beside = "it has none beside its times and ids"
+        if listed:
+            beside = f"beside its times and ids it has {listed}"
+            first = cells.first(columns[0])
+            if first is not None:
+                beside += f'; "{columns[0].name}" begins with {first!r}'
         raise DataError(
             f"{source} has no column of numbers ({beside}); name a target column that holds numbers"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +13,9 @@ from karusel.forecasting.categories import Categories
 from karusel.forecasting.covariates import Column
 from karusel.forecasting.future import place_future, steps_ahead
 from karusel.forecasting.panel import Panel, from_columns
-from karusel.sources.cells import QUARTER
 from karusel.sources.origin import Origin
 
-__all__ = ["Table", "format_times"]
+__all__ = ["Table"]
 
 
 @dataclass(frozen=True)
@@ -114,24 +112,3 @@ class Table:
         if self.covariates:
             words.append("beside them " + ", ".join(f'"{one.covariate.name}"' for one in self.covariates))
         return ", ".join(words)
-
-
-def format_times(times: NDArray[Any], time_format: str) -> list[str]:
-    """Times [N] as texts, as the source writes its own; ISO 8601 days where all of them are whole days."""
-    if times.dtype.kind != "M":
-        return [str(int(time)) for time in times]
-    distinct, which = np.unique(times, return_inverse=True)
-    texts: Sequence[str]
-    if time_format == QUARTER:
-        months = distinct.astype("datetime64[M]").astype(int)
-        texts = [f"{1970 + month // 12}Q{month % 12 // 3 + 1}" for month in months]
-    elif time_format:
-        texts = [time.strftime(time_format) for time in distinct.astype("datetime64[s]").tolist()]
-    elif np.all(distinct == distinct.astype("datetime64[D]")):
-        texts = np.datetime_as_string(distinct, unit="D").tolist()
-    else:
-        fine = np.any(distinct != distinct.astype("datetime64[s]"))
-        texts = [
-            text.replace("T", " ") for text in np.datetime_as_string(distinct, unit="us" if fine else "s")
-        ]
-    return [texts[number] for number in which]

@@ -1,0 +1,171 @@
+"""Notation: how numbers and times are written in cells. As SQL that reads them, and times written back.
+
+A cell is an SQL expression. What is no number or no time in a notation is NULL.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from karusel.sources.origin import Kind
+
+__all__ = [
+    "TIMES",
+    "Numbers",
+    "filled_sql",
+    "format_times",
+    "number_sql",
+    "parse_time",
+    "text_sql",
+    "time_sql",
+]
+
+_MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
+
+# Numbers: 1234.5, 1 234.5; 1234,5, 1.234,5; 1,234.5.
+Numbers = Literal["point", "comma", "grouped"]
+_SPACE = r"\s\x{00A0}\x{202F}"
+_GROUPS: dict[Numbers, str] = {"point": "'", "comma": ".'", "grouped": ",'"}
+_DECIMAL: dict[Numbers, str] = {"point": ".", "comma": ",", "grouped": "."}
+_CURRENCY = "$€£¥₽₹"
+
+# Times: formats of `strftime`, "" for ISO 8601, a unit of time for what has passed since 1970, and these.
+_QUARTER = r"^\s*(\d{4})\s*-?\s*[Qq]([1-4])\s*$"
+_QUARTER_OF_YEAR = r"^\s*[Qq]([1-4])[\s/-]*(\d{4})\s*$"
+_WEEK = r"^\s*(\d{4})\s*-?\s*[Ww](\d{2})\s*$"
+_PERIODS = (_QUARTER, _QUARTER_OF_YEAR, _WEEK)
+_SINCE_1970 = {"s": 1e6, "ms": 1e3, "us": 1.0, "ns": 1e-3}  # microseconds of one
+_FIRST_SECOND, _LAST_SECOND = 1e9, 4.2e9  # 2001 to 2103: others are no such times
+_FIRST_YEAR = 1000  # earlier ones were written with two digits
+_DAYS = (
+    *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%d-%m-%Y", "%m-%d-%Y"),
+    *("%d.%m.%y", "%m/%d/%y", "%d/%m/%y", "%d %b %Y", "%d-%b-%Y", "%d-%b-%y", "%d %B %Y"),
+    *("%b %d, %Y", "%B %d, %Y", "%a %d %b %Y"),
+)
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H", " %I:%M %p", " %I:%M:%S %p")
+_MONTHS = (
+    *("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%YM%m"),
+    *("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y %b", "%Y-%b"),
+)
+_DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10}  # formats of as many digits
+TIMES = (
+    *("", "%Y-%m-%dT%H"),
+    *_PERIODS,
+    *_MONTHS,
+    *(day + clock for day in _DAYS for clock in _CLOCKS),
+    *_DIGITS,
+    *_SINCE_1970,
+)
+
+
+def filled_sql(cell: str, kind: Kind) -> str:
+    """A cell, NULL where it says that its value is missing."""
+    if kind != "text":
+        return cell
+    tokens = ", ".join(f"'{token}'" for token in _MISSING)
+    return f"(case when lower(trim({cell})) in ({tokens}) then null else trim({cell}) end)"
+
+
+def text_sql(cell: str, kind: Kind) -> str:
+    """A cell as text; of numbers only whole ones."""
+    if kind == "text":
+        return filled_sql(cell, kind)
+    return f"(case when {cell} = trunc({cell}) then try_cast({cell} as bigint)::varchar end)"
+
+
+def number_sql(cell: str, kind: Kind, notation: Numbers) -> str:
+    """A filled cell as a number. With it may stand a sign of a currency or of percents."""
+    if kind == "number":
+        return cell
+    if kind == "time":
+        return "null::double"
+    plainly = f"try_cast({cell} as double)"  # as nearly all are
+    group, decimal = _GROUPS[notation] + _SPACE, _DECIMAL[notation]
+    number = rf"[-+]?(\d{{1,3}}([{group}]\d{{3}})+|\d+)([{decimal}]\d*)?"
+    before, after = rf"[-+]?[{_SPACE}]*[{_CURRENCY}]?[{_SPACE}]*", rf"[{_SPACE}]*[{_CURRENCY}%]?"
+    bare = rf"regexp_replace({cell}, '[^-+\d{decimal}]', '', 'g')"
+    if notation == "comma":
+        plainly = (
+            f"case when not contains({cell}, '.') then try_cast(replace({cell}, ',', '.') as double) end"
+        )
+        bare = f"replace({bare}, ',', '.')"
+    pattern = f"^{before}{number}{after}$".replace("'", "''")
+    dressed = f"case when regexp_matches({cell}, '{pattern}') then try_cast({bare} as double) end"
+    return f"coalesce({plainly}, {dressed})"
+
+
+def time_sql(cell: str, time_format: str) -> str:
+    """A filled cell as a time."""
+    if not time_format:
+        # As `timestamp` alone the cast would drop an offset such as +02:00 instead of applying it.
+        time = f"make_timestamp(epoch_us(try_cast({cell} as timestamptz)))"
+        found = f"year({time}) >= {_FIRST_YEAR}"
+    elif time_format in _SINCE_1970:
+        passed, second = f"try_cast({cell} as double)", 1e6 / _SINCE_1970[time_format]
+        found = f"{passed} between {_FIRST_SECOND * second} and {_LAST_SECOND * second}"
+        time = f"make_timestamp(({passed} * {_SINCE_1970[time_format]})::bigint)"
+    elif time_format in (_QUARTER, _QUARTER_OF_YEAR):
+        parts = (1, 2) if time_format == _QUARTER else (2, 1)
+        year, quarter = (f"try_cast(regexp_extract({cell}, '{time_format}', {k}) as bigint)" for k in parts)
+        found, time = f"{year} is not null", f"make_timestamp({year}, 3 * {quarter} - 2, 1, 0, 0, 0)"
+    elif time_format == _WEEK:
+        monday = rf"regexp_replace({cell}, '{_WEEK}', '\1-\2-1')"
+        found, time = f"regexp_matches({cell}, '{_WEEK}')", f"try_strptime({monday}, '%G-%V-%u')"
+    else:
+        time = f"try_strptime({cell}, '{time_format}')"
+        found = f"year({time}) >= {_FIRST_YEAR}"
+        if time_format in _DIGITS:
+            found += f" and length({cell}) = {_DIGITS[time_format]}"
+    return f"(case when {found} then {time} end)"
+
+
+def parse_time(text: str, time_format: str) -> np.datetime64:
+    """A time as the source writes its own, or in ISO 8601; ValueError where it is neither."""
+    try:
+        if time_format in _SINCE_1970:
+            return np.datetime64(round(float(text) * _SINCE_1970[time_format]), "us")
+        if time_format in _PERIODS:
+            first, second = (int(part) for part in re.findall(r"\d+", text))
+            if time_format == _WEEK:
+                return np.datetime64(datetime.date.fromisocalendar(first, second, 1), "us")
+            year, quarter = (first, second) if time_format == _QUARTER else (second, first)
+            return np.datetime64(datetime.date(year, 3 * quarter - 2, 1), "us")
+        if time_format:
+            return np.datetime64(datetime.datetime.strptime(text, time_format), "us")
+    except (ValueError, OverflowError):
+        pass
+    if not re.match(r"\d{4}-\d\d", text):
+        raise ValueError(f"{text!r} is no time")  # to NumPy any number is a year
+    return np.datetime64(text, "us")
+
+
+def format_times(times: NDArray[Any], time_format: str) -> list[str]:
+    """Times [N] as texts, as the source writes its own; ISO 8601 days where all of them are whole days."""
+    if times.dtype.kind != "M":
+        return [str(int(time)) for time in times]
+    distinct, which = np.unique(times, return_inverse=True)
+    texts: Sequence[str]
+    if time_format in _SINCE_1970:
+        passed = distinct.astype("datetime64[us]").astype(np.int64) / _SINCE_1970[time_format]
+        texts = [str(int(one)) if one.is_integer() else repr(one) for one in passed.tolist()]
+    elif time_format in (_QUARTER, _QUARTER_OF_YEAR):
+        written = "{0}Q{1}" if time_format == _QUARTER else "Q{1} {0}"
+        months = distinct.astype("datetime64[M]").astype(int)
+        texts = [written.format(1970 + month // 12, month % 12 // 3 + 1) for month in months]
+    elif time_format:
+        written = "%G-W%V" if time_format == _WEEK else time_format
+        texts = [time.strftime(written) for time in distinct.astype("datetime64[s]").tolist()]
+    elif np.all(distinct == distinct.astype("datetime64[D]")):
+        texts = np.datetime_as_string(distinct, unit="D").tolist()
+    else:
+        fine = np.any(distinct != distinct.astype("datetime64[s]"))
+        texts = [
+            text.replace("T", " ") for text in np.datetime_as_string(distinct, unit="us" if fine else "s")
+        ]
+    return [texts[number] for number in which]
