@@ -24,8 +24,8 @@ HOSTILE = Path(__file__).parent / "hostile"
 AIR_PASSENGERS = Path(__file__).parents[1] / "examples" / "data" / "air_passengers.csv"
 
 
-def write(folder: Path, text: str | bytes) -> Path:
-    path = folder / "table.csv"
+def write(folder: Path, text: str | bytes, name: str = "table.csv") -> Path:
+    path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     return path
 
@@ -168,6 +168,57 @@ def test_numbers_of_other_writings(tmp_path, delimiter, cells, values):
     rows = [f'2020-01-{k + 1:02}{delimiter}"{cell}"\n' for k, cell in enumerate(cells)]
     table = read_table(write(tmp_path, f"ds{delimiter}y\n" + "".join(rows)))
     np.testing.assert_array_equal(table.values[:, 0], values)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "sql", "first"),
+    [
+        (
+            "a.csv",
+            "Year,Month,sold\n2019,11,3\n2019,12,4\n2020,1,5\n",
+            'select make_date("Year"::int, "Month"::int, 1) as ds, * exclude ("Year", "Month") from input',
+            "2019-11-01",
+        ),
+        (
+            "b.csv",
+            "year,month,day,sold\n2019,12,31,3\n2020,1,1,4\n2020,1,2,5\n",
+            'select make_date("year"::int, "month"::int, "day"::int) as ds, '
+            '* exclude ("year", "month", "day") from input',
+            "2019-12-31",
+        ),
+        (
+            "c.csv",
+            "Date;Time;kW\n16/12/2006;17:24:00;4.2\n16/12/2006;17:25:00;5.4\n16/12/2006;17:26:00;5.2\n",
+            'select concat("Date", chr(32), "Time") as ds, * exclude ("Date", "Time") from input',
+            "2006-12-16T17:24",
+        ),
+        (
+            "d.json",
+            '{"rows": [{"ds": "2020-01-01", "y": 3}, {"ds": "2020-01-02", "y": 4}]}',
+            'select unnest("rows", recursive := true) from input',
+            "2020-01-01",
+        ),
+    ],
+)
+def test_what_stands_in_parts_is_refused_with_a_query_that_puts_it_together(tmp_path, name, text, sql, first):
+    path = write(tmp_path, text, name)
+    with pytest.raises(DataError) as caught:
+        read_table(path)
+    assert f"--sql '{sql}'" in str(caught.value)
+    table = read_table(path, sql=sql)
+    assert table.times[0] == np.datetime64(first)
+    assert len(table.target_cols) == 1
+
+
+def test_times_of_day_beside_whole_dates_are_no_part_of_them(tmp_path):
+    rows = "a,2020-01-01,08:00,1\na,2020-01-02,09:00,2\nb,2020-01-01,08:30,3\nb,2020-01-02,08:30,4\n"
+    table = read_table(write(tmp_path, f"unique_id,ds,opens,y\n{rows}"))
+    assert table.panel().ids == ("a", "b")
+
+
+def test_excels_word_for_the_delimiter_is_passed_over(tmp_path):
+    table = read_table(write(tmp_path, "sep=;\nds;y\n2020-01-01;1,5\n2020-01-02;2\n"))
+    np.testing.assert_array_equal(table.values[:, 0], [1.5, 2])
 
 
 def test_numbers_written_in_two_ways_are_refused(tmp_path):

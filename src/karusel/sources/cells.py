@@ -117,6 +117,14 @@ class Cells:
         best = [one for one, count in read.items() if count == max(read.values())]
         return best[0] if len(best) == 1 else min(best, key=irregularity)
 
+    def are_clocks(self, column: Column) -> bool:
+        """Whether the first cells are times of day, such as 7:30 or 07:30:00."""
+        if column.kind != "text" or column.numbers:
+            return False
+        clock = rf"regexp_matches({filled_sql('x', column.kind)}, '^\d{{1,2}}:\d\d(:\d\d)?$')"
+        sample = _below([column.number], f"where rowid < {_FIRST}")
+        return bool(self._one(f"select bool_and(coalesce({clock}, false)) from ({sample})")[0])
+
     def numbers(self, columns: Sequence[Column]) -> NDArray[np.float64]:
         """Columns of numbers side by side [N, columns], NaN for a missing one."""
         groups: dict[tuple[Kind, Numbers], list[int]] = {}

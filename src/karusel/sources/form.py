@@ -143,7 +143,9 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
         head = file.read(_LOOKED_AT) + "".join(file.readline(_LONGEST_LINE) for _ in range(3))
     lines = head.splitlines()
     filled = [
-        (number, line) for number, line in enumerate(lines) if line.strip() and not line.startswith("#")
+        (number, line)
+        for number, line in enumerate(lines)
+        if line.strip() and not line.startswith(("#", "sep="))  # comments, and Excel's word for the delimiter
     ]
     if not filled:
         raise DataError(f"{name} has no rows; a CSV file with a header and rows is needed")

@@ -164,6 +164,9 @@ def _choose(
         times, time_format = _find_times(cells, free, target_cols != ())
     read_times = cells.times(times, time_format) if times else None
     rest = [column for column in free if column is not times]
+    if times is not None and read_times is not None and time_col is None:
+        given = look(id_col) if id_col is not None else None
+        _refuse_times_in_parts(cells, times, read_times, given, rest)
     if id_col is None and read_times is not None and target_cols is not None:
         id_col = _find_ids(cells, rest, read_times)
     targets = [look(name) for name in target_cols or ()]
@@ -223,6 +226,30 @@ def _find_times(cells: Cells, columns: list[Column], has_targets: bool) -> tuple
     return None, None
 
 
+def _refuse_times_in_parts(
+    cells: Cells, column: Column, times: NDArray[Any], ids: Column | None, columns: list[Column]
+) -> None:
+    """Refuse times that come twice and of which another column has a part: a month, a time of day."""
+    called = {one.name.lower(): one for one in columns if one.whole == one.filled > 0}
+    clock = next((one for one in columns if cells.are_clocks(one)), None)
+    if column.name.lower() == "year" and "month" in called:
+        parts = [column, called["month"], *([called["day"]] if "day" in called else [])]
+        listed = ", ".join(f'"{part.name}"::int' for part in parts)
+        made = f"make_date({listed})" if len(parts) == 3 else f"make_date({listed}, 1)"
+    elif clock is not None:
+        parts = [column, clock]
+        made = f'concat("{column.name}", chr(32), "{clock.name}")'
+    else:
+        return
+    codes = cells.names(ids).codes if ids is not None else np.zeros(len(times), np.int64)
+    if not _are_apart(codes, times):
+        quoted = ", ".join(f'"{part.name}"' for part in parts)
+        raise DataError(
+            f"{cells.origin.name} has its times in parts, in {quoted}; put them together with "
+            f"--sql 'select {made} as ds, * exclude ({quoted}) from input'"
+        )
+
+
 def _find_ids(cells: Cells, columns: list[Column], times: NDArray[Any]) -> str | None:
     """The first column of text that tells rows of the same time apart; None where no time comes twice."""
     if len(np.unique(times)) == len(times):
@@ -270,6 +297,11 @@ def _find_targets(cells: Cells, columns: list[Column], id_col: str | None) -> li
             first = cells.first(columns[0])
             if first is not None:
                 beside += f'; "{columns[0].name}" begins with {first!r}'
+            if first is not None and first.startswith("[{"):
+                raise DataError(
+                    f'{source} has its rows within "{columns[0].name}"; take them out with '
+                    f"--sql 'select unnest(\"{columns[0].name}\", recursive := true) from input'"
+                )
         raise DataError(
             f"{source} has no column of numbers ({beside}); name a target column that holds numbers"
         )
