@@ -179,6 +179,7 @@ def test_the_uncertainty_of_skill_covers_it(overlap, horizons):
         (Skill(0.12, -0.05, 0.29), "12 % less (5 % more to 29 % less) than"),
         (Skill(-0.07, -0.1, -0.04), "7 % more (4 to 10 %) than"),
         (Skill(-0.07, -0.2, 0.06), "7 % more (6 % less to 20 % more) than"),
+        (Skill(-0.0003, -0.0012, 0.0006), "0.0 % more (0.1 % less to 0.1 % more) than"),
         (Skill(0.5, float("nan"), float("nan")), "50 % less than"),
         (Skill(-2.5, -4.0, -1.0), "3.5 times"),
         (Skill(-5000.0, -6000.0, -1.0), "more than 1,000 times"),

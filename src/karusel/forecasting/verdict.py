@@ -201,8 +201,9 @@ def _less_or_more(skill: Skill) -> str:
     if np.isnan(skill.low):
         return f"{away:.0f} % {word} than"
     near, far = sorted((100 * sign * skill.low, 100 * sign * skill.high))
-    if round(near) < 0:
-        other = "more" if sign > 0 else "less"
-        return f"{away:.0f} % {word} ({-near:.0f} % {other} to {far:.0f} % {word}) than"
     digits = int(round(near) == round(far) and round(near, 1) != round(far, 1))
+    if round(near, digits) < 0:
+        other = "more" if sign > 0 else "less"
+        ends = f"{-near:.{digits}f} % {other} to {far:.{digits}f} % {word}"
+        return f"{away:.{digits}f} % {word} ({ends}) than"
     return f"{away:.{digits}f} % {word} ({abs(near):.{digits}f} to {far:.{digits}f} %) than"
