@@ -43,7 +43,7 @@ def pictures(count, seed):
     return images.clip(0, 255).astype(np.uint8), captions, places
 
 
-model = Captioner(patch=CELL, hidden_size=64, dropout=0.5, epochs=90, learning_rate=0.005, random_state=1)
+model = Captioner(patch=CELL, hidden_size=64, dropout=0.5, epochs=90, learning_rate=0.003, random_state=1)
 images, captions, _ = pictures(3000, seed=0)
 model.fit(images, captions)
 images, captions, places = pictures(100, seed=1)

@@ -133,6 +133,8 @@ def forecast_text(panel: Panel, forecast: Forecast, labels: Labels) -> Iterator[
     if hidden > 0:
         yield f"... and {hidden} more series; --out FILE writes all of them"
         yield ""
+    if len(panel) > 1:
+        yield f"{panel.ids[0]}:"
     width = min(shutil.get_terminal_size().columns - 1, 110)
     yield draw_text(curve_of(panel, forecast, 0, labels), width, unicode=_shows_unicode())
 
