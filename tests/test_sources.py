@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.sources import cells, read_table
-from karusel.sources.notation import format_times, parse_time
+from karusel.sources.notation import TIMES, format_times, parse_time
 
 HOSTILE = Path(__file__).parent / "hostile"
 AIR_PASSENGERS = Path(__file__).parents[1] / "examples" / "data" / "air_passengers.csv"
@@ -140,6 +140,39 @@ def test_dates_of_other_writings(tmp_path, cells, times, written):
 def test_what_is_no_time_is_refused(text, time_format):
     with pytest.raises(ValueError, match=r".+"):
         parse_time(text, time_format)
+
+
+@pytest.mark.parametrize("time_format", TIMES)
+def test_times_in_each_format_are_read_back(tmp_path, time_format):
+    months = np.array("2019-10", "datetime64[M]") + np.arange(40)
+    if time_format in ("s", "ms", "us", "ns") or "%H" in time_format or "%I" in time_format:
+        times = np.array("2019-12-28T05", "datetime64[h]") + np.arange(90)
+    elif "%d" in time_format or time_format == "":
+        times = np.array("2019-12-28", "datetime64[D]") + np.arange(90)
+    elif "Ww" in time_format:
+        times = np.array("2019-12-02", "datetime64[D]") + 7 * np.arange(60)
+    else:
+        times = months[::3] if "Qq" in time_format else months
+    times = times.astype("datetime64[us]")
+    rows = "".join(f'"{text}",{k}\n' for k, text in enumerate(format_times(times, time_format)))
+    table = read_table(write(tmp_path, f"date,y\n{rows}"))
+    np.testing.assert_array_equal(table.times, times)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=20),
+    st.sampled_from([("", "."), (",", "."), (" ", "."), ("'", "."), (".", ","), ("\u202f", ","), ("", ",")]),
+    st.sampled_from(["{}", "$ {}", "{} €", "{}%"]),
+    st.sampled_from([",", ";", "\t"]),
+)
+def test_numbers_in_each_notation_are_read_back(tmp_path, hundredths, marks, around, delimiter):
+    group, decimal = marks
+    texts = [f"{abs(n) // 100:,}".replace(",", group) + f"{decimal}{abs(n) % 100:02}" for n in hundredths]
+    cells = [around.format("-" * (n < 0) + text) for n, text in zip(hundredths, texts, strict=True)]
+    rows = [f'{2000 + k}{delimiter}"{cell}"\n' for k, cell in enumerate(cells)]
+    table = read_table(write(tmp_path, f"year{delimiter}y\n" + "".join(rows)))
+    np.testing.assert_array_equal(table.values[:, 0], np.array(hundredths) / 100)
 
 
 def test_counts_are_no_dates(tmp_path):
