@@ -135,6 +135,13 @@ def test_dates_of_other_writings(tmp_path, cells, times, written):
         assert parse_time(text, table.time_format) == time
 
 
+def test_months_of_iso_8601_are_no_quarters_and_no_weeks():
+    formats = [time_format for time_format in TIMES if "Qq" in time_format or "Ww" in time_format]
+    assert len(formats) == 3
+    for time_format in formats:
+        assert parse_time("2020-04", time_format) == np.datetime64("2020-04-01")
+
+
 @pytest.mark.parametrize("time_format", ["", "%d.%m.%y", "s", "%Y-%m"])
 @pytest.mark.parametrize("text", ["", "soon", "2020-13-01", "12:00", "170000000x", "31.02.20", "inf"])
 def test_what_is_no_time_is_refused(text, time_format):

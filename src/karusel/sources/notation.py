@@ -130,13 +130,13 @@ def parse_time(text: str, time_format: str) -> np.datetime64:
     try:
         if time_format in _SINCE_1970:
             return np.datetime64(round(float(text) * _SINCE_1970[time_format]), "us")
-        if time_format in _PERIODS:
-            first, second = (int(part) for part in re.findall(r"\d+", text))
+        if period := time_format in _PERIODS and re.match(time_format, text):
+            first, second = (int(part) for part in period.groups())
             if time_format == _WEEK:
                 return np.datetime64(datetime.date.fromisocalendar(first, second, 1), "us")
             year, quarter = (first, second) if time_format == _QUARTER else (second, first)
             return np.datetime64(datetime.date(year, 3 * quarter - 2, 1), "us")
-        if time_format:
+        if "%" in time_format:
             return np.datetime64(datetime.datetime.strptime(text, time_format), "us")
     except (ValueError, OverflowError):
         pass
