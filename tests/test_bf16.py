@@ -55,9 +55,8 @@ def test_products_are_those_of_rounded_factors(rows: int, inputs: int, outputs: 
         lines = rounded(lines)
     for name, left in (("W", lines.astype(np.float64)), ("b", np.ones((len(lines), 1)))):
         error = np.abs(gradients[f"dense_0.{name}"] - left.T @ dlines)
-        assert np.all(error < 1e-5 * (np.abs(left).T @ np.abs(dlines)) + 1e-9), (
-            name
-        )  # of all that is added up
+        added_up = np.abs(left).T @ np.abs(dlines)
+        assert np.all(error < 1e-5 * added_up + 1e-9), name
 
 
 def make(precision: str, executor: str = "native", hidden: int = 37, n_jobs: int = 2) -> Sequential:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Cells", "Column"]
 
-_FEW = 32  # columns that are read one by one, cells that are looked at first
-_FIRST = 1000  # cells that are looked at
+_FEW = 32  # columns that are read one by one
+_FIRST, _VERY_FIRST = 1000, 32  # cells that tell what a column is; these rule out most
 _PIECE = 1 << 22  # rows that are taken out at a time
 
 
@@ -99,7 +99,7 @@ class Cells:
         cells = f"select {text_sql('x', column.kind)} as cell from ({_below([column.number])})"
 
         read, filled, sample = dict.fromkeys(TIMES, 0), 0, ""
-        for most in (_FEW, _FIRST):  # few cells rule out most formats
+        for most in (_VERY_FIRST, _FIRST):
             sample = f"(select cell from ({cells}) where cell is not null limit {most})"
             counting = ", ".join(f"count({time_sql('cell', one)})" for one in read)
             filled, *counts = self._one(f"select count(*), {counting} from {sample}")
@@ -115,7 +115,7 @@ class Cells:
             return int(self._one(f"select count(distinct step) from {steps}")[0])
 
         best = [one for one, count in read.items() if count == max(read.values())]
-        return best[0] if len(best) == 1 else min(best, key=irregularity)
+        return best[0] if "" in best or len(best) == 1 else min(best, key=irregularity)
 
     def are_clocks(self, column: Column) -> bool:
         """Whether the first cells are times of day, such as 7:30 or 07:30:00."""

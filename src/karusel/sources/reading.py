@@ -164,14 +164,14 @@ def _choose(
         times, time_format = _find_times(cells, free, target_cols != ())
     read_times = cells.times(times, time_format) if times else None
     rest = [column for column in free if column is not times]
+    ids = look(id_col) if id_col is not None else None
     if times is not None and read_times is not None and time_col is None:
-        given = look(id_col) if id_col is not None else None
-        _refuse_times_in_parts(cells, times, read_times, given, rest)
-    if id_col is None and read_times is not None and target_cols is not None:
-        id_col = _find_ids(cells, rest, read_times)
+        _refuse_times_in_parts(cells, times, read_times, ids, rest)
+    if ids is None and read_times is not None and target_cols is not None:
+        ids = _find_ids(cells, rest, read_times)
     targets = [look(name) for name in target_cols or ()]
     if target_cols == ():
-        targets = _find_targets(cells, rest, id_col)
+        targets = _find_targets(cells, rest, has_ids=ids is not None)
         if times is None and not counted:
             _refuse_series_in_rows(cells, rest, targets)
     described = {one.name: one for one in known}
@@ -184,8 +184,8 @@ def _choose(
         origin=origin,
         values=cells.numbers(targets),
         times=read_times,
-        ids=cells.names(look(id_col)) if id_col is not None else None,
-        id_col=id_col,
+        ids=cells.names(ids) if ids else None,
+        id_col=ids.name if ids else None,
         time_col=times.name if times else None,
         target_cols=tuple(column.name for column in targets),
         time_format=time_format or "",
@@ -231,12 +231,11 @@ def _refuse_times_in_parts(
 ) -> None:
     """Refuse times that come twice and of which another column has a part: a month, a time of day."""
     called = {one.name.lower(): one for one in columns if one.whole == one.filled > 0}
-    clock = next((one for one in columns if cells.are_clocks(one)), None)
     if column.name.lower() == "year" and "month" in called:
         parts = [column, called["month"], *([called["day"]] if "day" in called else [])]
         listed = ", ".join(f'"{part.name}"::int' for part in parts)
         made = f"make_date({listed})" if len(parts) == 3 else f"make_date({listed}, 1)"
-    elif clock is not None:
+    elif (clock := next(filter(cells.are_clocks, columns), None)) is not None:
         parts = [column, clock]
         made = f'concat("{column.name}", chr(32), "{clock.name}")'
     else:
@@ -250,7 +249,7 @@ def _refuse_times_in_parts(
         )
 
 
-def _find_ids(cells: Cells, columns: list[Column], times: NDArray[Any]) -> str | None:
+def _find_ids(cells: Cells, columns: list[Column], times: NDArray[Any]) -> Column | None:
     """The first column of text that tells rows of the same time apart; None where no time comes twice."""
     if len(np.unique(times)) == len(times):
         return None
@@ -259,7 +258,7 @@ def _find_ids(cells: Cells, columns: list[Column], times: NDArray[Any]) -> str |
             codes = cells.names(column).codes
             ascending = (codes[1:] == codes[:-1]) & (times[1:] > times[:-1]) | (codes[1:] > codes[:-1])
             if ascending.all() or _are_apart(codes, times):
-                return column.name
+                return column
     return None
 
 
@@ -286,29 +285,29 @@ def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Co
                 )
 
 
-def _find_targets(cells: Cells, columns: list[Column], id_col: str | None) -> list[Column]:
+def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list[Column]:
     """The value columns: `y`, else all whose filled cells are numbers in at least half of all cases."""
     source, found = cells.origin.name, [column for column in columns if column.is_numbers]
     listed = _listed([column.name for column in (found or columns)])
     if not found:
-        beside = "it has none beside its times and ids"
-        if listed:
-            beside = f"beside its times and ids it has {listed}"
-            first = cells.first(columns[0])
-            if first is not None:
-                beside += f'; "{columns[0].name}" begins with {first!r}'
-            if first is not None and first.startswith("[{"):
-                raise DataError(
-                    f'{source} has its rows within "{columns[0].name}"; take them out with '
-                    f"--sql 'select unnest(\"{columns[0].name}\", recursive := true) from input'"
-                )
+        name, first = (columns[0].name, cells.first(columns[0])) if columns else ("", None)
+        if first is not None and first.startswith("[{"):
+            raise DataError(
+                f'{source} has its rows within "{name}"; take them out with '
+                f"--sql 'select unnest(\"{name}\", recursive := true) from input'"
+            )
+        beside = (
+            f"beside its times and ids it has {listed}" if listed else "it has none beside its times and ids"
+        )
+        if first is not None:
+            beside += f'; "{name}" begins with {first!r}'
         raise DataError(
             f"{source} has no column of numbers ({beside}); name a target column that holds numbers"
         )
     called = [column for column in found if column.name == _TARGET_NAME]
     if called:
         return called
-    if id_col is not None and len(found) > 1:
+    if has_ids and len(found) > 1:
         raise DataError(
             f"{source} has several columns of numbers ({listed}) beside its ids; name the target column"
         )
