@@ -116,8 +116,8 @@ class StepReader {
 class StreamStepper {
  public:
   StreamStepper(Program program, const ReadNumbers& weights, int64_t rows, int64_t max_steps, int64_t state_size,
-                int64_t input, int64_t output, int64_t symbols, nb::object y)
-      : stepper_(std::move(program), weights.data(), rows, max_steps, state_size, input, output),
+                int64_t input, int64_t output, int64_t symbols, int threads, nb::object y)
+      : stepper_(std::move(program), weights.data(), rows, max_steps, state_size, input, output, threads),
         reader_(rows, stepper_.inputs(), symbols, y.attr("dtype").attr("type")),
         small_(rows * stepper_.n_weights() <= SMALL_WORK),
         y_(std::move(y)),
@@ -186,9 +186,9 @@ void bind_stepper(nb::module_& m) {
            [](StreamStepper* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
               const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
               const ReadNumbers& weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
-              int64_t output, int64_t symbols, nb::object y) {
+              int64_t output, int64_t symbols, int threads, nb::object y) {
              new (self) StreamStepper(make_program(buffers, n_weights, calls, std::move(offsets), arena_size), weights,
-                                      rows, max_steps, state_size, input, output, symbols, std::move(y));
+                                      rows, max_steps, state_size, input, output, symbols, threads, std::move(y));
            })
       .def("step", &StreamStepper::step, nb::arg().none())
       .def("run", &StreamStepper::run)

@@ -208,6 +208,64 @@ def test_one_row_of_few_units(hidden: int) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("hidden", "direction", "initial_state"),
+    [
+        (64, "forward", "zeros"),
+        (72, "backward", "learned"),
+        (101, "bidirectional", "given"),
+        (130, "forward", "learned"),
+    ],
+)
+def test_one_row_of_many_units(hidden: int, direction: str, initial_state: str) -> None:
+    """Its units are worked on in two halves, on one thread or on two."""
+    random = np.random.default_rng(hidden)
+    n, passes = 13, 2 * (1 + (direction == "bidirectional"))
+    X = [random.normal(size=(t, 5)) for t in random.integers(1, 50, n)]
+    y = [random.normal(size=(len(x), 3)) for x in X]
+    states = [(random.normal(size=(n, hidden)), random.normal(size=(n, hidden))) for _ in range(passes)]
+    extra = {"initial_state": states} if initial_state == "given" else {}
+
+    def given_to(i: int) -> dict[str, Any]:
+        return {name: [(h[i : i + 1], c[i : i + 1]) for h, c in states] for name in extra}
+
+    def layers() -> list[Any]:
+        lstm = LSTM(
+            hidden,
+            num_layers=2,
+            direction=direction,
+            dropout=0.2,
+            recurrent_dropout=0.2,
+            initial_state=initial_state,
+            return_sequences=True,
+        )
+        return [lstm, Dense(3)]
+
+    native, reference = both(layers, "mse")
+    for network in (native, reference):
+        build_unevenly(network, 5)
+    for i in (0, int(np.argmax(list(map(len, X))))):
+        results = []
+        for network in (native, reference):
+            loss, gradients = network.gradients(X[i : i + 1], y[i : i + 1], **given_to(i))
+            predicted = network.predict(X[i : i + 1], **given_to(i))[0]
+            results.append({"loss": loss, "predicted": predicted, **gradients})
+        assert_close(*results, tolerance=2e-5)
+
+    losses = [n.fit(X, y, batch_size=1, epochs=2, **extra).history["loss"] for n in (native, reference)]
+    assert losses[0] == pytest.approx(losses[1], rel=2e-4)
+
+    trained: list[dict[str, Any]] = []
+    for n_jobs in (1, 2, 3):
+        network = Sequential(layers(), n_jobs=n_jobs, random_state=3)
+        network.compile("mse", AdamW(0.01, clip_norm=1.0, ema_decay=0.9))
+        losses = network.fit(X, y, batch_size=1, epochs=2, **extra).history["loss"]
+        predicted = {str(i): network.predict(X[i : i + 1], **given_to(i))[0] for i in range(n)}
+        trained.append({**network.parameters, **predicted, "losses": losses})
+    for other in trained[1:]:
+        assert_same_bits(other, trained[0])
+
+
 @pytest.mark.parametrize("hidden", [33, 50, 64, 129])
 def test_wide_lstms_over_many_steps(hidden: int) -> None:
     """Gradients of weights are summed over more lines than a block of their product has."""

@@ -288,9 +288,14 @@ const float* Executor::drop_weights(const float* weights, uint64_t seed) {
   return dropped;
 }
 
-void Executor::pack(const float* weights, float* panels, int threads) const {
-  parallel(threads, static_cast<int64_t>(program_.packed().size()),
-           [&](int64_t i, int) { program_.pack(kernels_, weights, panels, static_cast<size_t>(i)); });
+void Executor::pack(const Frame& frame, float* panels, int threads) const {
+  parallel(threads, static_cast<int64_t>(program_.packed().size()), [&](int64_t i, int) {
+    program_.pack(kernels_, frame.weights, panels, static_cast<size_t>(i), frame.one_row);
+  });
+  if (frame.one_row)
+    in_halves(frame.share, [&](Partner& partner) {
+      for (int i = partner.first; i < partner.last; ++i) program_.pack_half(kernels_, frame.weights, panels, i);
+    });
 }
 
 Total Executor::run_batch(const float* weights, const Examples& examples, Selection batch, uint64_t seed,
@@ -324,30 +329,36 @@ Total Executor::run_batch(const float* weights, const Examples& examples, Select
   Frame frame = {};
   frame.kernels = &kernels_;
   frame.weights = weights;
-  if (in_panels > OWN_PANELS) {
-    frame.panels = reserve(panels_, in_panels);
-    pack(weights, panels_.data(), weight_threads_);
-  }
+  frame.one_row = batch_rows_ == 1;
+  if (in_panels > OWN_PANELS) frame.panels = reserve(panels_, in_panels);
   frame.seed = seed;
   frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
 
-  parallel(workers, lanes, [&](int64_t i, int number) {
-    Lane& lane = lanes_[static_cast<size_t>(i)];
-    Worker& worker = workers_[static_cast<size_t>(number)];
-    Frame own = frame;
-    if (own_panels) {
-      if (!worker.packed) pack(weights, worker.panels.data(), 1);
-      worker.packed = true;
-      own.panels = worker.panels.data();
-    }
-    own.gradient = lane.gradient.data();
-    if (with_gradient) program_.clear(own.gradient);
-    lane.loss = 0;
-    for (int64_t slice = i; slice < slices; slice += lanes) {
-      lane.loss += run_slice(own, examples, worker, slice, slices);
-      own.add = true;
-    }
-  });
+  const auto run = [&](bool share) {
+    frame.share = shared_ = share;
+    if (frame.panels) pack(frame, panels_.data(), weight_threads_);
+    parallel(workers, lanes, [&](int64_t i, int number) {
+      Lane& lane = lanes_[static_cast<size_t>(i)];
+      Worker& worker = workers_[static_cast<size_t>(number)];
+      Frame own = frame;
+      if (own_panels) {
+        if (!worker.packed) pack(frame, worker.panels.data(), 1);
+        worker.packed = true;
+        own.panels = worker.panels.data();
+      }
+      own.gradient = lane.gradient.data();
+      if (with_gradient) program_.clear(own.gradient);
+      lane.loss = 0;
+      for (int64_t slice = i; slice < slices; slice += lanes) {
+        lane.loss += run_slice(own, examples, worker, slice, slices);
+        own.add = true;
+      }
+    });
+  };
+  if (frame.one_row && in_panels > 0 && threads_ > 1 && program_.has_halves())
+    sharing_.take(lines_, run);
+  else
+    run(false);
 
   Total total;
   total.weight = weight;
@@ -407,15 +418,22 @@ void Executor::update(Optimizer& o, float rate) {
     if (norm > static_cast<double>(o.clip_norm))
       whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
   }
-  for_pieces([&](int64_t, int64_t first, int64_t n) {
+  const auto step = [&](const Part& part) {
     AdamStep piece = whole;
-    piece.n = n;
-    piece.w = o.w + first;
-    piece.g = lanes_[0].gradient.data() + first;
-    piece.m = o.m + first;
-    piece.v = o.v + first;
-    piece.average = o.average ? o.average + first : nullptr;
+    piece.rows = part.rows;
+    piece.n = part.count;
+    piece.stride = part.stride;
+    piece.w = o.w + part.first;
+    piece.g = lanes_[0].gradient.data() + part.first;
+    piece.m = o.m + part.first;
+    piece.v = o.v + part.first;
+    piece.average = o.average ? o.average + part.first : nullptr;
     kernels_.adam(piece);
+  };
+  if (!shared_) return for_pieces([&](int64_t, int64_t first, int64_t n) { step({first, 1, n, n}); });
+  in_halves(true, [&](Partner& partner) {  // what a thread has the gradient of lies in its cache
+    for (int i = partner.first; i < partner.last; ++i)
+      for (const Part& part : program_.parts(i)) step(part);
   });
 }
 

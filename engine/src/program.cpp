@@ -76,9 +76,16 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
   const auto panels_of = [this](Argument& weight, bool transposed) {
     size_t at = 0;
     while (at < packed_.size() && packed_[at].first != weight.first) ++at;
-    if (at == packed_.size()) packed_.push_back({weight.first, weight.rows, weight.cols, -1, -1});
+    if (at == packed_.size()) packed_.push_back({weight.first, weight.rows, weight.cols});
     (transposed ? packed_[at].panels_transposed : packed_[at].panels) = 0;
     weight.packed = static_cast<int64_t>(at);
+    return at;
+  };
+
+  // Few units are not worth it; layer norm needs all of a row at once.
+  std::vector<Argument> in_halves;
+  const auto halved = [this](const Argument& U, const Argument& gain, float dilation) {
+    return U.rows >= LEAST_HALVED && U.rows <= MOST_HALVED && gain.space == Space::none && dilation == 1.0f && !half_;
   };
 
   for (const auto& [name, arguments, attributes] : calls) {
@@ -114,12 +121,13 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
         added_.emplace_back(argument.first, argument.rows * argument.cols);
     switch (call.kernel) {
       case Kernel::lstm_forward:
-        panels_of(a[1], false);
-        panels_of(a[2], false);
+        for (size_t i : {1, 2}) packed_[panels_of(a[i], false)].halves = halved(a[2], a[4], attributes[1]);
+        for (size_t i : {1, 2, 3})
+          if (halved(a[2], a[4], attributes[1])) in_halves.push_back(a[i]);
         break;
       case Kernel::lstm_backward:
         if (a[17].space != Space::none) panels_of(a[1], true);
-        panels_of(a[2], true);
+        packed_[panels_of(a[2], true)].halves_transposed = halved(a[2], a[3], attributes[1]);
         break;
       case Kernel::dense_forward: panels_of(a[1], attributes[0] != 0.0f); break;
       case Kernel::dense_backward:
@@ -143,6 +151,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     calls_.push_back(std::move(call));
   }
 
+  share_out(in_halves);
   for (PackedWeight& w : packed_) {
     const auto place_panels = [&](int64_t& at, int64_t rows, int64_t cols) {
       if (at < 0) return;
@@ -155,17 +164,44 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
   }
 }
 
+void Program::share_out(std::vector<Argument> in_halves) {
+  std::sort(in_halves.begin(), in_halves.end(), [](const Argument& a, const Argument& b) { return a.first < b.first; });
+  int64_t end = 0;
+  const auto others_until = [&](int64_t first) {
+    if (first > end) parts_[0].push_back({end, 1, first - end, first - end});
+  };
+  for (const Argument& a : in_halves) {
+    if (a.first < end) continue;  // a layer's second call
+    others_until(a.first);
+    end = a.first + a.rows * a.cols;
+    for (int half = 0; half < 2; ++half) {
+      const Units units = half_of(a.cols / 4, half);
+      for (int64_t gate = 0; gate < 4; ++gate)
+        parts_[half].push_back({a.first + gate * (a.cols / 4) + units.first, a.rows, units.count, a.cols});
+    }
+  }
+  others_until(n_weights_);
+}
+
 void Program::place(std::vector<int64_t> offsets, int64_t arena_size) {
   if (offsets.size() != buffers_.size()) throw std::invalid_argument("one offset per buffer is needed");
   offsets_ = std::move(offsets);
   arena_size_ = arena_size;
 }
 
-void Program::pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const {
+void Program::pack(const Kernels& kernels, const float* weights, float* panels, size_t at, bool one_row) const {
   const PackedWeight& w = packed_[at];
-  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, half_};
-  if (w.panels >= 0) kernels.pack(weight, panels + w.panels);
-  if (w.panels_transposed >= 0) kernels.pack_transposed(weight, panels + w.panels_transposed);
+  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, false, half_};
+  if (w.panels >= 0 && !(one_row && w.halves)) kernels.pack(weight, panels + w.panels);
+  if (w.panels_transposed >= 0 && !(one_row && w.halves_transposed))
+    kernels.pack_transposed(weight, panels + w.panels_transposed);
+}
+
+void Program::pack_half(const Kernels& kernels, const float* weights, float* panels, int half) const {
+  for (const PackedWeight& w : packed_)
+    if (w.halves)
+      kernels.pack_half({weights + w.first, w.rows, w.cols}, half, panels + w.panels,
+                        w.halves_transposed ? panels + w.panels_transposed : nullptr);
 }
 
 void Program::drop(const Kernels& kernels, uint64_t seed, Space space, float* vector) const {
@@ -226,9 +262,10 @@ double Program::run(const Frame& frame, const Call& call) const {
   };
   const auto weight = [&](size_t i) -> Weight {
     const Argument& a = call.arguments[i];
-    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr, half_};
+    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr, false, half_};
     if (frame.panels && a.packed >= 0) {
       const PackedWeight& packed = packed_[static_cast<size_t>(a.packed)];
+      w.halves = frame.one_row && packed.halves;
       if (packed.panels >= 0) w.panels = frame.panels + packed.panels;
       if (packed.panels_transposed >= 0) w.panels_transposed = frame.panels + packed.panels_transposed;
     }
@@ -249,13 +286,13 @@ double Program::run(const Frame& frame, const Call& call) const {
   switch (call.kernel) {
     case Kernel::lstm_forward:
       k.lstm_forward(packing, {m(0), weight(1), weight(2), m(3), m(4), m(5), m(6), m(7), m(8), m(9), m(10), m(11),
-                               m(12), m(13), m(14), flag(0), number(1), flag(2), call.attributes[3]});
+                               m(12), m(13), m(14), flag(0), number(1), flag(2), call.attributes[3], frame.share});
       return 0;
     case Kernel::lstm_backward:
       k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),    m(4),      m(5),    m(6),     m(7),
                                 m(8),  m(9),      m(10),     m(11),   m(12),     m(13),   m(14),    m(15),
                                 m(16), m(17),     m(18),     m(19),   m(20),     m(21),   m(22),    m(23),
-                                flag(0), number(1), flag(2), frame.add});
+                                flag(0), number(1), flag(2), frame.add, frame.share});
       return 0;
     case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3), flag(0)}); return 0;
     case Kernel::dense_backward:

@@ -29,10 +29,11 @@ void copy_lines(int64_t rows, int64_t steps, int64_t width, Lines<const float> f
 }  // namespace
 
 Stepper::Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size,
-                 int64_t input, int64_t output)
+                 int64_t input, int64_t output, int threads)
     : program_(std::move(program)),
       rows_(rows),
       max_steps_(max_steps),
+      shares_(rows == 1 && threads > 1 && program_.has_halves()),
       input_(static_cast<size_t>(input)),
       output_(static_cast<size_t>(output)),
       active_(static_cast<size_t>(max_steps), rows),
@@ -42,7 +43,8 @@ Stepper::Stepper(Program program, const float* weights, int64_t rows, int64_t ma
               static_cast<size_t>(program_.n_weights()) * sizeof(float));
   // The weights never change, so their panels are laid out once.
   float* panels = panels_.resize(program_.panels_size());
-  for (size_t i = 0; i < program_.packed().size(); ++i) program_.pack(kernels(), weights_.data(), panels, i);
+  for (size_t i = 0; i < program_.packed().size(); ++i) program_.pack(kernels(), weights_.data(), panels, i, rows == 1);
+  for (int half = 0; rows == 1 && half < 2; ++half) program_.pack_half(kernels(), weights_.data(), panels, half);
   arena_.resize(program_.arena_size());
   state_.resize(state_size);
   for (int64_t t = 0; t <= max_steps; ++t) offset_[static_cast<size_t>(t)] = t * rows;
@@ -51,6 +53,7 @@ Stepper::Stepper(Program program, const float* weights, int64_t rows, int64_t ma
   packing_.active = active_.data();
   packing_.offset = offset_.data();
   packing_.length = length_.data();
+  frame_.one_row = rows == 1;
   frame_.kernels = &kernels();
   frame_.packing = &packing_;
   frame_.arena = arena_.data();
@@ -89,7 +92,14 @@ void Stepper::run_chunk(int64_t steps) {
     packing_.total = steps * rows_;
     std::fill(length_.begin(), length_.end(), steps);
   }
-  program_.run(frame_);
+  const auto run = [&](bool share) {
+    frame_.share = share;
+    program_.run(frame_);
+  };
+  if (shares_ && steps > 1)  // one step is over before another thread hears of it
+    sharing_.take(steps, run);
+  else
+    run(false);
   packing_.steps_before += steps;
 }
 

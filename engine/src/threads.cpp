@@ -26,15 +26,39 @@ inline void pause() {
 }
 
 struct Job {
-  Task task;
-  void* context;
-  int64_t count;
+  virtual void work(int worker) = 0;
+
+ protected:
+  ~Job() = default;
+};
+
+// Whoever is free takes the next index.
+struct Indices final : Job {
+  Indices(int64_t n, Task t, void* c) : count(n), task(t), context(c) {}
+
+  const int64_t count;
+  const Task task;
+  void* const context;
   std::atomic<int64_t> next{0};
 
-  void work(int worker) {
+  void work(int worker) override {
     for (int64_t i = next.fetch_add(1, std::memory_order_relaxed); i < count;
          i = next.fetch_add(1, std::memory_order_relaxed))
       task(context, i, worker);
+  }
+};
+
+// Each worker has a half of its own.
+struct Halves final : Job {
+  Halves(HalvesTask t, void* c) : task(t), context(c) {}
+
+  const HalvesTask task;
+  void* const context;
+  Partner::Count counts[2];
+
+  void work(int worker) override {
+    Partner partner(worker, counts);
+    task(context, partner);
   }
 };
 
@@ -87,9 +111,10 @@ class Worker {
 
 class Crew {
  public:
-  void run(int workers, Job& job) {
+  // False, with nothing done, when another thread is inside.
+  bool run(int workers, Job& job) {
     const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
-    if (!lock.owns_lock()) return job.work(0);
+    if (!lock.owns_lock()) return false;
     const size_t others = static_cast<size_t>(workers - 1);
     while (crew_.size() < others) crew_.push_back(new Worker(static_cast<int>(crew_.size()) + 1));  // lives forever
     for (size_t i = 0; i < others; ++i) crew_[i]->give(&job);
@@ -99,6 +124,7 @@ class Crew {
         pause();
         if (spins > 10000) std::this_thread::yield();
       }
+    return true;
   }
 
  private:
@@ -124,10 +150,33 @@ Crew& crew() {
 }  // namespace
 
 void run_parallel(int workers, int64_t count, Task task, void* context) {
-  Job job = {task, context, count, {}};
+  Indices job(count, task, context);
   if (count < workers) workers = static_cast<int>(count);
-  if (workers <= 1) return job.work(0);
-  crew().run(workers, job);
+  if (workers <= 1 || !crew().run(workers, job)) job.work(0);
+}
+
+void run_halves(bool share, HalvesTask task, void* context) {
+  if (share) {
+    Halves job(task, context);
+    if (crew().run(2, job)) return;
+  }
+  Partner both;
+  task(context, both);
+}
+
+void Partner::done() {
+  if (counts_) counts_[first].steps.store(++steps_, std::memory_order_release);
+}
+
+// Steps are some hundred nanoseconds long: the first looks follow each other without a pause, which alone takes tens
+// of them. Where threads outnumber processors, the one that is waited for gets its turn.
+void Partner::wait() const {
+  if (!counts_) return;
+  const std::atomic<int64_t>& other = counts_[1 - first].steps;
+  for (int looks = 0; other.load(std::memory_order_acquire) < steps_; ++looks) {
+    if (looks > 200) pause();
+    if (looks > 1000) std::this_thread::yield();
+  }
 }
 
 #if defined(__SSE__)

@@ -229,23 +229,26 @@ void test_gradient_by_finite_differences() {
   check(worst < 2e-4, "gradient against finite differences");
 }
 
-std::vector<float> train(int threads, int64_t H) {
-  const Network network = {3, H, 9, 16};
-  Data data(83, network.I, network.max_steps);
+// Batches of 41 short rows, or of one long row.
+std::vector<float> train(int threads, int64_t H, bool one_row = false) {
+  const Network network = {3, H, one_row ? 60 : 9, 16};
+  const int64_t batch = one_row ? 1 : 41;
+  Data data(2 * batch + 1 + 18 * one_row, network.I, network.max_steps);
   Executor executor(network.program(), network.slice_rows, network.max_steps, 0, threads);
   Random random;
   auto w = numbers(random, network.n_weights());
   std::vector<float> m(w.size()), v(w.size()), average(w);
   Optimizer optimizer = {w.data(), m.data(), v.data(), average.data(), 0.9f, 0.999f, 1e-8f, 0.01f, 0.9f, 0.5f, 0};
-  const std::vector<float> rates(8, 0.01f);
+  const int64_t batches = one_row ? 21 : 3;
+  const std::vector<float> rates(static_cast<size_t>(batches), 0.01f);
   std::vector<Total> totals(rates.size());
   for (int epoch = 0; epoch < 4; ++epoch) {
     const Progress progress =
-        executor.train(optimizer, data.examples(), data.all(), 41, 0, rates.data(), 7, 1e9, totals.data());
-    check(progress.finite && progress.batches == 3, "training makes its steps");
+        executor.train(optimizer, data.examples(), data.all(), batch, 0, rates.data(), 7, 1e9, totals.data());
+    check(progress.finite && progress.batches == batches, "training makes its steps");
   }
   const int64_t before = executor.allocations();
-  executor.train(optimizer, data.examples(), data.all(), 41, 0, rates.data(), 7, 1e9, totals.data());
+  executor.train(optimizer, data.examples(), data.all(), batch, 0, rates.data(), 7, 1e9, totals.data());
   check(executor.allocations() == before, "training takes no memory after its first step");
   return w;
 }
@@ -257,13 +260,43 @@ void test_threads_agree() {
   }
 }
 
+// Of one row, each thread has half of the units: enough of them, and of steps, for that.
+void test_halves_agree() {
+  for (int64_t H : {64, 70, 136}) {
+    const auto one = train(1, H, true);
+    for (int threads : {2, 3}) check(train(threads, H, true) == one, "one thread equals two halves, bit for bit");
+  }
+}
+
 void test_callers_at_once() {
-  const auto expected = train(2, 20);
-  std::vector<std::thread> callers;
-  std::vector<int> same(3);
-  for (size_t i = 0; i < same.size(); ++i) callers.emplace_back([&, i] { same[i] = train(2, 20) == expected; });
-  for (auto& caller : callers) caller.join();
-  for (int ok : same) check(ok, "callers at once get the same bits");
+  for (bool one_row : {false, true}) {
+    const auto expected = train(2, 70, one_row);
+    std::vector<std::thread> callers;
+    std::vector<int> same(3);
+    for (size_t i = 0; i < same.size(); ++i)
+      callers.emplace_back([&, i] { same[i] = train(2, 70, one_row) == expected; });
+    for (auto& caller : callers) caller.join();
+    for (int ok : same) check(ok, "callers at once get the same bits");
+  }
+}
+
+void test_halves_hear_of_each_other() {
+  for (bool share : {false, true})
+    for (int round = 0; round < 200; ++round) {
+      int64_t steps[2] = {0, 0};
+      bool heard = true;
+      in_halves(share, [&](Partner& partner) {
+        for (int64_t k = 1; k <= 50; ++k) {
+          for (int half = partner.first; half < partner.last; ++half) steps[half] = k;
+          partner.done();
+          partner.wait();
+          if (steps[0] < k || steps[1] < k) heard = false;
+          partner.done();
+          partner.wait();
+        }
+      });
+      check(heard && steps[0] == 50 && steps[1] == 50, "each half hears of the other's steps");
+    }
 }
 
 void test_every_task_runs_once() {
@@ -300,8 +333,8 @@ void test_sampler() {
   check(notes[1] > 2500 && notes[3] > 2500 && notes[4] < 300, "notes are drawn each by itself");
 }
 
-void test_stepper() {
-  const int64_t I = 3, H = 21, rows = 5, steps = 40;
+void test_stepper(int64_t rows, int64_t H) {
+  const int64_t I = 3, steps = 40;
   std::vector<Buffer> buffers = {{Extent::steps, I, false}, {Extent::rows, 4 * H, false}, {Extent::steps, H, false},
                                  {Extent::steps, H, false}, {Extent::rows, H, true},      {Extent::rows, H, true}};
   const int64_t U = I * 4 * H, b = U + H * 4 * H, n = b + 4 * H;
@@ -335,7 +368,7 @@ void test_stepper() {
   const auto made = [&] {
     Program program(buffers, n, calls, kernels());
     program.place(offsets, arena);
-    return Stepper(std::move(program), weights.data(), rows, steps, state, 0, 3);
+    return Stepper(std::move(program), weights.data(), rows, steps, state, 0, 3, 2);
   };
   Stepper whole = made(), single = made();
   std::vector<float> all(static_cast<size_t>(rows * steps * H)), one(static_cast<size_t>(rows * H)),
@@ -370,7 +403,7 @@ void test_stepper() {
   }
   Program program(buffers, n, calls, kernels());
   program.place(offsets, small_arena);
-  Stepper chunks(std::move(program), weights.data(), rows, 6, state, 0, 3);
+  Stepper chunks(std::move(program), weights.data(), rows, 6, state, 0, 3, 2);
   chunks.run(x.data(), steps, 0, steps, parts.data());
   check(parts == all, "chunks inside a run equal one chunk");
 }
@@ -384,8 +417,11 @@ int main() {
            {"gradient", test_gradient_by_finite_differences},
            {"tasks", test_every_task_runs_once},
            {"threads", test_threads_agree},
+           {"partners", test_halves_hear_of_each_other},
+           {"halves", test_halves_agree},
            {"callers", test_callers_at_once},
-           {"stepper", test_stepper},
+           {"stepper", [] { test_stepper(5, 21); }},
+           {"one row", [] { test_stepper(1, 72); }},
        }) {
     const int before = failures;
     test();

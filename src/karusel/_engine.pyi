@@ -85,6 +85,7 @@ class Stepper:
         input: int,
         output: int,
         symbols: int,
+        threads: int,
         y: NDArray[np.float32],
         /,
     ) -> None: ...

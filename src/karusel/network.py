@@ -902,7 +902,8 @@ class Sequential:
         if self.executor == "native":
             from karusel.program.native import NativeStepper
 
-            return NativeStepper(program, self._weights, rows, max_steps)
+            threads = self.n_jobs or default_threads()
+            return NativeStepper(program, self._weights, rows, max_steps, threads)
         from karusel.program.interpreter import ReferenceStepper
 
         return ReferenceStepper(program, self._weights, rows, max_steps)

@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "karusel/choice.h"
 #include "karusel/floats.h"
 #include "karusel/program.h"
 
@@ -110,7 +111,7 @@ class Executor {
   bool has_weight(const Examples&, const Stream& weights, int64_t e) const;
   double batch_weight(const Examples&, Selection batch) const;
   const float* drop_weights(const float* weights, uint64_t seed);
-  void pack(const float* weights, float* panels, int threads) const;
+  void pack(const Frame&, float* panels, int threads) const;
   template <class F>
   void for_pieces(F f) const;  // f(piece, first weight, weights)
   void add_lanes(int64_t lanes);
@@ -131,6 +132,8 @@ class Executor {
   int64_t batch_rows_ = 0;
   int64_t lines_ = 0;                    // of all rows of the batch, and of their sources
   int weight_threads_ = 1;               // that work over all weights is handed to
+  bool shared_ = false;                  // two threads have a half each of one row's units
+  Choice sharing_;                       // alone or shared
   int64_t longest_source_ = 0;           // of the batch
   Floats panels_, dropped_;
   int64_t allocations_ = 0;

@@ -42,6 +42,7 @@ struct LstmForward {
   int64_t dilation = 1;
   bool tape = true;
   float epsilon = 0;
+  bool share = false;  // two threads may work on it: the same bits
 };
 
 // The gradient of LstmForward run with a tape. dh or dhn must be given.
@@ -74,6 +75,7 @@ struct LstmBackward {
   int64_t dilation = 1;
   bool accumulate = false;
   bool add = true;
+  bool share = false;
 };
 
 // y = x W + b, line by line; W is [O, I] and its transpose stands in the equation when `transposed` is set.
@@ -319,12 +321,13 @@ struct SurrogateLoss {
   float clip = 0, value = 0, entropy = 0;
 };
 
-// One step of Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter 2019) on n numbers:
+// One step of Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter 2019) on rows of n
+// numbers that begin `stride` apart:
 //   g = clip · g;  w = w (1 - rate · decay);  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²
 //   w = w - rate · correction1 · m / (sqrt(v · correction2) + epsilon),   correction = 1 / (1 - beta^step)
 //   average = ema average + (1 - ema) w, when average is given
 struct AdamStep {
-  int64_t n = 0;
+  int64_t rows = 1, n = 0, stride = 0;
   float* w = nullptr;
   const float* g = nullptr;
   float* m = nullptr;
@@ -374,6 +377,8 @@ struct Kernels {
   // `panels` holds K · N rounded up to whole panels.
   void (*pack)(const Weight& W, float* panels);
   void (*pack_transposed)(const Weight& W, float* panels);
+  // The part that one half of an LSTM's units, 0 or 1, reads of its weights, in the same memory; either may be nullptr.
+  void (*pack_half)(const Weight& W, int half, float* panels, float* panels_transposed);
 
   void (*adam)(const AdamStep&);
   void (*accumulate)(int64_t n, const float* source, float* target);  // target += source

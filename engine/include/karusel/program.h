@@ -85,7 +85,13 @@ struct Call {
 // A weight that products read in panels: where it lies, where its panels begin (-1: not needed).
 struct PackedWeight {
   int64_t first, rows, cols;
-  int64_t panels, panels_transposed;
+  int64_t panels = -1, panels_transposed = -1;
+  bool halves = false, halves_transposed = false;  // of one row, they are laid out by halves
+};
+
+// Rows of `count` numbers of a flat vector that begin `stride` apart.
+struct Part {
+  int64_t first, rows, count, stride;
 };
 
 // Part of a flat vector, of weights or of gradients, that loses some of its numbers in each batch.
@@ -109,6 +115,8 @@ struct Frame {
   const float* panels;  // nullptr: products read the weights where they lie
   uint64_t seed;        // dropout: of this step of this training
   float loss_scale;
+  bool one_row;  // panels are those of one row
+  bool share;    // two threads may work on an LSTM's pass
 };
 
 class Program {
@@ -124,8 +132,11 @@ class Program {
   // Where each buffer begins: in the arena of a slice, or in the state.
   void place(std::vector<int64_t> offsets, int64_t arena_size);
 
-  // Lays packed()[at] out in panels.
-  void pack(const Kernels& kernels, const float* weights, float* panels, size_t at) const;
+  // Lays packed()[at] out in panels, for one row without what pack_half() does.
+  void pack(const Kernels& kernels, const float* weights, float* panels, size_t at, bool one_row) const;
+
+  // Lays out what one half of the units, 0 or 1, of every LSTM reads when it works on one row.
+  void pack_half(const Kernels& kernels, const float* weights, float* panels, int half) const;
 
   // Whether weights are dropped. If so, run() must get weights that drop() went over, and gradients go through it when
   // they are complete: both once for a batch, whatever its slices.
@@ -140,6 +151,11 @@ class Program {
 
   const std::vector<Buffer>& buffers() const { return buffers_; }
   const std::vector<PackedWeight>& packed() const { return packed_; }
+
+  // Whether an LSTM works on one row by halves, and which weights each half alone reads and has the gradients of. All
+  // other weights are the first one's.
+  bool has_halves() const { return !parts_[1].empty(); }
+  const std::vector<Part>& parts(int half) const { return parts_[half]; }
   int64_t offset(size_t buffer) const { return offsets_[buffer]; }
   int64_t arena_size() const { return arena_size_; }
   int64_t panels_size() const { return panels_size_; }
@@ -159,10 +175,12 @@ class Program {
 
  private:
   double run(const Frame& frame, const Call& call) const;
+  void share_out(std::vector<Argument> in_halves);
 
   std::vector<Buffer> buffers_;
   std::vector<Call> calls_;
   std::vector<PackedWeight> packed_;
+  std::vector<Part> parts_[2];
   std::vector<WeightDrop> drops_;
   std::vector<int64_t> offsets_;
   int64_t arena_size_ = 0;

@@ -39,7 +39,8 @@ struct IndexMatrix {
 
 // A weight [rows, cols], row-major without gaps, as one operand of matrix products.
 // `panels` and `panels_transposed` hold the same numbers laid out for the register tile (tile.h), or
-// are nullptr when laying out costs more than it saves.
+// are nullptr when laying out costs more than it saves. With `halves` set, `panels` of an LSTM's weights, and of those
+// that h is multiplied by `panels_transposed` too, are laid out for one row (halves.h).
 // Memory behind `data` is readable 16 floats beyond the end: tiles load whole vectors.
 struct Weight {
   const float* data = nullptr;
@@ -47,10 +48,24 @@ struct Weight {
   int64_t cols = 0;
   const float* panels = nullptr;
   const float* panels_transposed = nullptr;
+  bool halves = false;
   bool half = false;  // panels hold pairs of bf16, two rows of the weight (or of its transpose) in one
 
   KARUSEL_INLINE explicit operator bool() const { return data != nullptr; }
 };
+
+// Some units of an LSTM, side by side.
+struct Units {
+  int64_t first, count;
+};
+
+// One row's units are worked on in two halves, cut at a whole vector, if there are enough and not too many of them.
+constexpr int64_t LEAST_HALVED = 64, MOST_HALVED = 2048;
+
+KARUSEL_INLINE inline Units half_of(int64_t H, int half) {
+  const int64_t cut = (H / 2 + 15) / 16 * 16;
+  return half == 0 ? Units{0, cut} : Units{cut, H - cut};
+}
 
 // How a ragged batch lies in memory. Rows are sorted by length, longest first; step t of row r is
 // line offset[t] + r of a [N, ...] array, and the first active[t] rows have a step t.

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "karusel/choice.h"
 #include "karusel/floats.h"
 #include "karusel/program.h"
 #include "karusel/sampling.h"
@@ -12,9 +13,9 @@ namespace karusel {
 class Stepper {
  public:
   // The program's buffers `input` and `output` hold x and y; its arena is planned for `rows` rows of at most
-  // max_steps steps. The weights are copied.
+  // max_steps steps. The weights are copied. With two threads or more, two share steps of one row that come together.
   Stepper(Program program, const float* weights, int64_t rows, int64_t max_steps, int64_t state_size, int64_t input,
-          int64_t output);
+          int64_t output, int threads);
   Stepper(const Stepper&) = delete;  // the frame points into the stepper itself
   Stepper& operator=(const Stepper&) = delete;
 
@@ -40,11 +41,13 @@ class Stepper {
 
   Program program_;
   int64_t rows_, max_steps_;
+  bool shares_;
   size_t input_, output_;
   Floats weights_, panels_, arena_, state_;
   std::vector<int64_t> active_, offset_, length_;
   Packing packing_;
   Frame frame_ = {};
+  Choice sharing_;  // alone or shared
 };
 
 }  // namespace karusel

@@ -2,6 +2,7 @@
 // hang after fork.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace karusel {
@@ -17,6 +18,43 @@ template <class F>
 void parallel(int workers, int64_t count, F&& f) {
   run_parallel(
       workers, count, [](void* context, int64_t index, int worker) { (*static_cast<F*>(context))(index, worker); }, &f);
+}
+
+// One of two threads that work on the two halves of a job whose steps need each other's results, or the only one, whose
+// are both halves: [first, last).
+class Partner {
+ public:
+  struct alignas(64) Count {  // a cache line for each: written by one thread, watched by the other
+    std::atomic<int64_t> steps{0};
+  };
+
+  Partner() : first(0), last(2) {}
+  Partner(int half, Count* counts) : first(half), last(half + 1), counts_(counts) {}
+
+  bool alone() const { return !counts_; }
+
+  // One more step: what this thread has written is there for the other.
+  void done();
+
+  // Until the other has done as many steps as this one.
+  void wait() const;
+
+  const int first, last;
+
+ private:
+  Count* const counts_ = nullptr;  // of both
+  int64_t steps_ = 0;
+};
+
+// Calls task(context, partner) on two threads at once, the calling one included, and returns when both are done; on the
+// calling one alone unless `share` is set, or when another thread is inside already.
+using HalvesTask = void (*)(void* context, Partner& partner);
+void run_halves(bool share, HalvesTask task, void* context);
+
+template <class F>
+void in_halves(bool share, F&& f) {
+  run_halves(
+      share, [](void* context, Partner& partner) { (*static_cast<F*>(context))(partner); }, &f);
 }
 
 // Denormal numbers make some processors many times slower. While one of these lives, its thread treats

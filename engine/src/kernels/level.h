@@ -8,7 +8,9 @@ namespace KARUSEL_LEVEL {
 
 void lstm_forward(const Packing&, const LstmForward&);
 bool lstm_forward_row(const Packing&, const LstmForward&);  // false, with nothing done, unless it fits registers
+void lstm_forward_halves(const Packing&, const LstmForward&);  // of weights laid out by halves
 void lstm_backward(const Packing&, const LstmBackward&);
+void lstm_backward_halves(const Packing&, const LstmBackward&);
 void dense_forward(const DenseForward&);
 void dense_backward(const DenseBackward&);
 void embedding_forward(const EmbeddingForward&);
@@ -38,6 +40,7 @@ double ctc_loss(const Packing&, const CtcLoss&);
 double surrogate_loss(const SurrogateLoss&);
 void pack(const Weight&, float*);
 void pack_transposed(const Weight&, float*);
+void pack_half(const Weight&, int, float*, float*);
 void adam(const AdamStep&);
 void accumulate(int64_t, const float*, float*);
 double squared_norm(int64_t, const float*);

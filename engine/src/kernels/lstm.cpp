@@ -3,8 +3,7 @@
 // At step t the first n = active[t] rows work. Of these the first `m` follow a step of their own; the
 // rest begin here and start from the initial state. Forward in time all begin together; reversed, a
 // row begins at its own last step, so that rows join as time runs back.
-#include <cfloat>
-
+#include "gates.h"
 #include "gemm.h"
 #include "karusel/kernels.h"
 #include "level.h"
@@ -48,19 +47,6 @@ State slot(const Matrix& initial, int64_t H, int64_t t) {
   return {initial.data + (t % slots) * H, initial.stride};
 }
 
-// In loops of their own: each is short enough for the processor to work on many vectors at once.
-void gates_forward(int64_t H, float* a, const float* c_before, const float* keep, float* c, float* h) {
-  for_vectors(2 * H, [&](int64_t j, auto get, auto put) { put(a + j, sigmoid(get(a + j))); });
-  for_vectors(H, [&](int64_t j, auto get, auto put) { put(a + 2 * H + j, tanh(get(a + 2 * H + j))); });
-  for_vectors(H, [&](int64_t j, auto get, auto put) { put(a + 3 * H + j, sigmoid(get(a + 3 * H + j))); });
-  for_vectors(H, [&](int64_t j, auto get, auto put) {
-    const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
-    const Vec state = i * (keep ? g * get(keep + j) : g) + (c_before ? f * get(c_before + j) : Vec{});
-    put(c + j, state);
-    put(h + j, o * tanh(state));
-  });
-}
-
 // n: z in, normalised out; a += gain · n. Returns 1 / sqrt(variance + epsilon).
 float norm_forward(const Matrix& gain, float epsilon, float* n, float* a) {
   const Moments z = moments(gain.cols, n, epsilon);
@@ -80,36 +66,6 @@ void norm_backward(const Matrix& gain, const float* da, float scale, float* n, f
       G, scale, [&](int64_t j, auto get) { return get(n + j); },
       [&](int64_t j, auto get) { return get(da + j) * get(gain.data + j); },
       [&](int64_t j, Vec dz, auto, auto put) { put(n + j, dz); });
-}
-
-// What comes back to a step of one row; each part may be missing.
-struct Incoming {
-  const float* later;   // dh by way of the later step's gates
-  const float* dh;      // dh of the output of this step
-  const float* dh_end;  // dh and dc of the final state, at the row's last step
-  const float* dc_end;
-};
-
-// a: gates in, their gradient out. carry: dc from the later step in (if there is one), for the earlier step out.
-// tanh(c) is h / o: one division instead of computing it anew.
-void gates_backward(int64_t H, float* a, const float* c_before, const float* keep, const float* h, const Incoming& in,
-                    float* carry) {
-  for_vectors(H, [&](int64_t j, auto get, auto put) {
-    const Vec i = get(a + j), f = get(a + H + j), g = get(a + 2 * H + j), o = get(a + 3 * H + j);
-    const Vec ht = get(h + j);
-    Vec dh = in.later ? get(in.later + j) : Vec{};
-    if (in.dh) dh += get(in.dh + j);
-    if (in.dh_end) dh += get(in.dh_end + j);
-    Vec dc = dh * (o - ht * (ht / maximum(o, FLT_MIN)));  // o (1 - tanh(c)^2), also where o is 0
-    if (in.later) dc += get(carry + j);
-    if (in.dc_end) dc += get(in.dc_end + j);
-    const Vec written = keep ? dc * get(keep + j) : dc;
-    put(a + j, written * g * i * (1.0f - i));
-    put(a + H + j, c_before ? dc * get(c_before + j) * f * (1.0f - f) : Vec{});
-    put(a + 2 * H + j, written * i * (1.0f - g * g));
-    put(a + 3 * H + j, dh * ht * (1.0f - o));
-    put(carry + j, dc * f);
-  });
 }
 
 void copy_row(const float* from, float* to, int64_t n) {
@@ -142,7 +98,7 @@ void rows_forward(const Packing& packing, const LstmForward& call) {
         float* a = call.gates.row(gate_line + r);
         if (normed)
           *call.scale.row(gate_line + r) = norm_forward(call.gain, call.epsilon, call.normal.row(gate_line + r), a);
-        gates_forward(H, a, c_before.row(r), call.keep ? call.keep.row(s.line + r) : nullptr, call.c.row(s.line + r),
+        gates_forward(H, a, H, a, H, c_before.row(r), call.keep ? call.keep.row(s.line + r) : nullptr, call.c.row(s.line + r),
                       call.h.row(s.line + r));
       }
     };
@@ -176,11 +132,15 @@ void last_states(const Packing& packing, const LstmForward& call) {
 }  // namespace
 
 void lstm_forward(const Packing& packing, const LstmForward& call) {
-  if (!lstm_forward_row(packing, call)) rows_forward(packing, call);
+  if (call.U.halves)
+    lstm_forward_halves(packing, call);
+  else if (!lstm_forward_row(packing, call))
+    rows_forward(packing, call);
   if (call.hn) last_states(packing, call);
 }
 
 void lstm_backward(const Packing& packing, const LstmBackward& call) {
+  if (call.U.halves) return lstm_backward_halves(packing, call);
   const int64_t H = call.c.cols, d = call.dilation;
   const int64_t G = 4 * H;
   const Matrix& gates = call.gates;
@@ -209,7 +169,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
                            ends && call.dhn ? call.dhn.row(r) : nullptr, ends && call.dcn ? call.dcn.row(r) : nullptr};
       const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
       const float* keep = call.keep ? call.keep.row(s.line + r) : nullptr;
-      gates_backward(H, gates.row(s.line + r), c_before, keep, call.h.row(s.line + r), in,
+      gates_backward(H, H, gates.row(s.line + r), c_before, keep, call.h.row(s.line + r), in,
                      call.carry.row(r) + (s.t % d) * H);
       if (call.gain && (r < s.m || call.h0))
         norm_backward(call.gain, gates.row(s.line + r), *call.scale.row(s.line + r), back.row(s.line + r),

@@ -49,6 +49,7 @@ const Kernels table = {
     surrogate_loss,
     pack,
     pack_transposed,
+    pack_half,
     adam,
     accumulate,
     squared_norm,

@@ -8,6 +8,8 @@
 // B must be readable up to the next whole vector beyond its last column; C is never written there.
 #pragma once
 
+#include <type_traits>
+
 #include "simd.h"
 
 namespace karusel {
@@ -60,13 +62,13 @@ struct Ahead {
 // of the cache nearer.
 enum class Beside { nothing, keep, fetch };
 
-// acc += the products of one column of A and one row of B.
-template <int MR, int NV, Beside BESIDE, class Number>
+// acc += the products of one column of A and one row of B, whose panels have PV vectors.
+template <int MR, int NV, int PV, Beside BESIDE, class Number>
 KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Number* b, int64_t b_panel,
                                         Number* beside, Vec (&acc)[MR][NV]) {
   decltype(load(b)) bv[NV];
   KARUSEL_UNROLL for (int j = 0; j < NV; ++j) {
-    bv[j] = load(b + j / TILE_VECTORS * b_panel + j % TILE_VECTORS * V);
+    bv[j] = load(b + j / PV * b_panel + j % PV * V);
     if constexpr (BESIDE == Beside::keep) store(beside + j * V, bv[j]);
   }
   if constexpr (BESIDE == Beside::fetch) __builtin_prefetch(beside, 0, 2);
@@ -78,7 +80,7 @@ KARUSEL_INLINE inline void add_products(const Number* a, int64_t a_row, const Nu
 
 // All vectors of C are whole, or the last has `rest` columns. A sum is made of `CHAINS` sums of every so many terms.
 // Loops over sums are unrolled and nothing else lives in this function, so that sums never leave the registers.
-template <int MR, int NV, int CHAINS, bool WHOLE, Beside BESIDE, class Number>
+template <int MR, int NV, int CHAINS, bool WHOLE, Beside BESIDE, int PV = TILE_VECTORS, class Number>
 __attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel,
                                        int64_t rest, Start start, Number* beside, float* C, int64_t ldc) {
   static_assert(CHAINS == 1 || BESIDE == Beside::nothing);  // `beside` moves on once a step
@@ -98,10 +100,10 @@ __attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_term
     int64_t k = 0;
     for (; CHAINS > 1 && k + CHAINS <= K; k += CHAINS)
       KARUSEL_UNROLL for (int c = 0; c < CHAINS; ++c, a += a_step, b += b_row)
-        add_products<MR, NV, BESIDE>(a, a_row, b, b_panel, beside, acc[c]);
+        add_products<MR, NV, PV, BESIDE>(a, a_row, b, b_panel, beside, acc[c]);
 #pragma GCC unroll 4
     for (; k < K; ++k, a += a_step, b += b_row) {
-      add_products<MR, NV, BESIDE>(a, a_row, b, b_panel, beside, acc[0]);
+      add_products<MR, NV, PV, BESIDE>(a, a_row, b, b_panel, beside, acc[0]);
       if constexpr (BESIDE != Beside::nothing) beside += BESIDE == Beside::keep ? P : CACHE_LINE;
     }
   }
@@ -117,15 +119,15 @@ __attribute__((noinline)) void tile_of(const Term<Number>* terms, int64_t n_term
 
 // `valid` columns of C: all vectors but the last are whole. More than a panel's vectors come from the panels that
 // follow.
-template <int MR, int NV, int CHAINS = 1, class Number>
+template <int MR, int NV, int CHAINS = 1, int PV = TILE_VECTORS, class Number>
 inline void tile(const Term<Number>* terms, int64_t n_terms, int64_t m, int64_t panel, int64_t valid, Start start,
                  float* C, int64_t ldc) {
   const int64_t rest = valid - (NV - 1) * V;
   Number* const nowhere = nullptr;
   if (rest == V)
-    tile_of<MR, NV, CHAINS, true, Beside::nothing>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
+    tile_of<MR, NV, CHAINS, true, Beside::nothing, PV>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
   else
-    tile_of<MR, NV, CHAINS, false, Beside::nothing>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
+    tile_of<MR, NV, CHAINS, false, Beside::nothing, PV>(terms, n_terms, m, panel, rest, start, nowhere, C, ldc);
 }
 
 template <int MR, class Number>
@@ -186,6 +188,37 @@ inline void few_rows(int64_t N, const Term<Number>* terms, int64_t n_terms, Star
   }
   for (int64_t n = wide * WIDTH; n < N; n += P)
     tile_columns<MR>(terms, n_terms, 0, n / P, N - n < P ? N - n : P, start.at(0, n), C + n, ldc);
+}
+
+// Columns [first, last) of one row, from wherever in a panel of PV vectors, WIDEST vectors at once at most. The sums are
+// the same however columns are taken together, since all are made of CHAINS sums.
+template <int CHAINS, int WIDEST, int PV>
+inline void multiply_row(int64_t first, int64_t last, const Term<float>& term, float* C) {
+  constexpr int64_t WIDTH = PV * V;
+  int64_t width = 0;
+  for (int64_t n = first; n < last; n += width) {
+    const int64_t inside = n % WIDTH, left = last - n;
+    Term<float> from = term;
+    from.b += inside;
+    const auto columns = [&](auto vectors) {
+      tile<1, decltype(vectors)::value, CHAINS, PV>(&from, 1, 0, n / WIDTH, width, Start{}, C + n, 0);
+    };
+    if (inside == 0 && left >= WIDEST * V) {
+      width = WIDEST * V;
+      columns(std::integral_constant<int, WIDEST>{});
+    } else if (inside == 0 && left >= 4 * V) {
+      width = 4 * V;
+      columns(std::integral_constant<int, 4>{});
+    } else {
+      width = WIDTH - inside < left ? WIDTH - inside : left;
+      if (width > 2 * V)
+        columns(std::integral_constant<int, 3>{});
+      else if (width > V)
+        columns(std::integral_constant<int, 2>{});
+      else
+        columns(std::integral_constant<int, 1>{});
+    }
+  }
 }
 
 // `backwards`: from the last columns to the first. Alternating steps then find in the cache what they left. Panels that

@@ -164,7 +164,9 @@ class NativeStepper:
 
     dtype = np.float32
 
-    def __init__(self, program: Program, weights: NDArray[Any], rows: int, max_steps: int) -> None:
+    def __init__(
+        self, program: Program, weights: NDArray[Any], rows: int, max_steps: int, threads: int
+    ) -> None:
         placed = plan(program, rows, max_steps)
         check_memory(placed.arena_size + placed.state_size, f"a stream of {rows:,} rows")
         index = {buffer: i for i, buffer in enumerate(program.buffers)}
@@ -180,6 +182,7 @@ class NativeStepper:
             index[x],
             index[y],
             symbols,
+            threads,
             np.empty((rows, y.width), dtype=self.dtype),
         )
         self.step = self._engine.step
