@@ -42,8 +42,8 @@ NB_MODULE(_engine, m) {
       .def("__init__",
            [](Executor* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
               const std::vector<Program::CallTuple>& calls, std::vector<int64_t> offsets, int64_t arena_size,
-              int64_t slice_rows, int64_t max_steps, int64_t source_steps, int threads, bool half) {
-             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size, half),
+              int64_t slice_rows, int64_t max_steps, int64_t source_steps, int threads, bool bf16) {
+             new (self) Executor(make_program(buffers, n_weights, calls, std::move(offsets), arena_size, bf16),
                                  slice_rows, max_steps, source_steps, threads);
            })
       .def("evaluate",
@@ -96,7 +96,7 @@ NB_MODULE(_engine, m) {
 
   bind_stepper(m);
 
-  m.def("multiplies_bf16", [] { return kernels().half; });
+  m.def("multiplies_bf16", [] { return kernels().bf16; });
   m.def("level", [] { return std::string(kernels().level); });
   m.def("supported_levels", [] {
     std::vector<std::string> names;

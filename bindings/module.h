@@ -21,11 +21,11 @@ using BufferTuple = std::tuple<int, int64_t, bool>;
 
 inline karusel::Program make_program(const std::vector<BufferTuple>& buffers, int64_t n_weights,
                                      const std::vector<karusel::Program::CallTuple>& calls,
-                                     std::vector<int64_t> offsets, int64_t arena_size, bool half = false) {
+                                     std::vector<int64_t> offsets, int64_t arena_size, bool bf16 = false) {
   std::vector<karusel::Buffer> list;
   for (const auto& [extent, width, state] : buffers)
     list.push_back({static_cast<karusel::Extent>(extent), width, state});
-  karusel::Program program(std::move(list), n_weights, calls, karusel::kernels(), half);
+  karusel::Program program(std::move(list), n_weights, calls, karusel::kernels(), bf16);
   program.place(std::move(offsets), arena_size);
   return program;
 }

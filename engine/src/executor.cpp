@@ -188,7 +188,7 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
 int64_t Executor::slices_of(bool with_gradient) const {
   int64_t work = 0;
   for (const PackedWeight& w : program_.packed()) work += lines_ * w.rows * w.cols;
-  const int64_t rows = program_.half() && kernels_.pairs > 1 ? ENOUGH_TILE_ROWS : ENOUGH_ROWS;
+  const int64_t rows = program_.bf16() && kernels_.pairs > 1 ? ENOUGH_TILE_ROWS : ENOUGH_ROWS;
   const int64_t enough = std::max(ENOUGH_WORK, with_gradient ? ENOUGH_LINES * program_.n_weights() : 0);
   const int64_t wanted = std::min({ENOUGH_SLICES, divided(batch_rows_, rows), work / enough});
   const int64_t slices = std::max(divided(batch_rows_, slice_rows_), wanted);

@@ -71,8 +71,8 @@ bool one_term(Kernel kernel) { return kernel >= Kernel::ctc_loss; }
 }  // namespace
 
 Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls,
-                 const Kernels& kernels, bool half)
-    : buffers_(std::move(buffers)), n_weights_(n_weights), half_(half) {
+                 const Kernels& kernels, bool bf16)
+    : buffers_(std::move(buffers)), n_weights_(n_weights), bf16_(bf16) {
   const auto panels_of = [this](Argument& weight, bool transposed) {
     size_t at = 0;
     while (at < packed_.size() && packed_[at].first != weight.first) ++at;
@@ -85,7 +85,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
   // Few units are not worth it; layer norm needs all of a row at once.
   std::vector<Argument> in_halves;
   const auto halved = [this](const Argument& U, const Argument& gain, float dilation) {
-    return U.rows >= LEAST_HALVED && U.rows <= MOST_HALVED && gain.space == Space::none && dilation == 1.0f && !half_;
+    return U.rows >= LEAST_HALVED && U.rows <= MOST_HALVED && gain.space == Space::none && dilation == 1.0f && !bf16_;
   };
 
   for (const auto& [name, arguments, attributes] : calls) {
@@ -157,7 +157,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
       if (at < 0) return;
       at = panels_size_;
       const int64_t pairs = (rows + 2 * kernels.pairs - 1) / (2 * kernels.pairs) * kernels.pairs;
-      panels_size_ += (cols + kernels.panel - 1) / kernels.panel * kernels.panel * (half ? pairs : rows);
+      panels_size_ += (cols + kernels.panel - 1) / kernels.panel * kernels.panel * (bf16 ? pairs : rows);
     };
     place_panels(w.panels, w.rows, w.cols);
     place_panels(w.panels_transposed, w.cols, w.rows);
@@ -191,7 +191,7 @@ void Program::place(std::vector<int64_t> offsets, int64_t arena_size) {
 
 void Program::pack(const Kernels& kernels, const float* weights, float* panels, size_t at, bool one_row) const {
   const PackedWeight& w = packed_[at];
-  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, false, half_};
+  const Weight weight = {weights + w.first, w.rows, w.cols, nullptr, nullptr, false, bf16_};
   if (w.panels >= 0 && !(one_row && w.halves)) kernels.pack(weight, panels + w.panels);
   if (w.panels_transposed >= 0 && !(one_row && w.halves_transposed))
     kernels.pack_transposed(weight, panels + w.panels_transposed);
@@ -262,7 +262,7 @@ double Program::run(const Frame& frame, const Call& call) const {
   };
   const auto weight = [&](size_t i) -> Weight {
     const Argument& a = call.arguments[i];
-    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr, false, half_};
+    Weight w = {frame.weights + a.first, a.rows, a.cols, nullptr, nullptr, false, bf16_};
     if (frame.panels && a.packed >= 0) {
       const PackedWeight& packed = packed_[static_cast<size_t>(a.packed)];
       w.halves = frame.one_row && packed.halves;

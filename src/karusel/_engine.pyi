@@ -24,7 +24,7 @@ class Executor:
         max_steps: int,
         source_steps: int,
         threads: int,
-        half: bool,
+        bf16: bool,
         /,
     ) -> None: ...
     def evaluate(

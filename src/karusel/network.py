@@ -350,8 +350,8 @@ class Sequential:
         if self.executor == "native":
             from karusel.program.native import NativeExecutor
 
-            half = self.precision == "bf16"
-            made = NativeExecutor(program, steps, threads, source_steps=source_steps, half=half)
+            bf16 = self.precision == "bf16"
+            made = NativeExecutor(program, steps, threads, source_steps=source_steps, bf16=bf16)
         else:
             from karusel.program.interpreter import ReferenceExecutor
 

@@ -341,7 +341,7 @@ struct Kernels {
   const char* level;
   int64_t panel;  // columns of a panel
   int64_t pairs;  // rows of a panel of bf16 are a multiple of these, each two rows of the weight
-  bool half;      // whether the processor multiplies bf16 itself; otherwise float32 does it, slower
+  bool bf16;      // whether the processor multiplies bf16 itself; otherwise float32 does it, slower
 
   void (*lstm_forward)(const Packing&, const LstmForward&);
   void (*lstm_backward)(const Packing&, const LstmBackward&);

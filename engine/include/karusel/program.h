@@ -124,10 +124,10 @@ class Program {
   using ArgumentTuple = std::tuple<int, int64_t, int64_t, int64_t, int64_t>;
   using CallTuple = std::tuple<std::string, std::vector<ArgumentTuple>, std::vector<float>>;
 
-  // kernels: those that will run it, which say how panels lie. half: panels hold bf16.
+  // kernels: those that will run it, which say how panels lie. bf16: panels hold it.
   // Throws std::invalid_argument for a call that does not fit its kernel.
   Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls, const Kernels& kernels,
-          bool half = false);
+          bool bf16 = false);
 
   // Where each buffer begins: in the arena of a slice, or in the state.
   void place(std::vector<int64_t> offsets, int64_t arena_size);
@@ -160,7 +160,7 @@ class Program {
   int64_t arena_size() const { return arena_size_; }
   int64_t panels_size() const { return panels_size_; }
   int64_t n_weights() const { return n_weights_; }
-  bool half() const { return half_; }
+  bool bf16() const { return bf16_; }
 
   // The loss, if the program has one: lines of its predictions, weights of each, and how many terms of the loss
   // a weight stands for.
@@ -186,7 +186,7 @@ class Program {
   int64_t arena_size_ = 0;
   int64_t n_weights_ = 0;
   int64_t panels_size_ = 0;
-  bool half_ = false;
+  bool bf16_ = false;
   std::vector<std::pair<int64_t, int64_t>> added_;  // parts of the gradient that kernels only add to: first, count
   bool has_loss_ = false;
   LossShape loss_shape_ = {};

@@ -49,7 +49,7 @@ struct Weight {
   const float* panels = nullptr;
   const float* panels_transposed = nullptr;
   bool halves = false;
-  bool half = false;  // panels hold pairs of bf16, two rows of the weight (or of its transpose) in one
+  bool bf16 = false;  // panels hold pairs of bf16, two rows of the weight (or of its transpose) in one
 
   KARUSEL_INLINE explicit operator bool() const { return data != nullptr; }
 };

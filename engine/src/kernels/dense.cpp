@@ -24,11 +24,11 @@ void dense_backward(const DenseBackward& call) {
     const Factor factor = {dy.data, dy.stride, &call.W};
     if (dx)
       multiply(dy.rows, dx.cols, &factor, 1, call.accumulate ? Start{dx.data, dx.stride} : Start{}, dx.data, dx.stride);
-    multiply_lines(x.rows, dy.data, dy.cols, dy.stride, x.data, x.cols, x.stride, call.W.half, call.add, call.dW.data,
+    multiply_lines(x.rows, dy.data, dy.cols, dy.stride, x.data, x.cols, x.stride, call.W.bf16, call.add, call.dW.data,
                    call.dW.stride);
   } else {
     if (dx) multiply_transposed(dy.rows, dy.data, dy.stride, call.W, call.accumulate, dx.data, dx.stride);
-    multiply_lines(x.rows, x.data, x.cols, x.stride, dy.data, dy.cols, dy.stride, call.W.half, call.add, call.dW.data,
+    multiply_lines(x.rows, x.data, x.cols, x.stride, dy.data, dy.cols, dy.stride, call.W.bf16, call.add, call.dW.data,
                    call.dW.stride);
   }
   if (call.db) sum_lines(call.dy.rows, call.dy.data, call.dy.cols, call.dy.stride, call.add, call.db.data);
@@ -65,13 +65,13 @@ void fill_lines(const float* W, int64_t lines, int64_t cols, int64_t row, int64_
 
 // A weight's panels, or those of its transpose, which has the strides swapped. A few lines of a panel at a time: what
 // is written a column at a time stays in the nearest cache.
-void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, bool half, float* panels) {
+void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, bool bf16, float* panels) {
   constexpr int64_t LINES = 64;  // whole products of pairs
   for (int64_t n = 0; n < N; n += P)
     for (int64_t k = 0; k < K; k += LINES) {
       const float* from = W + k * row + n * col;
       const int64_t lines = K - k < LINES ? K - k : LINES, cols = N - n < P ? N - n : P;
-      if (half) {
+      if (bf16) {
         alignas(64) float block[LINES * P];
         const bool lies = col == 1 && cols == P;
         if (!lies) fill_lines(from, lines, cols, row, col, block);
@@ -86,9 +86,9 @@ void lay_out(const float* W, int64_t K, int64_t N, int64_t row, int64_t col, boo
 
 }  // namespace
 
-void pack(const Weight& W, float* panels) { lay_out(W.data, W.rows, W.cols, W.cols, 1, W.half, panels); }
+void pack(const Weight& W, float* panels) { lay_out(W.data, W.rows, W.cols, W.cols, 1, W.bf16, panels); }
 
-void pack_transposed(const Weight& W, float* panels) { lay_out(W.data, W.cols, W.rows, 1, W.cols, W.half, panels); }
+void pack_transposed(const Weight& W, float* panels) { lay_out(W.data, W.cols, W.rows, 1, W.cols, W.bf16, panels); }
 
 void pack_half(const Weight& W, int half, float* panels, float* panels_transposed) {
   const int64_t K = W.rows, G = W.cols, H = G / 4;

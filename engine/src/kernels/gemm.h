@@ -68,12 +68,12 @@ inline bool multiply_rounded(int64_t M, int64_t N, const Factor* factors, int64_
 // C[M, N] = start + the sum of all factors. `backwards`: see tile.h.
 inline void multiply(int64_t M, int64_t N, const Factor* factors, int64_t n_factors, Start start, float* C, int64_t ldc,
                      bool backwards = false) {
-  const bool half = factors[0].W->panels && factors[0].W->half;
-  if (half && multiply_rounded(M, N, factors, n_factors, false, start, C, ldc, backwards)) return;
+  const bool bf16 = factors[0].W->panels && factors[0].W->bf16;
+  if (bf16 && multiply_rounded(M, N, factors, n_factors, false, start, C, ldc, backwards)) return;
   Term<float> terms[MOST_FACTORS];
   for (int64_t s = 0; s < n_factors; ++s) {
     const auto& [a, a_row, W] = factors[s];
-    if (W->panels && !half)
+    if (W->panels && !bf16)
       terms[s] = {a, a_row, 1, W->panels, P, P * W->rows, W->rows};
     else
       terms[s] = {a, a_row, 1, W->data, W->cols, P, W->rows};
@@ -103,8 +103,8 @@ inline void multiply_transposed(int64_t M, const float* A, int64_t lda, const We
   if (M <= 0) return;
   const Start start = add ? Start{C, ldc} : Start{};
   const Factor factor = {A, lda, &W};
-  if (W.panels_transposed && W.half && multiply_rounded(M, W.rows, &factor, 1, true, start, C, ldc, backwards)) return;
-  if (W.panels_transposed && !W.half) {
+  if (W.panels_transposed && W.bf16 && multiply_rounded(M, W.rows, &factor, 1, true, start, C, ldc, backwards)) return;
+  if (W.panels_transposed && !W.bf16) {
     Term<float> term = {A, lda, 1, W.panels_transposed, P, P * W.cols, W.cols};
     if (backwards) {
       term.a += W.cols - 1, term.b += (W.cols - 1) * P;
@@ -252,9 +252,9 @@ inline void multiply_kept(int64_t lines, const float* A, int64_t M, int64_t lda,
 
 constexpr int64_t FEW_LINES = 8;  // too few to pay for a copy of what they are multiplied by
 
-// dW[A.cols, B.cols] (+)= A^T B over `lines` lines: the gradient of a weight, `half` in bf16.
+// dW[A.cols, B.cols] (+)= A^T B over `lines` lines: the gradient of a weight, in bf16 if that is set.
 inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
-                           int64_t ldb, bool half, bool add, float* dW, int64_t ldw) {
+                           int64_t ldb, bool bf16, bool add, float* dW, int64_t ldw) {
   constexpr int64_t FEW_ROWS = 2, NEAR = 128, FAR = 512;
   switch (lines) {
     case 1: return few_lines<1>(A, M, lda, B, N, ldb, add, dW, ldw);
@@ -263,11 +263,11 @@ inline void multiply_lines(int64_t lines, const float* A, int64_t M, int64_t lda
     case 4: return few_lines<4>(A, M, lda, B, N, ldb, add, dW, ldw);
     default: break;
   }
-  if (lines <= FEW_LINES || M <= FEW_ROWS || (lda <= NEAR && ldb <= NEAR && !half)) {
+  if (lines <= FEW_LINES || M <= FEW_ROWS || (lda <= NEAR && ldb <= NEAR && !bf16)) {
     const Term<float> term = {A, 1, lda, B, ldb, P, lines};
     return multiply(M, N, &term, 1, add ? Start{dW, ldw} : Start{}, dW, ldw);
   }
-  if (half) return multiply_blocks<Pair>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
+  if (bf16) return multiply_blocks<Pair>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
   if (lda <= FAR && ldb <= FAR) return multiply_kept(lines, A, M, lda, B, N, ldb, add, dW, ldw);
   multiply_blocks<float>(lines, A, M, lda, B, N, ldb, add, dW, ldw);
 }
@@ -281,11 +281,11 @@ inline void sum_lines(int64_t lines, const float* B, int64_t N, int64_t ldb, boo
 
 // Both. Where A has so few columns that ones fit the tile beside them, B is read once.
 inline void multiply_and_sum_lines(int64_t lines, const float* A, int64_t M, int64_t lda, const float* B, int64_t N,
-                                   int64_t ldb, bool half, bool add, float* dW, int64_t ldw, float* db) {
+                                   int64_t ldb, bool bf16, bool add, float* dW, int64_t ldw, float* db) {
   constexpr int64_t BLOCK = 512;
-  if (M >= TILE_ROWS || lines <= FEW_LINES || half) {
+  if (M >= TILE_ROWS || lines <= FEW_LINES || bf16) {
     sum_lines(lines, B, N, ldb, add, db);
-    return multiply_lines(lines, A, M, lda, B, N, ldb, half, add, dW, ldw);
+    return multiply_lines(lines, A, M, lda, B, N, ldb, bf16, add, dW, ldw);
   }
   float a[BLOCK * TILE_ROWS], c[TILE_ROWS * P];
   const auto row = [&](int64_t m, int64_t n) { return m < M ? dW + m * ldw + n : db + n; };

@@ -1,6 +1,6 @@
-// How an LSTM's weights lie for one row, whose units are worked on in two halves. Each half reads panels of its own: the
-// columns of its own gates, i f g o side by side, of W and U, and those columns of U transposed, which lead the gradient
-// of its gates back to all units.
+// How an LSTM's weights lie for one row, whose units are worked on in two halves. Each half reads panels of its own:
+// the columns of its own gates, i f g o side by side, of W and U, and those columns of U transposed, which lead the
+// gradient of its gates back to all units.
 #pragma once
 
 #include "karusel/shapes.h"

@@ -188,14 +188,14 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   if (call.dx)
     multiply_transposed(packing.total, gates.data, gates.stride, call.W, call.accumulate, call.dx.data, call.dx.stride);
   multiply_and_sum_lines(packing.total, call.x.data, call.x.cols, call.x.stride, gates.data, G, gates.stride,
-                         call.W.half, call.add, call.dW.data, call.dW.stride, call.db.data);
+                         call.W.bf16, call.add, call.dW.data, call.dW.stride, call.db.data);
 
   // dU sums over all pairs of a step and the one before. Steps whose pairs lie one behind the other in
   // memory are taken together: with equal lengths that is one product over all of time.
   bool add = call.add;
   const auto multiply_pairs = [&](int64_t lines, const float* h, int64_t h_stride, int64_t line) {
     if (lines > 0)
-      multiply_lines(lines, h, H, h_stride, back.row(line), G, back.stride, call.U.half, add, call.dU.data,
+      multiply_lines(lines, h, H, h_stride, back.row(line), G, back.stride, call.U.bf16, add, call.dU.data,
                      call.dU.stride);
     add = add || lines > 0;
   };

@@ -1,5 +1,5 @@
-// The LSTM of one row, its units in two halves, on one thread or on two. On two, each half multiplies what it has of h, or
-// what the other one needs of its gradient, while the rest is on its way. On one thread the sums are the same.
+// The LSTM of one row, its units in two halves, on one thread or on two. On two, each half multiplies what it has of h,
+// or what it has for itself of the gradient, while the other's part is on its way. On one thread the sums are the same.
 #include "gates.h"
 #include "gemm.h"
 #include "halves.h"
@@ -11,8 +11,8 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 namespace {
 
-// Numbers of an array for a half's gates, and for all units. Where arrays lie in their page is not left to the stack: some
-// places cost a third of a step. No two begin at the same one.
+// Numbers of an array for a half's gates, and for all units. Where arrays lie in their page is not left to the stack:
+// some places cost a third of a step. No two begin at the same one.
 constexpr int64_t MOST_GATES = 4 * (MOST_HALVED / 2) + 208, MOST_SUMS = MOST_HALVED + 464;
 
 // The lines of an array in the order of time, or against it.
@@ -87,7 +87,7 @@ void lstm_backward_halves(const Packing& packing, const LstmBackward& call) {
   const Matrix& gates = call.gates;
   const Times time = {T, !call.reverse};
   const bool keeps_sum = call.sum.rows == T;
-  alignas(4096) float da[2][MOST_GATES];           // of each half, its gates side by side
+  alignas(4096) float da[2][MOST_GATES];      // of each half, its gates side by side
   alignas(4096) float sums[2][2][MOST_SUMS];  // dh by way of the gates of each half; one for every other step
 
   in_halves(call.share, [&](Partner& partner) {
@@ -132,7 +132,8 @@ void lstm_backward_halves(const Packing& packing, const LstmBackward& call) {
       for (int i = partner.first; i < partner.last; ++i) {
         const auto [first_unit, units] = half_of(H, i);
         const float *const one = by_way_of[0] + first_unit, *const other = by_way_of[1] + first_unit;
-        for_vectors(units, [&](int64_t j, auto get, auto put) { put(to + first_unit + j, get(one + j) + get(other + j)); });
+        float* const dh = to + first_unit;
+        for_vectors(units, [&](int64_t j, auto get, auto put) { put(dh + j, get(one + j) + get(other + j)); });
       }
     }
     partner.done();

@@ -55,7 +55,7 @@ void row_forward(const Packing& packing, const LstmForward& call, Get get, Put p
 
 bool lstm_forward_row(const Packing& packing, const LstmForward& call) {
   const int64_t H = call.c.cols;
-  if (packing.rows != 1 || H > V || call.dilation != 1 || call.gain || call.W.half) return false;
+  if (packing.rows != 1 || H > V || call.dilation != 1 || call.gain || call.W.bf16) return false;
   if (H == V)
     row_forward(packing, call, [](const float* p) { return load(p); }, [](float* p, Vec v) { store(p, v); });
   else

@@ -190,8 +190,8 @@ inline void few_rows(int64_t N, const Term<Number>* terms, int64_t n_terms, Star
     tile_columns<MR>(terms, n_terms, 0, n / P, N - n < P ? N - n : P, start.at(0, n), C + n, ldc);
 }
 
-// Columns [first, last) of one row, from wherever in a panel of PV vectors, WIDEST vectors at once at most. The sums are
-// the same however columns are taken together, since all are made of CHAINS sums.
+// Columns [first, last) of one row, from wherever in a panel of PV vectors, at most WIDEST vectors at once. The sums
+// are the same however columns are taken together, since all are made of CHAINS sums.
 template <int CHAINS, int WIDEST, int PV>
 inline void multiply_row(int64_t first, int64_t last, const Term<float>& term, float* C) {
   constexpr int64_t WIDTH = PV * V;

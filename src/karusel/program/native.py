@@ -48,7 +48,7 @@ def _serialize(program: Program, placed: Plan) -> tuple[_Buffers, int, _Calls, l
 class NativeExecutor:
     """Runs a program in the engine, on up to `threads` threads; results do not depend on their number.
 
-    half: whether matrix products round their factors to bf16.
+    bf16: whether matrix products round their factors to bf16.
     """
 
     dtype = np.float32
@@ -60,7 +60,7 @@ class NativeExecutor:
         threads: int,
         *,
         source_steps: int = 0,
-        half: bool = False,
+        bf16: bool = False,
     ) -> None:
         self.program = program
         rows = slice_rows(program)
@@ -71,7 +71,7 @@ class NativeExecutor:
         )
         self._buffers = {buffer: i for i, buffer in enumerate(program.buffers)}
         self._engine = _engine.Executor(
-            *_serialize(program, self.plan), rows, max_steps, source_steps, threads, half
+            *_serialize(program, self.plan), rows, max_steps, source_steps, threads, bf16
         )
 
     @property
