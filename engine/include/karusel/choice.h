@@ -6,42 +6,53 @@
 
 namespace karusel {
 
-// The usual way is taken most of the time, the other one now and then, and seldom when it was slower again and again.
+// The way that took less time of late is taken, the other one tried now and then, and ever more seldom while it is
+// slower.
 class Choice {
  public:
   // Does it one way or the other, as f(second) says, and notes how long each unit of its work took.
   template <class F>
   void take(int64_t work, F f) {
     using Clock = std::chrono::steady_clock;
+    const bool way = tries_left_ > 0 ? !second_ : second_;
     const auto start = Clock::now();
-    f(tries_left_ > 0 ? !second_ : second_);
-    note(std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(work));
+    f(way);
+    note(way, std::chrono::duration<double>(Clock::now() - start).count() / static_cast<double>(work));
   }
 
  private:
   static constexpr int TRIES = 3, SOON = 8, SELDOM = 1024;
-  static constexpr double FAR_SLOWER = 2;
+  static constexpr double NEWEST = 0.25;  // the share of the last time in the mean
+  static constexpr double MOST = 3;       // means: one that another program held up says little of the next
 
-  void note(double time) {
-    if (tries_left_ == 0) {
-      usual_ = left_ >= TRIES ? time : std::min(usual_, time);
-      if (--left_ == 0) tries_left_ = TRIES;
-      return;
+  void note(bool way, double time) {
+    double& mean = mean_[way];
+    const bool woke = tries_left_ == TRIES;  // the first try may have had to wake a thread
+    if (mean == 0)
+      mean = time;
+    else if (!woke)
+      mean += NEWEST * (std::min(time, MOST * mean) - mean);
+
+    if (tries_left_ > 0) {
+      if (--tries_left_ > 0) return;
+      if (mean_[!second_] < mean_[second_]) return turn();
+      interval_ = std::min(2 * interval_, SELDOM);
+      left_ = interval_;
+    } else if (mean_[!second_] > 0 && mean_[!second_] < mean_[second_]) {
+      turn();
+    } else if (--left_ <= 0) {
+      tries_left_ = TRIES;
     }
-    // The first try may have to wake a thread, so it counts only if nothing better follows.
-    tried_ = tries_left_ == TRIES ? time : std::min(tried_, time);
-    const bool given_up = tries_left_ < TRIES && time > FAR_SLOWER * usual_;
-    if (--tries_left_ > 0 && !given_up) return;
-    tries_left_ = 0;
-    const bool better = tried_ < usual_;
-    second_ = second_ != better;
-    interval_ = better ? SOON : std::min(2 * interval_, SELDOM);
-    left_ = interval_;
+  }
+
+  void turn() {
+    second_ = !second_;
+    left_ = interval_ = SOON;
   }
 
   bool second_ = false;
-  int interval_ = SOON, left_ = TRIES, tries_left_ = 0;
-  double usual_ = 0, tried_ = 0;  // the least time of the last few
+  int interval_ = SOON, left_ = SOON, tries_left_ = 0;
+  double mean_[2] = {};  // of each way; 0: not taken yet
 };
 
 }  // namespace karusel
