@@ -33,21 +33,17 @@ class Choice {
     else if (!woke)
       mean += NEWEST * (std::min(time, MOST * mean) - mean);
 
-    if (tries_left_ > 0) {
-      if (--tries_left_ > 0) return;
-      if (mean_[!second_] < mean_[second_]) return turn();
-      interval_ = std::min(2 * interval_, SELDOM);
-      left_ = interval_;
-    } else if (mean_[!second_] > 0 && mean_[!second_] < mean_[second_]) {
-      turn();
-    } else if (--left_ <= 0) {
+    const bool tried = tries_left_ > 0;
+    if (tried && --tries_left_ > 0) return;
+    const double other = mean_[!second_];
+    if (other > 0 && other < mean_[second_]) {
+      second_ = !second_;
+      left_ = interval_ = SOON;
+    } else if (tried) {
+      left_ = interval_ = std::min(2 * interval_, SELDOM);
+    } else if (--left_ == 0) {
       tries_left_ = TRIES;
     }
-  }
-
-  void turn() {
-    second_ = !second_;
-    left_ = interval_ = SOON;
   }
 
   bool second_ = false;

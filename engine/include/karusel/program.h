@@ -175,7 +175,7 @@ class Program {
 
  private:
   double run(const Frame& frame, const Call& call) const;
-  void share_out(std::vector<Argument> in_halves);
+  void share_out(std::vector<Argument> halved);
 
   std::vector<Buffer> buffers_;
   std::vector<Call> calls_;

@@ -100,8 +100,7 @@ void pack_half(const Weight& W, int half, float* panels, float* panels_transpose
       const float* from = W.data + gate * H + first + j;
       float* to = panels + (n - inside) * K + inside;
       width = P - inside < units - j ? P - inside : units - j;
-      for (int64_t k = 0; k < K; ++k)
-        for_vectors(width, [&](int64_t i, auto get, auto put) { put(to + k * P + i, get(from + k * G + i)); });
+      for (int64_t k = 0; k < K; ++k) copy_vectors(from + k * G, to + k * P, width);
     }
   if (!panels_transposed) return;
   float* to = panels_transposed + half_panels_transposed(H, half);

@@ -98,8 +98,8 @@ void rows_forward(const Packing& packing, const LstmForward& call) {
         float* a = call.gates.row(gate_line + r);
         if (normed)
           *call.scale.row(gate_line + r) = norm_forward(call.gain, call.epsilon, call.normal.row(gate_line + r), a);
-        gates_forward(H, a, H, a, H, c_before.row(r), call.keep ? call.keep.row(s.line + r) : nullptr, call.c.row(s.line + r),
-                      call.h.row(s.line + r));
+        gates_forward(H, a, H, a, H, c_before.row(r), call.keep ? call.keep.row(s.line + r) : nullptr,
+                      call.c.row(s.line + r), call.h.row(s.line + r));
       }
     };
     rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});

@@ -33,10 +33,6 @@ Term<float> term(const float* a, const float* panels, int64_t width, int64_t row
 
 const float* part(const Matrix& m, int64_t line, int64_t j) { return m ? m.row(line) + j : nullptr; }
 
-void copy_numbers(const float* from, float* to, int64_t n) {
-  for_vectors(n, [&](int64_t j, auto get, auto put) { put(to + j, get(from + j)); });
-}
-
 }  // namespace
 
 void lstm_forward_halves(const Packing& packing, const LstmForward& call) {
@@ -48,7 +44,7 @@ void lstm_forward_halves(const Packing& packing, const LstmForward& call) {
     for (int i = partner.first; i < partner.last; ++i)
       for (int64_t gate = 0; gate < 4; ++gate) {
         const auto [j, units] = half_of(H, i);
-        copy_numbers(call.b.data + gate * H + j, bias[i] + gate * units, units);
+        copy_vectors(call.b.data + gate * H + j, bias[i] + gate * units, units);
       }
 
     for (int64_t k = 0; k < packing.steps; ++k) {
@@ -105,7 +101,7 @@ void lstm_backward_halves(const Packing& packing, const LstmBackward& call) {
         gates_backward(units, H, gates.row(t) + j, part(c, before, j), part(call.keep, t, j), call.h.row(t) + j, in,
                        call.carry.row(0) + j);
         for (int64_t gate = 0; gate < 4; ++gate)
-          copy_numbers(gates.row(t) + gate * H + j, da[i] + gate * units, units);
+          copy_vectors(gates.row(t) + gate * H + j, da[i] + gate * units, units);
       }
 
       float* const to = first ? call.dh0.data : call.sum.row(keeps_sum ? before : 0);
@@ -141,7 +137,7 @@ void lstm_backward_halves(const Packing& packing, const LstmBackward& call) {
 
     for (int i = partner.first; i < partner.last; ++i) {
       const auto [j, units] = half_of(H, i);
-      if (call.dc0) copy_numbers(call.carry.row(0) + j, call.dc0.row(0) + j, units);
+      if (call.dc0) copy_vectors(call.carry.row(0) + j, call.dc0.row(0) + j, units);
       if (call.dx) {
         const int64_t line = i * (T / 2), lines = i == 0 ? T / 2 : T - T / 2;
         multiply_transposed(lines, gates.row(line), gates.stride, call.W, call.accumulate, call.dx.row(line),

@@ -272,5 +272,9 @@ inline void for_vectors(int64_t n, Body body) {
         j, [rest](const float* p) { return load(p, rest); }, [rest](float* p, Vec v) { store(p, v, rest); });
 }
 
+inline void copy_vectors(const float* from, float* to, int64_t n) {
+  for_vectors(n, [&](int64_t j, auto get, auto put) { put(to + j, get(from + j)); });
+}
+
 }  // namespace KARUSEL_LEVEL
 }  // namespace karusel
