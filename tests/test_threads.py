@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,18 @@ def test_two_python_threads_train_at_once() -> None:
     for thread in threads:
         thread.join()
     assert results == [expected] * 3
+
+
+def test_python_threads_predict_with_one_network() -> None:
+    """Each gets its own rows' outputs, as in a server."""
+    random = np.random.default_rng(3)
+    requests = [random.normal(size=(int(n), int(t), 3)) for n, t in random.integers(1, 90, (60, 2))]
+    network = Sequential([LSTM(20), Dense(2)])
+    network.build((None, 3))
+    expected = [network.predict(X).tobytes() for X in requests]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda X: network.predict(X).tobytes(), requests * 3))
+    assert found == expected * 3
 
 
 def test_threads_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -438,6 +438,7 @@ void Executor::update(Optimizer& o, float rate) {
 }
 
 Total Executor::evaluate(const float* weights, const Examples& examples, Selection selection, int64_t batch) {
+  const std::lock_guard<std::mutex> turn(turn_);
   const FlushDenormals flush;
   Total total;
   for (int64_t first = 0; first < selection.count; first += batch) {
@@ -451,6 +452,7 @@ Total Executor::evaluate(const float* weights, const Examples& examples, Selecti
 
 Total Executor::gradient(const float* weights, const Examples& examples, Selection selection, uint64_t seed,
                          float* gradient) {
+  const std::lock_guard<std::mutex> turn(turn_);
   const FlushDenormals flush;
   const Total total = run_batch(weights, examples, selection, seed, true);
   std::memcpy(gradient, lanes_[0].gradient.data(), static_cast<size_t>(program_.n_weights()) * sizeof(float));
@@ -460,6 +462,7 @@ Total Executor::gradient(const float* weights, const Examples& examples, Selecti
 Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selection selection, int64_t batch,
                          int64_t first_batch, const float* rates, uint64_t seed, double seconds, Total* totals) {
   using Clock = std::chrono::steady_clock;
+  const std::lock_guard<std::mutex> turn(turn_);
   const FlushDenormals flush;
   const auto end = Clock::now() + std::chrono::duration<double>(seconds);
   Progress progress;

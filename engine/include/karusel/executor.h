@@ -5,6 +5,7 @@
 // added in their order, so results are the same bits on any number of threads.
 #pragma once
 
+#include <mutex>
 #include <vector>
 
 #include "karusel/choice.h"
@@ -61,6 +62,7 @@ struct Progress {
   bool finite = true;  // false: the batch after these had a loss that is not finite, and changed nothing
 };
 
+// Threads may share one: they take turns.
 class Executor {
  public:
   // slice_rows, max_steps and source_steps (0: rows have no sources) are what the program's arena was planned for.
@@ -119,6 +121,7 @@ class Executor {
   void update(Optimizer&, float rate);
   float* reserve(Floats&, int64_t n);
 
+  std::mutex turn_;
   Program program_;
   const Kernels& kernels_;
   int64_t slice_rows_, max_steps_, source_steps_;
