@@ -434,6 +434,24 @@ def test_the_flow_of_both_executors_agrees(case: dict[str, Any]) -> None:
         assert np.abs(found[0].norms[name] - norms).max() <= 2e-5 * scale, name
 
 
+def test_a_gradient_that_overflows_is_told() -> None:
+    """A layer norm of zeros multiplies it at every step."""
+    net = Sequential([LSTM(8, layer_norm=True), Dense(1)])
+    net.compile("mse")
+    net.build((None, 1))
+    X = np.zeros((4, 60, 1))
+    X[:, -5:] = 1
+    with np.errstate(all="ignore"):
+        flow = inspect.gradient_flow(net, X, np.ones(4))
+        horizon = inspect.memory_horizon(net, X)
+        shares = inspect.integrated_gradients(net, X)
+    assert "the gradient overflows" in flow.reading
+    assert "steps before the end: it explodes" in flow.reading
+    assert horizon.reading.startswith("The gradient overflows ")
+    assert 0 < horizon.reach < 60
+    assert shares.reading.startswith("The gradient overflows between baseline and inputs")
+
+
 def test_inspecting_leaves_the_network_as_it_was() -> None:
     """The same weights and the same training, whatever was looked at."""
     random = np.random.default_rng(0)

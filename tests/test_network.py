@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from karusel import (
+    CTC,
     LSTM,
     Activation,
     Adam,
@@ -15,6 +20,7 @@ from karusel import (
     DataError,
     Dense,
     Dropout,
+    EarlyStopping,
     Embedding,
     Huber,
     KaruselError,
@@ -26,6 +32,7 @@ from karusel import (
     TooLargeError,
     Transpose,
     UsageError,
+    load,
 )
 
 X = np.random.default_rng(0).normal(size=(9, 4, 2))
@@ -73,6 +80,17 @@ def with_value(array: Any, index: Any, value: Any) -> Any:
         (X, Y, {"sample_weight": -np.ones(9)}, "sample_weight must hold finite numbers from 0 up"),
         (X, Y, {"mask": np.zeros(9)}, "leave no target at all"),
         (X, Y, {"mask": np.ones((9, 4))}, "mask must hold one number per row"),
+        (np.ma.masked_equal(with_value(X, (3, 2, 1), 9), 9), Y, {}, "X holds nan in row 3, step 2, column 1"),
+        (X, np.ma.masked_equal(with_value(Y, (7, 0), 9), 9), {}, "y holds nan in row 7, step 0, column 0"),
+        (X.astype(str), Y, {}, "X must hold numbers only, got <U32"),
+        (X.astype("M8[s]"), Y, {}, "X must hold numbers only, got datetime64"),
+        (X + 1j, Y, {}, "X must hold numbers only, got complex128"),
+        (
+            [*X.tolist()[:1], [[1, pd.NA]]],
+            Y[:2],
+            {},
+            "X, row 1, must .* what is missing is NaN, and sequences of",
+        ),
         (X, Y, {"initial_state": [(1, 1)]}, "initial_state= needs an LSTM with initial_state='given'"),
     ],
 )
@@ -95,6 +113,11 @@ def test_bad_data_is_named(X: Any, y: Any, extra: dict[str, Any], message: str) 
         ({"validation": "first"}, "validation must be 'last' or 'random', got 'first'"),
         ({"time_limit": 0}, "time_limit must be a number of seconds above 0, got 0"),
         ({"validation_data": (X,)}, "validation_data must be"),
+        ({"validation_data": {"X": X}}, "validation_data must be"),
+        ({"validation_data": {"X": X, "y": Y, "weights": None}}, "validation_data must be"),
+        ({"validation_split": "0.2"}, "validation_split must be at least 0 and below 1, got '0.2'"),
+        ({"callbacks": None}, "callbacks must be a list of karusel.callbacks objects, got None"),
+        ({"callbacks": [print]}, "callbacks must be a list of karusel.callbacks objects, got"),
     ],
 )
 def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
@@ -114,6 +137,14 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: LSTM(3, num_layers=2, dilation=[1]), "one per depth: 2 wanted, got 1"),
         (lambda: LSTM(3, dropout=1.0), "LSTM: dropout must be at least 0 and below 1, got 1.0"),
         (lambda: LSTM(3, init="chrono"), "init='chrono' needs chrono_length"),
+        (
+            lambda: LSTM(3, init="chrono", chrono_length=0),
+            "LSTM: chrono_length must be a whole number from 1",
+        ),
+        (lambda: LSTM(3, dilation="a"), "LSTM: dilation must be a whole number from 1 up, got 'a'"),
+        (lambda: LSTM(3, input_shape=(5.5, 1)), r"input_shape must be \(steps, inputs\) or \(inputs,\), of"),
+        (lambda: Dense(3, input_shape=(0,)), r"input_shape must be .* got \(0,\)"),
+        (lambda: network().build(("a", 1)), r"input_shape must be .* got \('a', 1\)"),
         (lambda: LSTM(3, initial_state="one"), "initial_state must be one of zeros, learned, given"),
         (lambda: Dense(0), "Dense: units"),
         (lambda: Dense(2, activation="gelu"), "unknown function 'gelu'"),
@@ -127,13 +158,21 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: Huber(0), "Huber: delta"),
         (lambda: Pinball([0.5, 0.1]), "Pinball: quantiles must ascend"),
         (lambda: Pinball([]), "Pinball: quantiles must ascend"),
+        (lambda: Pinball(0.5), r"Pinball: quantiles must ascend .* as in \[0.1, 0.5, 0.9\]; got 0.5"),
+        (lambda: CTC(0), "CTC: longest must be a whole number from 1 up, got 0"),
+        (lambda: EarlyStopping("a"), "EarlyStopping: patience must be a whole number from 1 up, got 'a'"),
         (lambda: Adam(-1), "Adam: learning_rate must be a finite number above 0, got -1"),
         (lambda: Adam(beta_1=1.0), "Adam: beta_1"),
         (lambda: Cosine(0.1, 5, warmup_steps=5), "warmup_steps must be below total_steps"),
         (lambda: Sequential(executor="gpu"), "executor must be auto, native or reference"),
         (lambda: Sequential(random_state=-1), "random_state must be a whole number from 0 up"),
         (lambda: Sequential(random_state=10**23), "random_state must be a whole number from 0 up, below 2"),
-        (lambda: Sequential(n_jobs=0), "n_jobs must be None or a whole number from 1 up"),
+        (lambda: Sequential(n_jobs=0), "n_jobs must be a whole number from 1 up"),
+        (lambda: Sequential(n_jobs="all"), "n_jobs must be a whole number from 1 up, got 'all'"),
+        (lambda: network().program("tarin"), "kind must be one of train, gradient, .* got 'tarin'"),
+        (lambda: network().program("encode"), "kind must be one of .* got 'encode'"),
+        (lambda: load("no such file", precision="fp16"), "precision must be float32 or bf16, got 'fp16'"),
+        (lambda: load("no such file", executor="gpu"), "executor must be auto, native or reference"),
         (lambda: Sequential(["lstm"]), "a network is made of karusel layers, got 'lstm'"),
         (lambda: network("hinge"), "unknown loss 'hinge'; it must be one of absolute, "),
         (lambda: network("pinball"), "the loss 'pinball' needs quantiles"),
@@ -165,6 +204,14 @@ def test_bad_arguments_are_named(make: Any, message: str) -> None:
         ),
         ([Embedding(4, 2), LSTM(3)], "mse", np.full((9, 4), 0.5), Y, "X must hold whole numbers"),
         ([Embedding(4, 2), LSTM(3)], "mse", np.full((9, 4), 2**40), Y, "X holds indices beyond"),
+        (
+            [Embedding(4, 2), LSTM(3)],
+            "mse",
+            np.full((9, 4), 2**32 - 1, dtype=np.uint32),
+            Y,
+            "X holds indices beyond",
+        ),
+        ([Embedding(4, 2), LSTM(3)], "mse", np.full((9, 4), 1e10, np.float32), Y, "X holds indices beyond"),
         (
             [LSTM(3), Dense(3)],
             "softmax_cross_entropy",
@@ -228,6 +275,50 @@ def test_other_widths_than_trained_on_are_refused() -> None:
     made.fit(X, Y)
     with pytest.raises(DataError, match="X: 2 numbers per step are expected, got 3"):
         made.predict(np.zeros((9, 4, 3)))
+
+
+def test_refused_data_build_no_network() -> None:
+    made = network()
+    for tested, y in ((with_value(X, (0, 0, 0), np.nan), Y), (X, Y[:5])):
+        with pytest.raises(DataError):
+            made.fit(tested, y)
+        assert not made.built
+    made.fit(X[:, :, :1], Y)
+
+
+def test_sequences_come_in_many_containers() -> None:
+    made = network(layers=[LSTM(5, return_sequences=True), Dense(3)])
+    parts = [X[0], X[1, :3], X[2]]
+    made.build((None, 2))
+    expected = made.predict(parts)
+    boxed = np.empty(3, dtype=object)
+    boxed[:] = parts
+    frames = [pd.DataFrame(part) for part in parts]
+    for given in (boxed, frames, [part.tolist() for part in parts]):
+        for one, other in zip(made.predict(given), expected, strict=True):
+            assert np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, copy.copy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_a_copy_goes_on_by_itself(copied: Any) -> None:
+    made = network()
+    made.compile("mse", Adam(0.01, ema_decay=0.9))
+    made.fit(X, Y, epochs=2)
+    twin = copied(made)
+    before = made.predict(X)
+    assert np.array_equal(twin.predict(X), before)
+    twin.fit(X, Y, epochs=2)
+    assert np.array_equal(made.predict(X), before)
+    made.fit(X, Y, epochs=2)
+    assert np.array_equal(made.predict(X), twin.predict(X))
+
+
+def test_numpy_sizes_are_saved(tmp_path: Path) -> None:
+    made = Sequential([LSTM(np.int64(3), input_shape=(None, np.int64(2))), Dense(1)], n_jobs=2.0)
+    made.compile("mse")
+    made.fit(X, Y[:, 0])
+    made.save(tmp_path / "net")
+    assert np.array_equal(load(tmp_path / "net").predict(X), made.predict(X))
 
 
 def test_summary_counts_parameters() -> None:

@@ -60,6 +60,14 @@ def test_prediction_has_the_same_bits_on_any_number_of_threads() -> None:
         assert_same_bits({"y": network(n_jobs=n_jobs).predict(X)}, {"y": one})
 
 
+def test_a_list_of_lists_may_be_longer_than_a_piece() -> None:
+    rows = [[[0.1, 0.2]] * 5] * 1024 + [[[0.1, 0.2]] * 6] + [[[0.1, 0.2]] * 5]
+    for end in (1025, 1026):
+        assert [len(y) for y in network(per_step=True).predict(rows[:end])] == [
+            len(row) for row in rows[:end]
+        ]
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's list of threads")
 def test_prediction_uses_all_threads() -> None:
     pytest.importorskip("karusel._engine")

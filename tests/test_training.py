@@ -26,6 +26,7 @@ from karusel import (
     DivergenceError,
     Dropout,
     EarlyStopping,
+    GradientFlow,
     ModelFileError,
     Sequential,
     Step,
@@ -81,6 +82,23 @@ def test_validation_data() -> None:
     made = network()
     history = made.fit(X[:40], Y[:40], validation_data=(X[40:], Y[40:]))
     assert history.history["val_loss"][0] == pytest.approx(made.evaluate(X[40:], Y[40:]), rel=1e-6)
+
+
+def test_validation_data_in_a_dict() -> None:
+    lengths = np.arange(60) % 5 + 1
+    held_out = {"X": X[40:], "y": Y[40:], "lengths": lengths[40:]}
+    made = network()
+    history = made.fit(X[:40], Y[:40], lengths=lengths[:40], validation_data=held_out)
+    assert history.history["val_loss"][0] == pytest.approx(made.evaluate(**held_out), rel=1e-6)
+
+
+def test_rows_without_weight_validate_and_teach_nothing() -> None:
+    weight = np.ones(60)
+    weight[48:] = 0
+    with pytest.raises(DataError, match="every held-out row has weight 0"):
+        network().fit(X, Y, sample_weight=weight, validation_split=0.2)
+    with pytest.raises(DataError, match="every row to train on has weight 0"):
+        network().fit(X, Y, sample_weight=1 - weight, validation_split=0.2)
 
 
 def test_early_stopping_keeps_the_best_weights() -> None:
@@ -268,6 +286,67 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path: Path) -> None:
         network().fit(X + 1, Y, epochs=3, callbacks=[After(path)])
     with pytest.raises(DataError, match=r"is a checkpoint of another fit \(its config"):
         network(Adam(0.1)).fit(X, Y, epochs=3, callbacks=[After(path)])
+    with pytest.raises(DataError, match=r"is a checkpoint of another fit \(its held_out"):
+        network().fit(X, Y, epochs=3, validation_data=(X, Y), callbacks=[After(path)])
+
+
+class Interrupted(Checkpoint):
+    """Ends with Ctrl-C once the checkpoint is there."""
+
+    def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+        super().on_epoch_end(training, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+
+def test_a_checkpoint_keeps_what_callbacks_hold_and_what_is_infinite(tmp_path: Path) -> None:
+    """Arrays of any shape, the flow of many layers in order, an infinite loss."""
+
+    class Count(Callback):
+        seen = np.zeros(3, np.float32)
+
+        def on_epoch_end(self, training: Any, epoch: int, logs: dict[str, float]) -> None:
+            self.seen = self.seen + 1
+
+        def tensors(self) -> dict[str, Any]:
+            return {"seen": self.seen}
+
+        def restore(self, state: dict[str, Any], tensors: dict[str, Any]) -> None:
+            self.seen = np.array(tensors["seen"])
+
+    def made() -> Sequential:
+        net = Sequential([LSTM(2, num_layers=11), Dense(1)])
+        net.compile("mse")
+        return net
+
+    held_out = (X[:3], np.full(3, 1e30))
+    path = tmp_path / "fit.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        made().fit(
+            X,
+            Y,
+            epochs=4,
+            validation_data=held_out,
+            callbacks=[Count(), GradientFlow(X, Y), EarlyStopping(9), Interrupted(path)],
+        )
+    callbacks = [Count(), GradientFlow(X, Y), EarlyStopping(9), Interrupted(path)]
+    history = made().fit(X, Y, epochs=4, validation_data=held_out, callbacks=callbacks)
+    assert history.history["val_loss"] == [np.inf] * 4
+    count, flow = callbacks[0], callbacks[1]
+    assert isinstance(count, Count)
+    assert isinstance(flow, GradientFlow)
+    assert count.seen.tolist() == [4, 4, 4]
+    assert list(flow.flows) == [0, 1, 2, 3]
+    assert list(flow.flows[0].norms) == list(flow.flows[3].norms)
+    assert len(flow.flows[0].norms["lstm_0.10.forward"]) == X.shape[1]
+
+
+def test_a_checkpoint_beyond_the_last_epoch_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "fit.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        network().fit(X, Y, epochs=3, callbacks=[Interrupted(path)])
+    with pytest.raises(UsageError, match="is a checkpoint after epoch 2, beyond epochs=1: ask for at least"):
+        network().fit(X, Y, epochs=1, callbacks=[Interrupted(path)])
 
 
 @pytest.mark.parametrize(

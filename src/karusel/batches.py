@@ -7,7 +7,7 @@ data as a whole does so piece by piece, so data may be larger than memory (a np.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,6 +110,10 @@ class Examples:
         """The examples in `rows`, ready, a piece at a time."""
         for places in _places(len(rows)):
             yield self.ready(rows[places])
+
+
+class Sequences(list[Any]):
+    """A list of sequences, whatever their lengths; a piece of a longer one may have but one length."""
 
 
 @dataclass(frozen=True)
@@ -231,6 +235,8 @@ def read_sequences(
     lines_of: rows whose lengths these must share, line for line.
     first: the number of the first row, for messages.
     """
+    if isinstance(data, np.ndarray) and data.dtype == object and data.ndim == 1:
+        data = Sequences(data)
     if isinstance(data, Windows) or (isinstance(data, (list, tuple)) and not _is_rectangular(data)):
         if lengths is not None:
             kind = "Windows" if isinstance(data, Windows) else "a list of sequences"
@@ -284,8 +290,10 @@ def read_strings(data: Any, x: Rows, *, highest: int, longest: int) -> Rows:
 
     Raises DataError for a string that no alignment with the row's steps has (see `karusel.losses.CTC`).
     """
-    if isinstance(data, Windows) or np.ndim(data[0] if len(data) else data) != 1:
+    strings = None if isinstance(data, Windows) or not isinstance(data, Iterable) else list(data)
+    if not strings or np.ndim(strings[0]) != 1:
         raise DataError("y must be a list of strings: for each row of X an array of symbol numbers")
+    data = strings
     if len(data) != len(x):
         raise DataError(f"y has {len(data):,} strings, X has {len(x):,} {x.name}s: they must be equally many")
     starts = np.cumsum(x.lengths) - x.lengths
@@ -325,10 +333,15 @@ def in_pieces(
     rows_at_once: pieces are whole multiples of it, where rows are not larger than a piece themselves.
     Returns how many rows there are, too; None for data in one piece, which may be of any type.
     """
+    if isinstance(data, np.ndarray) and data.dtype == object and data.ndim == 1:
+        data = Sequences(data)
     listed = isinstance(data, (list, tuple)) and lengths is None and not _is_rectangular(data)
+    if listed:
+        data = Sequences(data)
     if not listed and (not isinstance(data, np.ndarray) or data.ndim < 2):
         return None, iter([(0, data, lengths)])
     n, rows = len(data), rows_at_once
+    kind: Callable[[Any], Any] = Sequences if listed else np.asanyarray
     if not listed:
         rows = max(1, PIECE // max(1, data.size // max(1, n)))
         rows = rows if rows < rows_at_once else rows - rows % rows_at_once
@@ -337,7 +350,8 @@ def in_pieces(
     if lengths is not None:
         lengths = _lengths(lengths, n, data.shape[1], what)
     return n, (
-        (k, data[k : k + rows], None if lengths is None else lengths[k : k + rows]) for k in range(0, n, rows)
+        (k, kind(data[k : k + rows]), None if lengths is None else lengths[k : k + rows])
+        for k in range(0, n, rows)
     )
 
 
@@ -382,28 +396,37 @@ def _read_windows(windows: Windows, what: str, dtype: Any, as_lines: bool) -> Ro
 
 def _is_rectangular(data: Sequence[Any]) -> bool:
     """Whether a list is an array written as nested lists, rather than sequences of several lengths."""
+    if isinstance(data, Sequences):
+        return False
     if len(data) == 0:
         return True
     if all(isinstance(row, np.ndarray) for row in data):
         return False
-    lengths = {len(row) if isinstance(row, (list, tuple, np.ndarray)) else -1 for row in data}
+    lengths = {len(row) if isinstance(row, Sized) and not isinstance(row, str) else -1 for row in data}
     return len(lengths) == 1
 
 
 def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
     """A C-contiguous array of the executor's type; refuses what is no number or not whole."""
     try:
+        if np.ma.is_masked(data):  # what is missing, as elsewhere
+            data = np.ma.filled(np.ma.asarray(data, dtype=np.float64), np.nan)
         array = np.asarray(data)
-        if array.dtype == object or array.dtype.kind not in "fiub":
+        if array.dtype == object:
             array = array.astype(np.float64)
     except (TypeError, ValueError, OverflowError):
-        raise DataError(f"{what}{where} must hold numbers only, in rows of one length") from None
+        raise DataError(
+            f"{what}{where} must hold numbers only, in rows of one length: what is missing is NaN, and "
+            "sequences of different lengths are a list of arrays"
+        ) from None
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{what}{where} must hold numbers only, got {array.dtype}: convert it first")
     wanted = np.dtype(dtype)
     if wanted.kind == "i" and array.dtype.kind == "f":
         for _, part in _parts(array):
             if not (np.isfinite(part) & (part % 1 == 0)).all():
                 raise DataError(f"{what}{where} must hold whole numbers (indices or class numbers)")
-    if wanted.kind == "i" and array.size and array.dtype.itemsize > wanted.itemsize:
+    if wanted.kind == "i" and array.size and not np.can_cast(array.dtype, wanted):
         limits = np.iinfo(wanted)
         if array.min() < limits.min or array.max() > limits.max:
             raise DataError(f"{what}{where} holds indices beyond {limits.max:,}")

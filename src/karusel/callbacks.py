@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import UsageError
+from karusel.layers.base import positive_integer
 
 if TYPE_CHECKING:
     from karusel.inspect import Flow
@@ -56,11 +57,9 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0) -> None:
-        if isinstance(patience, bool) or int(patience) != patience or patience < 1:
-            raise UsageError(f"EarlyStopping: patience must be a whole number from 1 up, got {patience!r}")
-        if not min_delta >= 0:
+        self.patience = positive_integer("EarlyStopping", "patience", patience)
+        if not isinstance(min_delta, (int, float, np.number)) or not min_delta >= 0:
             raise UsageError(f"EarlyStopping: min_delta must be at least 0, got {min_delta!r}")
-        self.patience = int(patience)
         self.min_delta = float(min_delta)
         self._forget()
 
@@ -86,7 +85,7 @@ class EarlyStopping(Callback):
             training.set_weights(self._best)
 
     def state(self) -> dict[str, Any]:
-        return {"best_loss": self.best_loss, "best_epoch": self.best_epoch}
+        return {"best_loss": str(self.best_loss), "best_epoch": self.best_epoch}  # it may be infinite
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         return {} if self._best is None else {"best": self._best}
@@ -113,7 +112,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = os.fspath(path)
-        self.every = _epochs("Checkpoint", every)
+        self.every = positive_integer("Checkpoint", "every", every)
 
     def on_begin(self, training: Training) -> None:
         if os.path.exists(self.path):
@@ -133,7 +132,7 @@ class GradientFlow(Callback):
 
     Parameters
     ----------
-    X, y, source
+    X, y, sample_weight, mask, lengths, initial_state, source
         A batch to measure on, as in `fit`: some hundred rows are enough.
     every
         Epochs between measurements. Default 1.
@@ -144,9 +143,27 @@ class GradientFlow(Callback):
         `karusel.inspect.Flow` by epoch, counted from 0.
     """
 
-    def __init__(self, X: Any, y: Any, every: int = 1, *, source: Any = None) -> None:
-        self.X, self.y, self.source = X, y, source
-        self.every = _epochs("GradientFlow", every)
+    def __init__(
+        self,
+        X: Any,
+        y: Any,
+        every: int = 1,
+        *,
+        sample_weight: Any = None,
+        mask: Any = None,
+        lengths: Any = None,
+        initial_state: Any = None,
+        source: Any = None,
+    ) -> None:
+        self.X, self.y = X, y
+        self._beside = {
+            "sample_weight": sample_weight,
+            "mask": mask,
+            "lengths": lengths,
+            "initial_state": initial_state,
+            "source": source,
+        }
+        self.every = positive_integer("GradientFlow", "every", every)
         self.flows: dict[int, Flow] = {}
 
     def on_begin(self, training: Training) -> None:
@@ -156,27 +173,33 @@ class GradientFlow(Callback):
         from karusel.inspect import gradient_flow
 
         if (epoch + 1) % self.every == 0:
-            self.flows[epoch] = gradient_flow(training.network, self.X, self.y, source=self.source)
+            self.flows[epoch] = gradient_flow(training.network, self.X, self.y, **self._beside)
 
     def state(self) -> dict[str, Any]:
         return {
-            str(epoch): {
-                "loss": flow.loss,
-                "norms": {name: norms.tolist() for name, norms in flow.norms.items()},
-            }
+            str(epoch): {"loss": str(flow.loss), "passes": list(flow.norms)}
             for epoch, flow in self.flows.items()
+        }
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        return {
+            f"{epoch}/{name}": _finite(norms)
+            for epoch, flow in self.flows.items()
+            for name, norms in flow.norms.items()
         }
 
     def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         from karusel.inspect import Flow
 
         self.flows = {
-            int(epoch): Flow(flow["loss"], {name: np.array(norms) for name, norms in flow["norms"].items()})
+            int(epoch): Flow(
+                float(flow["loss"]), {name: np.array(tensors[f"{epoch}/{name}"]) for name in flow["passes"]}
+            )
             for epoch, flow in state.items()
         }
 
 
-def _epochs(callback: str, every: Any) -> int:
-    if isinstance(every, bool) or int(every) != every or every < 1:
-        raise UsageError(f"{callback}: every must be a whole number from 1 up, got {every!r}")
-    return int(every)
+def _finite(norms: NDArray[np.float64]) -> NDArray[np.float64]:
+    """As a file can hold them: a norm that overflowed becomes the largest number."""
+    largest = np.finfo(norms.dtype).max
+    return np.nan_to_num(norms, nan=largest, posinf=largest)

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from karusel.errors import UsageError
+from karusel.layers.base import positive_integer
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent
 
@@ -138,10 +139,12 @@ class Pinball(Loss):
     kernel = "pinball_loss"
 
     def __init__(self, quantiles: Sequence[float]) -> None:
-        self.quantiles = tuple(float(q) for q in quantiles)
+        self.quantiles = tuple(float(q) for q in quantiles) if isinstance(quantiles, Iterable) else ()
         inside = all(0 < q < 1 for q in self.quantiles)
         if not self.quantiles or not inside or list(self.quantiles) != sorted(set(self.quantiles)):
-            raise UsageError(f"Pinball: quantiles must ascend between 0 and 1, got {list(quantiles)!r}")
+            raise UsageError(
+                f"Pinball: quantiles must ascend between 0 and 1, as in [0.1, 0.5, 0.9]; got {quantiles!r}"
+            )
 
     def target_width(self, output_width: int) -> int:
         width, rest = divmod(output_width, len(self.quantiles))
@@ -247,9 +250,7 @@ class CTC(Loss):
     aligned = False
 
     def __init__(self, longest: int = 64) -> None:
-        if isinstance(longest, bool) or not isinstance(longest, int) or longest < 1:
-            raise UsageError(f"CTC: longest must be a whole number from 1 up, got {longest!r}")
-        self.longest = longest
+        self.longest = positive_integer("CTC", "longest", longest)
 
     def target_width(self, output_width: int) -> int:
         if output_width < 2:

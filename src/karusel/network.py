@@ -25,7 +25,7 @@ from karusel.batches import (
     read_sequences,
     read_strings,
 )
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.errors import DataError, KaruselError, ModelFileError, UsageError
 from karusel.layers import (
     LSTM,
     Activation,
@@ -38,7 +38,7 @@ from karusel.layers import (
     Pool,
     Transpose,
 )
-from karusel.layers.base import Shape
+from karusel.layers.base import Shape, positive_integer, read_shape
 from karusel.losses import CTC, ClippedSurrogate, Loss, SoftmaxCrossEntropy, get_loss
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
@@ -46,6 +46,7 @@ from karusel.program.executor import (
     Executor,
     OptimizerState,
     Total,
+    as_flat_vector,
     check_memory,
     default_threads,
     flat_vector,
@@ -92,6 +93,8 @@ class Sequential:
         with a note; KARUSEL_BF16=emulate rounds all the same, more slowly. The precision is not part of a
         saved network.
 
+    Python threads may predict with one network at once: they take turns. It can be copied and pickled.
+
     Examples
     --------
     >>> import numpy as np
@@ -121,11 +124,9 @@ class Sequential:
             raise UsageError(
                 f"random_state must be a whole number from 0 up, below 2^63, got {random_state!r}"
             )
-        if n_jobs is not None and (isinstance(n_jobs, bool) or int(n_jobs) != n_jobs or n_jobs < 1):
-            raise UsageError(f"n_jobs must be None or a whole number from 1 up, got {n_jobs!r}")
         self.layers: list[Layer] = []
         self.random_state = int(random_state)
-        self.n_jobs = n_jobs
+        self.n_jobs = None if n_jobs is None else positive_integer("Sequential", "n_jobs", n_jobs)
         self.executor = _choose_executor(executor)
         self.precision = _choose_precision(precision, self.executor)
         self.loss: Loss | None = None
@@ -142,6 +143,17 @@ class Sequential:
 
     def __repr__(self) -> str:
         return f"Sequential([{', '.join(map(repr, self.layers))}])"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_executors": {}}  # made anew when they are needed
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._weights = as_flat_vector(self._weights)
+        if (o := self._optimizer_state) is not None:
+            average = None if o.average is None else as_flat_vector(o.average)
+            m, v = as_flat_vector(o.m), as_flat_vector(o.v)
+            self._optimizer_state = replace(o, weights=self._weights, m=m, v=v, average=average)
 
     @property
     def _dtype(self) -> Any:
@@ -170,18 +182,16 @@ class Sequential:
 
         A fit builds the network by itself from its data.
         """
-        shape = tuple(input_shape)
         if not self.layers:
             raise UsageError("the network has no layers")
-        if len(shape) not in (1, 2) or not isinstance(shape[-1], (int, np.integer)) or shape[-1] < 1:
-            raise UsageError(f"input_shape must be (steps, inputs) or (inputs,), got {shape!r}")
+        shape = read_shape(input_shape)
         declared = self.layers[0].input_shape
         if declared is not None and (len(declared) != len(shape) or declared[-1] != shape[-1]):
             raise DataError(f"the first layer's input_shape is {declared}, the data's is {shape}")
 
         self._per_step = len(shape) == 2
         specifications = []
-        flow = Shape(int(shape[-1]), self._per_step, self._reads_indices)
+        flow = Shape(shape[-1], self._per_step, self._reads_indices)
         for i, layer in enumerate(self.layers):
             specifications += [(f"{layer.kind}_{i}.{p.name}", p) for p in layer.parameters(flow)]
             flow = layer.output_shape(flow)
@@ -199,7 +209,7 @@ class Sequential:
             self._parameters[name] = Parameter(name, offset, p.rows, p.cols, p.vector)
             self._weights[offset : offset + p.rows * p.cols] = p.initial(random).reshape(-1)
             offset += p.rows * p.cols
-        self.input_shape = (shape[0] if self._per_step else 1, int(shape[-1]))
+        self.input_shape = (shape[0] if self._per_step else 1, shape[-1])
 
     @property
     def _reads_indices(self) -> bool:
@@ -273,6 +283,11 @@ class Sequential:
         of its numbers. carried: LSTMs begin with states that are inputs and leave others as outputs, for
         truncated backpropagation. source_steps: the most that a source has.
         """
+        kinds = ["train", "gradient", "flow", "loss", "predict", "states", "gates", "sensitivity", "stream"]
+        if self._attention is not None:
+            kinds += ["encode", "step", "weights"]
+        if kind not in kinds:
+            raise UsageError(f"kind must be one of {', '.join(kinds)}, got {kind!r}")
         self._require_built()
         assert self.input_shape is not None
         with_loss = kind in ("train", "gradient", "flow", "loss")
@@ -374,12 +389,12 @@ class Sequential:
             raise UsageError("lengths= belongs to networks with time steps; this one has none")
         else:
             rows = read_rows(X, what="X", dtype=dtype, width=width, n=None, first=first)
-        if not self.built:
-            self.build((rows.padded_steps, rows.width) if per_step else (rows.width,))
         if isinstance(layer := self.layers[0], Embedding):
             check_range(rows, "X", layer.input_dim - 1)
         else:
             check_finite(rows, "X")
+        if not self.built:
+            self.build((rows.padded_steps, rows.width) if per_step else (rows.width,))
         return rows
 
     def _read_source(self, source: Any, n: int) -> Rows | None:
@@ -447,8 +462,8 @@ class Sequential:
                 f"the network's LSTM has initial_state='given': pass initial_state=, a list of {len(names)} "
                 f"(h, c) pairs, for {', '.join(names)}"
             )
-        pairs = list(initial_state)
-        if len(pairs) != len(names) or any(len(pair) != 2 for pair in pairs):
+        pairs = list(initial_state) if isinstance(initial_state, Iterable) else []
+        if len(pairs) != len(names) or any(np.ndim(pair) == 0 or len(pair) != 2 for pair in pairs):
             raise DataError(
                 f"initial_state must be a list of {len(names)} (h, c) pairs, for {', '.join(names)}, "
                 f"got {len(pairs)}"
@@ -484,10 +499,16 @@ class Sequential:
         """Everything that a program with a loss reads."""
         if self.loss is None:
             raise UsageError("the network is not compiled: call compile(loss=..., optimizer=...) first")
+        built = self.built
         x = self._read_x(X, lengths)
-        target, weight = self._read_target(y, x, sample_weight, mask)
-        inputs = {"x": x.stream(), "target": target.stream()} | self._read_state(initial_state, len(x))
-        examples = self._with_source(Examples(x.lengths, inputs), self._read_source(source, len(x)))
+        try:
+            target, weight = self._read_target(y, x, sample_weight, mask)
+            inputs = {"x": x.stream(), "target": target.stream()} | self._read_state(initial_state, len(x))
+            examples = self._with_source(Examples(x.lengths, inputs), self._read_source(source, len(x)))
+        except KaruselError:
+            if not built:  # by data that are refused
+                self.input_shape = None
+            raise
         if weight is None:
             return examples
         weighted = examples.inputs | {"weight": weight.stream()}
@@ -522,7 +543,7 @@ class Sequential:
             for name, dilation in zip(layer.state_names(), layer.dilation, strict=True):
                 width = layer.hidden_size * dilation
                 for state in "hc":
-                    values = np.zeros((streams + 1) * width, dtype=self._dtype)
+                    values = np.zeros((int(place.max()) + 1) * width, dtype=self._dtype)
                     inputs[f"lstm_{i}.{name}.{state}0"] = Stream(values, begin * width, width)
                     outputs[f"lstm_{i}.{name}.{state}n"] = Stream(values, place * width, width)
         return replace(examples, inputs=inputs, outputs=outputs, streams=int(streams))
@@ -554,7 +575,7 @@ class Sequential:
         batch_size: int = 32,
         validation_split: float = 0.0,
         validation: str = "last",
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: tuple[Any, ...] | Mapping[str, Any] | None = None,
         shuffle: bool = True,
         steps_per_epoch: int | None = None,
         sample_weight: Any = None,
@@ -587,7 +608,8 @@ class Sequential:
         validation
             "last" or "random".
         validation_data
-            (X, y), (X, y, sample_weight) or (X, y, sample_weight, source) to hold out instead.
+            (X, y), (X, y, sample_weight) or (X, y, sample_weight, source) to hold out instead; or a dict of
+            what `evaluate` takes: {"X": .., "y": .., "lengths": ..}.
         shuffle
             A new order for each epoch.
         steps_per_epoch
@@ -595,8 +617,8 @@ class Sequential:
             order where the last one ended, so that all rows are seen once before a new order begins.
         sample_weight, mask
             Weight of each row [n], of each step [n, T] or a list, of each number of y (in y's shape), or
-            `Windows` of a storage of weights; a mask's zeros leave targets out, which may then be NaN. Rows
-            that have no weight at all cost next to nothing.
+            `Windows` of a storage of weights; a mask's zeros leave targets out, which may then be NaN, or
+            class numbers outside the classes. Rows that have no weight at all cost next to nothing.
         lengths
             Steps of each row of a padded array. What lies beyond them is never read.
         initial_state
@@ -643,12 +665,7 @@ class Sequential:
             batch_size, shuffle = streams, False
         held_out = None
         if validation_data is not None:
-            if len(validation_data) not in (2, 3, 4):
-                raise UsageError(
-                    "validation_data must be (X, y), (X, y, sample_weight) or (X, y, sample_weight, source)"
-                )
-            tested, its, weight, source = (*validation_data, None, None)[:4]
-            held_out = self._carry(self._examples(tested, its, None, weight, None, None, source), streams)
+            held_out = self._carry(self._examples(**_validation_arguments(validation_data)), streams)
         training = Training(
             self,
             examples,
@@ -680,15 +697,15 @@ class Sequential:
         """The mean loss, without dropout."""
         examples = self._examples(X, y, lengths, sample_weight, mask, initial_state, source)
         examples = self._carry(examples, streams)
-        return self._mean_loss(examples, Runs.upto(len(examples)), self._weights)
+        return self._total_loss(examples, Runs.upto(len(examples)), self._weights).mean
 
-    def _mean_loss(self, examples: Examples, rows: NDArray[np.int64] | Runs, weights: NDArray[Any]) -> float:
+    def _total_loss(self, examples: Examples, rows: NDArray[np.int64] | Runs, weights: NDArray[Any]) -> Total:
         executor = self._executor("loss", examples)
         totals = [
             executor.evaluate(weights, some, order, examples.streams or EVALUATION_ROWS)
             for some, order in examples.pieces(rows)
         ]
-        return Total(sum(t.loss for t in totals), sum(t.weight for t in totals)).mean
+        return Total(sum(t.loss for t in totals), sum(t.weight for t in totals))
 
     def gradients(
         self,
@@ -819,17 +836,18 @@ class Sequential:
                 rows = self._read_x(part, counts, first)
                 yield rows, len(rows) if n is None else n
 
-    def alignment(self, X: Any, *, source: Any) -> list[NDArray[Any]]:
+    def alignment(self, X: Any, *, source: Any, initial_state: Any = None) -> list[NDArray[Any]]:
         """Where each step looks: the weights p [T_k, S_k] of the network's Attention, for each row of X.
 
-        X and source as in `predict`.
+        X, source and initial_state as in `predict`.
         """
         self._require_built()
         x = self._read_x(X, None)
         sources = self._read_source(source, len(x))
         if sources is None or self._attention is None:
             raise UsageError("a network without an Attention has no alignment")
-        examples = self._with_source(Examples(x.lengths, {"x": x.stream()}), sources)
+        inputs = {"x": x.stream()} | self._read_state(initial_state, len(x))
+        examples = self._with_source(Examples(x.lengths, inputs), sources)
         weights, starts = self._lines("weights", f"{self._attention[0]}.weights", examples, "the alignment")
         rows = zip(starts, x.lengths, sources.lengths, strict=True)
         return [weights[first : first + steps, :its] for first, steps, its in rows]
@@ -960,6 +978,8 @@ def load(path: str | os.PathLike[str], *, executor: str = "auto", precision: str
     """
     from karusel.saving import load_file
 
+    executor = _choose_executor(executor)
+    precision = _choose_precision(precision, executor)
     header, tensors = load_file(path, "network")
     try:
         network = Sequential.from_config(header["config"], executor=executor, precision=precision)
@@ -981,6 +1001,21 @@ def fill(network: Sequential, tensors: Mapping[str, NDArray[Any]]) -> None:
         raise ModelFileError(f"the parameters do not fit the layers: {odd[0]} with shape {list(odd[1])}")
     for name, array in parameters.items():
         array[:] = tensors[name]
+
+
+def _validation_arguments(given: Any) -> dict[str, Any]:
+    """What fit's validation_data holds, as arguments of `Sequential._examples`."""
+    names = ("X", "y", "sample_weight", "source", "mask", "lengths", "initial_state")
+    if isinstance(given, Mapping):
+        odd = [name for name in given if name not in names]
+        if not odd and "X" in given and "y" in given:
+            return {name: given.get(name) for name in names}
+    elif isinstance(given, (tuple, list)) and len(given) in (2, 3, 4):
+        return dict.fromkeys(names) | dict(zip(names, given, strict=False))
+    raise UsageError(
+        "validation_data must be (X, y), (X, y, sample_weight), (X, y, sample_weight, source), or a dict "
+        f"with X and y, and of {', '.join(names[2:])} what is needed"
+    )
 
 
 def _layer_of(config: Mapping[str, Any]) -> Layer:

@@ -47,8 +47,10 @@ class Sampling:
     def __post_init__(self) -> None:
         if not (_is_number(self.temperature) and 0 <= self.temperature < math.inf):
             raise UsageError(f"temperature must be a finite number from 0 up, got {self.temperature!r}")
-        if self.top_k is not None and not (_is_whole(self.top_k) and self.top_k >= 1):
-            raise UsageError(f"top_k must be None or a whole number from 1 up, got {self.top_k!r}")
+        if self.top_k is not None and not (_is_whole(self.top_k) and 1 <= self.top_k < 2**63):
+            raise UsageError(
+                f"top_k must be None or a whole number from 1 up, below 2^63, got {self.top_k!r}"
+            )
         if not (_is_number(self.top_p) and 0 < self.top_p <= 1):
             raise UsageError(f"top_p must be above 0 and at most 1, got {self.top_p!r}")
         if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Embedding
+from karusel.layers.base import positive_integer
 from karusel.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -221,6 +222,9 @@ class Stream:
                 "generate needs a network that puts out what it reads: an Embedding of one symbol a step, "
                 "drawn with notes=False, or as many outputs as inputs, drawn with notes=True"
             )
+        steps = positive_integer("generate", "steps", steps)
+        if not isinstance(first, (int, np.integer)) or first < 0:
+            raise UsageError(f"generate: first must be a whole number from 0 up, got {first!r}")
         drawn = np.empty((steps, self._inputs), dtype=begin.dtype)
         self._stepper.generate(begin, sampling, first, drawn)
         return drawn if notes else drawn[:, 0]

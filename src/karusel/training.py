@@ -26,6 +26,7 @@ __all__ = ["History", "Training"]
 
 CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time limit, Ctrl-C
 AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
+NOT_FINITE = ("inf", "-inf", "nan")  # in a checkpoint's header
 SPLIT = 2**32 - 1  # stands for an epoch's number in the draw of a random validation part
 
 
@@ -75,6 +76,8 @@ class Training:
         self.shuffle = bool(shuffle)
         self.verbose = verbose
         # Checkpoints last: they keep what the others came to.
+        if not isinstance(callbacks, Sequence) or not all(isinstance(one, Callback) for one in callbacks):
+            raise UsageError(f"callbacks must be a list of karusel.callbacks objects, got {callbacks!r}")
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
         self.time_limit = time_limit
         if time_limit is not None and not time_limit > 0:
@@ -97,7 +100,8 @@ class Training:
         n = len(self.examples)
         if how not in ("last", "random"):
             raise UsageError(f"validation must be 'last' or 'random', got {how!r}")
-        if isinstance(share, bool) or not 0 <= share < 1:
+        number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
+        if not number or not 0 <= share < 1:
             raise UsageError(f"validation_split must be at least 0 and below 1, got {share!r}")
         if share == 0 or self.held_out is not None:
             return Runs.upto(n), Runs.upto(0)
@@ -231,6 +235,9 @@ class Training:
                 return
             self._refuse_diverged()
 
+        if self.steps_per_epoch is None and done == end and not totals[:, 1].any():
+            raise DataError("every row to train on has weight 0: nothing was learned; hold out others")
+
         self._epoch_seconds = (time.monotonic() - started) * batches / done
         for first in range(0, done, batches):
             loss, weight = totals[first : min(first + batches, done)].sum(axis=0)
@@ -267,9 +274,14 @@ class Training:
         return np.concatenate(parts)
 
     def _validate(self) -> float:
-        if self.held_out is not None:
-            return self.network._mean_loss(self.held_out, Runs.upto(len(self.held_out)), self.weights)
-        return self.network._mean_loss(self.examples, self.held_out_rows, self.weights)
+        examples, rows = self.held_out, self.held_out_rows
+        if examples is None:
+            total = self.network._total_loss(self.examples, rows, self.weights)
+        else:
+            total = self.network._total_loss(examples, Runs.upto(len(examples)), self.weights)
+        if total.weight == 0:
+            raise DataError("every held-out row has weight 0, so nothing can be validated: hold out others")
+        return total.mean
 
     def _snapshot(self) -> list[Any]:
         o = self._optimizer
@@ -311,24 +323,13 @@ class Training:
 
     def _fingerprint(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to belong to this fit."""
-        total = 0
-        carried = [stream.values for stream in self.examples.outputs.values()]
-        for role in sorted(self.examples.inputs):
-            values = self.examples.inputs[role].values
-            if not any(values is one for one in carried):
-                total = zlib.crc32(values.data, total)
-        for part, _ in self.examples.pieces(Runs.upto(len(self.examples))):
-            for lengths in (part.lengths, part.source_lengths):
-                total = total if lengths is None else zlib.crc32(lengths.data, total)
-            for role in sorted(part.inputs):
-                stream = part.inputs[role]
-                for array in (np.asarray(stream.starts), stream.shift, stream.scale):
-                    total = total if array is None else zlib.crc32(array.data, total)
         return {
             "config": self.network.get_config(),
+            "precision": self.network.precision,
             "rows": len(self.rows),
             "held_out_rows": len(self.held_out_rows),
-            "data": total,
+            "data": _checksum(self.examples),
+            "held_out": None if self.held_out is None else _checksum(self.held_out),
             "batch_size": self.batch_size,
             "shuffle": self.shuffle,
             "steps_per_epoch": self.steps_per_epoch,
@@ -352,7 +353,7 @@ class Training:
             "epoch": self.epoch,
             "step": o.step,
             "stop": self._stop,
-            "history": self.history.history,
+            "history": {name: [_text(v) for v in values] for name, values in self.history.history.items()},
             "callbacks": [callback.state() for callback in self.callbacks],
         }
         save_file(path, "checkpoint", header, tensors)
@@ -369,6 +370,11 @@ class Training:
                 f"{path} is a checkpoint of another fit (its {', '.join(odd)} differ): "
                 "delete it, or name another file"
             )
+        if isinstance(epoch := header.get("epoch"), int) and epoch > self.epochs:
+            raise UsageError(
+                f"{path} is a checkpoint after epoch {epoch}, beyond epochs={self.epochs}: ask for at least "
+                "as many, or delete it"
+            )
         o = self._optimizer
         vectors = {"weights": o.weights, "m": o.m, "v": o.v}
         if o.average is not None:
@@ -377,7 +383,9 @@ class Training:
         for name, array in vectors.items():
             array[:] = tensors[name]
         o.step, self.epoch, self._stop = header["step"], header["epoch"], header["stop"]
-        self.history.history = {name: list(values) for name, values in header["history"].items()}
+        self.history.history = {
+            name: [float(v) for v in values] for name, values in header["history"].items()
+        }
         for i, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
             prefix = f"callback{i}."
             own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
@@ -397,22 +405,46 @@ class Training:
         sound = (
             type(epoch) is int
             and type(step) is int
-            and 0 < epoch <= self.epochs
+            and epoch > 0
             and step >= 0
             and header.get("stop") in ("", "early", "time")
             and isinstance(history, dict)
             and set(history) == set(self.history.history)
             and all(
-                isinstance(values, list) and len(values) == epoch and all(type(v) is float for v in values)
+                isinstance(values, list)
+                and len(values) == epoch
+                and all(type(v) is float or v in NOT_FINITE for v in values)
                 for values in history.values()
             )
             and isinstance(states, list)
             and len(states) == len(self.callbacks)
             and all(name in tensors and tensors[name].shape == shape for name in vectors)
-            and all(tensors[name].shape == shape for name in tensors if name.startswith("callback"))
         )
         if not sound:
             raise ModelFileError(f"{path} is no sound checkpoint: delete it to train from the beginning")
+
+
+def _checksum(examples: Examples) -> int:
+    """Of all that the examples hold before training."""
+    total = 0
+    carried = [stream.values for stream in examples.outputs.values()]
+    for role in sorted(examples.inputs):
+        values = examples.inputs[role].values
+        if not any(values is one for one in carried):
+            total = zlib.crc32(values.data, total)
+    for part, _ in examples.pieces(Runs.upto(len(examples))):
+        for lengths in (part.lengths, part.source_lengths):
+            total = total if lengths is None else zlib.crc32(lengths.data, total)
+        for role in sorted(part.inputs):
+            stream = part.inputs[role]
+            for array in (np.asarray(stream.starts), stream.shift, stream.scale):
+                total = total if array is None else zlib.crc32(array.data, total)
+    return total
+
+
+def _text(number: float) -> float | str:
+    """What JSON has for a number."""
+    return number if np.isfinite(number) else str(number)
 
 
 def _whole(name: str, value: Any, least: int) -> int:

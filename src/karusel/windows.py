@@ -187,7 +187,7 @@ class Windows:
         if counts.min() < 1:
             at = int(np.argmax(counts < 1))
             raise DataError(f"Windows: window {at} has {counts[at]} steps: at least 1 is needed")
-        return counts.astype(np.int64, copy=False)
+        return np.ascontiguousarray(counts, dtype=np.int64)
 
     def _check_inside(self) -> None:
         lines = len(self.values)
@@ -231,6 +231,10 @@ class Windows:
 
 
 def _storage(values: Any) -> NDArray[Any]:
+    if np.ma.is_masked(values):
+        raise DataError(
+            "Windows: values is masked: fill what is missing, and give those lines weight 0 by mask="
+        )
     array = np.asarray(values)
     if array.dtype not in (np.float32, np.int32):
         raise DataError(

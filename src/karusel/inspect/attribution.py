@@ -53,6 +53,8 @@ class Attribution:
     def reading(self) -> str:
         """What this means, in two or three sentences."""
         whole = self.by_lag.sum()
+        if not np.isfinite(whole):
+            return "The gradient overflows between baseline and inputs: it explodes, and no share is known."
         if whole == 0:
             return "The output does not depend on the inputs at all."
         steps, features = self.by_lag.shape

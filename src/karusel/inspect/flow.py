@@ -46,6 +46,12 @@ class Flow:
     @property
     def reading(self) -> str:
         """What this means for training: a sentence on time, at the first LSTM, and one on depth."""
+        for name, norms in self.norms.items():
+            if not (known := np.isfinite(norms)).all():
+                return (
+                    f"At {name} the gradient overflows {np.argmin(known)} steps before the end: it explodes "
+                    "beyond what clip_norm can mend."
+                )
         names = list(self.norms)
         first = [name for name in names if _level(name) == _level(names[0])]
         carrier = max(first, key=lambda name: _reach(self.norms[name]))

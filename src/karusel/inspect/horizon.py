@@ -36,11 +36,14 @@ class Horizon:
     @property
     def reach(self) -> int:
         """The largest lag at which the norm is at least 1 % of the largest."""
-        return int(np.flatnonzero(self.norms >= HEARD * self.norms.max())[-1])
+        norms = np.nan_to_num(self.norms, nan=np.inf, posinf=np.inf)  # too large for a number
+        return int(np.flatnonzero(norms >= HEARD * norms.max())[-1])
 
     @property
     def reading(self) -> str:
         """What this means, in one or two sentences."""
+        if not (known := np.isfinite(self.norms)).all():
+            return f"The gradient overflows {_back(int(np.argmin(known)))}: it explodes."
         steps, strongest = len(self.norms), int(self.norms.argmax())
         largest = self.norms[strongest]
         if largest == 0:

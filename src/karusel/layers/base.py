@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 
-__all__ = ["Layer", "NewParameter", "Shape", "positive_integer", "share"]
+__all__ = ["Layer", "NewParameter", "Shape", "positive_integer", "read_shape", "share"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Layer(ABC):
     kind: ClassVar[str]
 
     def __init__(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.input_shape = input_shape
+        self.input_shape = None if input_shape is None else read_shape(input_shape)
 
     @abstractmethod
     def output_shape(self, shape: Shape) -> Shape:
@@ -85,6 +85,20 @@ class Layer(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.settings().items())})"
+
+
+def read_shape(shape: Any) -> tuple[int] | tuple[int | None, int]:
+    """The shape of a row of inputs: (I,), or (T, I), where T may be None; UsageError for anything else."""
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else ()
+    whole = [isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in sizes]
+    if len(sizes) == 1 and all(whole):
+        return (int(sizes[0]),)
+    if len(sizes) == 2 and whole[1] and (whole[0] or sizes[0] is None):
+        return (None if sizes[0] is None else int(sizes[0]), int(sizes[1]))
+    raise UsageError(
+        "input_shape must be (steps, inputs) or (inputs,), of whole numbers from 1 up; steps may be None: "
+        f"got {shape!r}"
+    )
 
 
 def positive_integer(layer: str, name: str, value: Any, below: int = 2**31) -> int:

@@ -118,7 +118,7 @@ class LSTM(Layer):
         self.num_layers = positive_integer("LSTM", "num_layers", num_layers, below=MOST_LAYERS)
         self.direction = _choice("direction", direction, tuple(DIRECTIONS))
         self.return_sequences = bool(return_sequences)
-        each = [dilation] * self.num_layers if isinstance(dilation, (int, np.integer)) else list(dilation)
+        each = [dilation] * self.num_layers if np.ndim(dilation) == 0 else list(dilation)  # type: ignore[arg-type]
         if len(each) != self.num_layers:
             raise UsageError(
                 f"LSTM: dilation must be one number or one per depth: {self.num_layers} wanted, "
@@ -132,11 +132,11 @@ class LSTM(Layer):
         self.recurrent_dropout = share("LSTM", "recurrent_dropout", recurrent_dropout)
         self.initial_state = _choice("initial_state", initial_state, ("zeros", "learned", "given"))
         self.init = _choice("init", init, ("default", "chrono"))
-        self.chrono_length = chrono_length
-        if self.init == "chrono":
-            if chrono_length is None:
-                raise UsageError("LSTM: init='chrono' needs chrono_length, the steps that memory should span")
+        self.chrono_length = None
+        if chrono_length is not None:
             self.chrono_length = positive_integer("LSTM", "chrono_length", chrono_length)
+        elif self.init == "chrono":
+            raise UsageError("LSTM: init='chrono' needs chrono_length, the steps that memory should span")
 
     @property
     def directions(self) -> tuple[str, ...]:

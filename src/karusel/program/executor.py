@@ -21,6 +21,7 @@ __all__ = [
     "OptimizerState",
     "Progress",
     "Total",
+    "as_flat_vector",
     "check_memory",
     "default_threads",
     "flat_vector",
@@ -114,6 +115,13 @@ def flat_vector(n: int, dtype: Any) -> NDArray[Any]:
     whole: NDArray[Any] = np.zeros(n + PADDING + CACHE_LINE // np.dtype(dtype).itemsize, dtype=dtype)
     first = -whole.ctypes.data % CACHE_LINE // whole.itemsize
     return whole[first : first + n]
+
+
+def as_flat_vector(numbers: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in a flat vector."""
+    vector = flat_vector(len(numbers), numbers.dtype)
+    vector[:] = numbers
+    return vector
 
 
 def default_threads() -> int:
