@@ -49,14 +49,16 @@ NB_MODULE(_engine, m) {
       .def("evaluate",
            [](Executor& self, const ReadNumbers& weights, const Lengths& lengths,
               const std::vector<InputTuple>& inputs, const std::vector<OutputTuple>& outputs, const ReadIndices& order,
-              int64_t batch) {
+              int64_t batch, int64_t first_batch, double seconds, double loss, double weight) {
              const Examples examples = make_examples(lengths, inputs, outputs);
-             Total total;
+             Total total = {loss, weight};
+             int64_t batches = 0;
              {
                const nb::gil_scoped_release unlocked;
-               total = self.evaluate(weights.data(), examples, make_selection(order), batch);
+               batches =
+                   self.evaluate(weights.data(), examples, make_selection(order), batch, first_batch, seconds, total);
              }
-             return nb::make_tuple(total.loss, total.weight);
+             return nb::make_tuple(batches, total.loss, total.weight);
            })
       .def("gradient",
            [](Executor& self, const ReadNumbers& weights, const Lengths& lengths,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -58,6 +59,34 @@ def test_prediction_has_the_same_bits_on_any_number_of_threads() -> None:
     one = network(n_jobs=1).predict(X)
     for n_jobs in (2, 3):
         assert_same_bits({"y": network(n_jobs=n_jobs).predict(X)}, {"y": one})
+
+
+def test_an_evaluation_that_pauses_often_has_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    native = pytest.importorskip("karusel.program.native")
+    X, y = RANDOM.normal(size=(5000, 9, 2)), RANDOM.normal(size=(5000, 3))
+    net = network()
+    expected = net.evaluate(X, y)
+    monkeypatch.setattr(native, "CALL_SECONDS", 0.0)
+    assert net.evaluate(X, y) == expected
+
+
+def test_ctrl_c_ends_a_long_evaluation() -> None:
+    pytest.importorskip("karusel._engine")
+    values = RANDOM.normal(size=250_100).astype(np.float32)
+    X, y = (Windows(values, np.arange(250_000), steps) for steps in (50, 3))
+    net = Sequential([LSTM(128), Dense(3)])
+    net.compile("mse")
+    net.build((None, 1))
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            net.evaluate(X, y)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert time.monotonic() - started < 3  # all of it takes several times as long
 
 
 def test_a_list_of_lists_may_be_longer_than_a_piece() -> None:

@@ -24,6 +24,10 @@ constexpr int64_t ENOUGH_LINES = 48;      // and so many of them for each number
 constexpr int64_t FEW_LINES = 16;         // products of so few lines in all read weights where they lie
 constexpr int64_t OWN_PANELS = 1 << 18;   // so many numbers each thread lays out for itself
 
+using Clock = std::chrono::steady_clock;
+
+auto end_after(double seconds) { return Clock::now() + std::chrono::duration<double>(seconds); }
+
 // n / by, rounded up.
 int64_t divided(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
@@ -437,17 +441,21 @@ void Executor::update(Optimizer& o, float rate) {
   });
 }
 
-Total Executor::evaluate(const float* weights, const Examples& examples, Selection selection, int64_t batch) {
+int64_t Executor::evaluate(const float* weights, const Examples& examples, Selection selection, int64_t batch,
+                           int64_t first_batch, double seconds, Total& total) {
   const std::lock_guard<std::mutex> turn(turn_);
   const FlushDenormals flush;
-  Total total;
-  for (int64_t first = 0; first < selection.count; first += batch) {
+  const auto end = end_after(seconds);
+  int64_t batches = 0;
+  for (int64_t first = first_batch * batch; first < selection.count; first += batch) {
     const Total one =
         run_batch(weights, examples, {selection.order + first, std::min(batch, selection.count - first)}, 0, false);
     total.loss += one.loss;
     total.weight += one.weight;
+    ++batches;
+    if (Clock::now() >= end) break;
   }
-  return total;
+  return batches;
 }
 
 Total Executor::gradient(const float* weights, const Examples& examples, Selection selection, uint64_t seed,
@@ -461,10 +469,9 @@ Total Executor::gradient(const float* weights, const Examples& examples, Selecti
 
 Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selection selection, int64_t batch,
                          int64_t first_batch, const float* rates, uint64_t seed, double seconds, Total* totals) {
-  using Clock = std::chrono::steady_clock;
   const std::lock_guard<std::mutex> turn(turn_);
   const FlushDenormals flush;
-  const auto end = Clock::now() + std::chrono::duration<double>(seconds);
+  const auto end = end_after(seconds);
   Progress progress;
   for (int64_t i = first_batch; i * batch < selection.count; ++i) {
     const Selection rows = {selection.order + i * batch, std::min(batch, selection.count - i * batch)};

@@ -35,8 +35,12 @@ class Executor:
         outputs: _Outputs,
         order: NDArray[np.int64],
         batch: int,
+        first_batch: int,
+        seconds: float,
+        loss: float,
+        weight: float,
         /,
-    ) -> tuple[float, float]: ...
+    ) -> tuple[int, float, float]: ...
     def gradient(
         self,
         weights: NDArray[np.float32],

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
 from karusel.errors import DataError, DivergenceError, ModelFileError, UsageError
-from karusel.program.executor import OptimizerState, Total, flat_vector
+from karusel.program.executor import CALL_SECONDS, OptimizerState, Total, flat_vector
 from karusel.randomness import shuffled
 from karusel.windows import Index, Runs
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["History", "Training"]
 
-CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time limit, Ctrl-C
 AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
 NOT_FINITE = ("inf", "-inf", "nan")  # in a checkpoint's header
 SPLIT = 2**32 - 1  # stands for an epoch's number in the draw of a random validation part

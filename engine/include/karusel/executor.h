@@ -68,8 +68,10 @@ class Executor {
   // slice_rows, max_steps and source_steps (0: rows have no sources) are what the program's arena was planned for.
   Executor(Program program, int64_t slice_rows, int64_t max_steps, int64_t source_steps, int threads);
 
-  // Runs forward over all selected examples in batches of `batch` rows and fills the outputs.
-  Total evaluate(const float* weights, const Examples&, Selection, int64_t batch);
+  // Runs forward over batches first_batch, first_batch + 1, ... of the selection, until it ends or `seconds` have
+  // passed; fills the outputs and adds to `total`. Returns how many batches that were.
+  int64_t evaluate(const float* weights, const Examples&, Selection, int64_t batch, int64_t first_batch, double seconds,
+                   Total& total);
 
   // One batch of all selected examples; fills the outputs, and gradient [n_weights] is overwritten.
   Total gradient(const float* weights, const Examples&, Selection, uint64_t seed, float* gradient);

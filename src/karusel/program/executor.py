@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from karusel.program.program import Program
 
 __all__ = [
+    "CALL_SECONDS",
     "EVALUATION_ROWS",
     "Executor",
     "OptimizerState",
@@ -27,6 +28,7 @@ __all__ = [
     "flat_vector",
 ]
 
+CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time limit, Ctrl-C
 EVALUATION_ROWS = 1024  # rows of one batch when nothing is learned
 CACHE_LINE = 64  # bytes
 PADDING = 16  # numbers behind a flat vector that the engine may read, never use

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from karusel import _engine
 from karusel.batches import Examples
-from karusel.program.executor import OptimizerState, Progress, Total, check_memory
+from karusel.program.executor import CALL_SECONDS, OptimizerState, Progress, Total, check_memory
 from karusel.program.plan import Plan, plan, slice_rows
 from karusel.program.program import Argument, Extent, Gradient, Parameter, Program, View
 from karusel.sampling import Sampling
@@ -101,10 +101,12 @@ class NativeExecutor:
     def evaluate(
         self, weights: NDArray[Any], examples: Examples, order: NDArray[np.int64], batch: int
     ) -> Total:
-        loss, weight = self._engine.evaluate(
-            weights, self._lengths(examples), self._inputs(examples), self._outputs(examples), order, batch
-        )
-        return Total(loss, weight)
+        data = self._lengths(examples), self._inputs(examples), self._outputs(examples)
+        total, done = Total(0.0, 0.0), 0
+        while done * batch < len(order):
+            batches, *sums = self._engine.evaluate(weights, *data, order, batch, done, CALL_SECONDS, *total)
+            total, done = Total(*sums), done + batches
+        return total
 
     def gradient(
         self,
