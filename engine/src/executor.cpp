@@ -422,22 +422,22 @@ void Executor::update(Optimizer& o, float rate) {
     if (norm > static_cast<double>(o.clip_norm))
       whole.clip = static_cast<float>(static_cast<double>(o.clip_norm) / norm);
   }
-  const auto step = [&](const Part& part) {
+  const auto step = [&](int64_t first, int64_t n) {
     AdamStep piece = whole;
-    piece.rows = part.rows;
-    piece.n = part.count;
-    piece.stride = part.stride;
-    piece.w = o.w + part.first;
-    piece.g = lanes_[0].gradient.data() + part.first;
-    piece.m = o.m + part.first;
-    piece.v = o.v + part.first;
-    piece.average = o.average ? o.average + part.first : nullptr;
+    piece.n = n;
+    piece.w = o.w + first;
+    piece.g = lanes_[0].gradient.data() + first;
+    piece.m = o.m + first;
+    piece.v = o.v + first;
+    piece.average = o.average ? o.average + first : nullptr;
     kernels_.adam(piece);
   };
-  if (!shared_) return for_pieces([&](int64_t, int64_t first, int64_t n) { step({first, 1, n, n}); });
-  in_halves(true, [&](Partner& partner) {  // what a thread has the gradient of lies in its cache
-    for (int i = partner.first; i < partner.last; ++i)
-      for (const Part& part : program_.parts(i)) step(part);
+  if (!shared_) return for_pieces([&](int64_t, int64_t first, int64_t n) { step(first, n); });
+  in_halves(true, [&](Partner& partner) {  // always the same half, whose m and v lie in the thread's cache
+    for (int i = partner.first; i < partner.last; ++i) {
+      const auto [first, n] = half_of(program_.n_weights(), i);
+      step(first, n);
+    }
   });
 }
 

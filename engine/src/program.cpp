@@ -83,7 +83,6 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
   };
 
   // Few units are not worth it; layer norm needs all of a row at once.
-  std::vector<Argument> halved_weights;
   const auto halved = [this](const Argument& U, const Argument& gain, float dilation) {
     return U.rows >= LEAST_HALVED && U.rows <= MOST_HALVED && gain.space == Space::none && dilation == 1.0f && !bf16_;
   };
@@ -123,7 +122,7 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
       case Kernel::lstm_forward: {
         const bool halves = halved(a[2], a[4], attributes[1]);
         for (size_t i : {1, 2}) packed_[panels_of(a[i], false)].halves = halves;
-        if (halves) halved_weights.insert(halved_weights.end(), {a[1], a[2], a[3]});
+        has_halves_ = has_halves_ || halves;
         break;
       }
       case Kernel::lstm_backward:
@@ -152,7 +151,6 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     calls_.push_back(std::move(call));
   }
 
-  share_out(std::move(halved_weights));
   for (PackedWeight& w : packed_) {
     const auto place_panels = [&](int64_t& at, int64_t rows, int64_t cols) {
       if (at < 0) return;
@@ -163,26 +161,6 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
     place_panels(w.panels, w.rows, w.cols);
     place_panels(w.panels_transposed, w.cols, w.rows);
   }
-}
-
-void Program::share_out(std::vector<Argument> halved) {
-  std::sort(halved.begin(), halved.end(), [](const Argument& a, const Argument& b) { return a.first < b.first; });
-  int64_t end = 0;
-  const auto others_until = [&](int64_t first) {
-    if (first > end) parts_[0].push_back({end, 1, first - end, first - end});
-  };
-  for (const Argument& a : halved) {
-    if (a.first < end) continue;  // a layer's second call
-    others_until(a.first);
-    end = a.first + a.rows * a.cols;
-    const int64_t H = a.cols / 4;
-    for (int half = 0; half < 2; ++half) {
-      const Units units = half_of(H, half);
-      for (int64_t gate = 0; gate < 4; ++gate)
-        parts_[half].push_back({a.first + gate * H + units.first, a.rows, units.count, a.cols});
-    }
-  }
-  others_until(n_weights_);
 }
 
 void Program::place(std::vector<int64_t> offsets, int64_t arena_size) {

@@ -321,13 +321,12 @@ struct SurrogateLoss {
   float clip = 0, value = 0, entropy = 0;
 };
 
-// One step of Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter 2019) on rows of n
-// numbers that begin `stride` apart:
+// One step of Adam (Kingma & Ba 2015; decoupled weight decay: Loshchilov & Hutter 2019) on n numbers:
 //   g = clip · g;  w = w (1 - rate · decay);  m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g²
 //   w = w - rate · correction1 · m / (sqrt(v · correction2) + epsilon),   correction = 1 / (1 - beta^step)
 //   average = ema average + (1 - ema) w, when average is given
 struct AdamStep {
-  int64_t rows = 1, n = 0, stride = 0;
+  int64_t n = 0;
   float* w = nullptr;
   const float* g = nullptr;
   float* m = nullptr;

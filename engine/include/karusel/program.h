@@ -89,11 +89,6 @@ struct PackedWeight {
   bool halves = false, halves_transposed = false;  // of one row, they are laid out by halves
 };
 
-// Rows of `count` numbers of a flat vector that begin `stride` apart.
-struct Part {
-  int64_t first, rows, count, stride;
-};
-
 // Part of a flat vector, of weights or of gradients, that loses some of its numbers in each batch.
 struct WeightDrop {
   Space space;
@@ -152,10 +147,8 @@ class Program {
   const std::vector<Buffer>& buffers() const { return buffers_; }
   const std::vector<PackedWeight>& packed() const { return packed_; }
 
-  // Whether an LSTM works on one row by halves, and which weights each half alone reads and has the gradients of. All
-  // other weights are the first one's.
-  bool has_halves() const { return !parts_[1].empty(); }
-  const std::vector<Part>& parts(int half) const { return parts_[half]; }
+  // Whether an LSTM works on one row by halves.
+  bool has_halves() const { return has_halves_; }
   int64_t offset(size_t buffer) const { return offsets_[buffer]; }
   int64_t arena_size() const { return arena_size_; }
   int64_t panels_size() const { return panels_size_; }
@@ -175,18 +168,17 @@ class Program {
 
  private:
   double run(const Frame& frame, const Call& call) const;
-  void share_out(std::vector<Argument> halved);
 
   std::vector<Buffer> buffers_;
   std::vector<Call> calls_;
   std::vector<PackedWeight> packed_;
-  std::vector<Part> parts_[2];
   std::vector<WeightDrop> drops_;
   std::vector<int64_t> offsets_;
   int64_t arena_size_ = 0;
   int64_t n_weights_ = 0;
   int64_t panels_size_ = 0;
   bool bf16_ = false;
+  bool has_halves_ = false;
   std::vector<std::pair<int64_t, int64_t>> added_;  // parts of the gradient that kernels only add to: first, count
   bool has_loss_ = false;
   LossShape loss_shape_ = {};

@@ -35,20 +35,18 @@ void update(const AdamStep& given) {
   const float shrink = 1.0f - s.rate * s.decay;
   const float scale = 2.0f / std::sqrt(s.correction2);  // of numerator and denominator
   const float step = s.rate * s.correction1 * scale, epsilon = s.epsilon * scale;
-  for (int64_t r = 0; r < s.rows; ++r)
-    for_vectors(s.n, [&](int64_t k, auto get, auto put) {
-      const int64_t j = r * s.stride + k;
-      const Vec g = PLAIN ? get(s.g + j) : get(s.g + j) * s.clip, before = get(s.w + j);
-      Vec m = get(s.m + j), v = get(s.v + j);
-      m += (1.0f - s.beta1) * (g - m);
-      v = minimum(v + (1.0f - s.beta2) * (g * g - v), FLT_MAX);
-      const Vec change = step * m * inverse(twice_root(v + FLT_MIN) + epsilon);
-      const Vec w = PLAIN ? before - change : shrink * before - change;
-      put(s.m + j, m);
-      put(s.v + j, v);
-      put(s.w + j, w);
-      if (s.average) put(s.average + j, s.ema * get(s.average + j) + (1.0f - s.ema) * w);
-    });
+  for_vectors(s.n, [&](int64_t j, auto get, auto put) {
+    const Vec g = PLAIN ? get(s.g + j) : get(s.g + j) * s.clip, before = get(s.w + j);
+    Vec m = get(s.m + j), v = get(s.v + j);
+    m += (1.0f - s.beta1) * (g - m);
+    v = minimum(v + (1.0f - s.beta2) * (g * g - v), FLT_MAX);
+    const Vec change = step * m * inverse(twice_root(v + FLT_MIN) + epsilon);
+    const Vec w = PLAIN ? before - change : shrink * before - change;
+    put(s.m + j, m);
+    put(s.v + j, v);
+    put(s.w + j, w);
+    if (s.average) put(s.average + j, s.ema * get(s.average + j) + (1.0f - s.ema) * w);
+  });
 }
 
 }  // namespace
