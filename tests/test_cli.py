@@ -380,6 +380,20 @@ def test_outputs_are_checked_before_the_work(short, tmp_path, monkeypatch, optio
     assert short.read_bytes() == before
 
 
+def test_no_file_that_is_read_is_written(short, tmp_path, monkeypatch):
+    monkeypatch.setattr("karusel.cli.work.read_table", None)  # the work would end in an internal error
+    monkeypatch.chdir(tmp_path)
+    ahead = write(tmp_path / "ahead.csv", "ds,promo\n2001-03-01,1\n")
+    config = write(tmp_path / "k.toml", "horizon = 2\n")
+    command = ["forecast", short, "-H", 2, "--future", "promo", "--future-data", ahead, "--config", config]
+    for out in ("--out", "ahead.csv"), ("--report", "k.toml"), ("--plot", "ahead.csv"):
+        assert "is the file that is read" in refused(2, *command, *out)
+    for query in (f"from '{ahead}'", "from 'a*.csv'", 'select y from "ahead.csv"', "from ahead.csv"):
+        line = refused(2, "backtest", "--sql", query, "-H", 2, "--out", ahead)
+        assert "is the file that is read" in line
+    assert ahead.read_text() == "ds,promo\n2001-03-01,1\n"
+
+
 def test_a_plot_must_be_a_png_or_an_svg_of_its_own(short, tmp_path):
     line = refused(2, "forecast", short, "-H", 2, "--plot", tmp_path / "f.jpg")
     assert "is neither a .png nor a .svg file" in line

@@ -93,7 +93,7 @@ def forecast(
         out,
         plot,
         report,
-        printing.json,
+        printing,
     )
 
 
@@ -113,7 +113,7 @@ def backtest(
     """
     from karusel.cli.backtest import run_backtest_command
 
-    run_backtest_command(reading, covariates, fitting, running, out, printing.json)
+    run_backtest_command(reading, covariates, fitting, running, out, printing)
 
 
 @app.command()
@@ -132,7 +132,7 @@ def fit(
     """
     from karusel.cli.fit import run_fit
 
-    run_fit(reading, covariates, fitting, running, out, printing.json)
+    run_fit(reading, covariates, fitting, running, out, printing)
 
 
 @app.command()
@@ -153,7 +153,7 @@ def predict(
     from karusel.cli.predict import run_predict
     from karusel.cli.work import read_wanted
 
-    run_predict(model, reading, future_data or [], read_wanted(level, quantiles), out, printing.json)
+    run_predict(model, reading, future_data or [], read_wanted(level, quantiles), out, printing)
 
 
 @app.command()
@@ -171,7 +171,7 @@ def update(
     """
     from karusel.cli.update import run_update
 
-    run_update(model, reading, train, out, printing.json)
+    run_update(model, reading, train, out, printing)
 
 
 @app.command()
@@ -192,7 +192,7 @@ def live(
     """
     from karusel.cli.live import run_live
 
-    run_live(model, level, out, printing.json)
+    run_live(model, level, out, printing)
 
 
 @app.command()
@@ -226,7 +226,7 @@ def tune(
     """
     from karusel.cli.tune import run_tune
 
-    run_tune(reading, covariates, horizon, running, time_limit, out, printing.json)
+    run_tune(reading, covariates, horizon, running, time_limit, out, printing)
 
 
 @app.command()

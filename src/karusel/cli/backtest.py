@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from karusel.cli import document, show
-from karusel.cli.options import Covariates, Fitting, Reading, Running
+from karusel.cli.files import files_read
+from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.outputs import Rows, check_rows_output, or_null, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels
@@ -19,7 +20,6 @@ from karusel.errors import DataError
 from karusel.forecasting.backtest import Backtest
 from karusel.forecasting.forecaster import Forecaster
 from karusel.numbers import decimals
-from karusel.sources.origin import find_files
 
 __all__ = ["run_backtest_command"]
 
@@ -30,12 +30,12 @@ def run_backtest_command(
     fitting: Fitting,
     running: Running,
     out: str | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Run the command."""
     source = reading.source or []
     if out is not None:
-        check_rows_output(out, find_files(source), source)
+        check_rows_output(out, files_read(reading, printing), source)
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
@@ -49,7 +49,7 @@ def run_backtest_command(
         if out is not None:
             progress(f"writing {out}")
             write_rows(out, _rows(model, model.backtest_, Labels.of(series, short_name(source))))
-    if json:
+    if printing.json:
         document.print_document(
             {
                 "file": series.table.origin.name,

@@ -6,10 +6,12 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from karusel.cli.options import Printing, Reading
 from karusel.errors import FileMissingError, KaruselError, UsageError
+from karusel.sources.origin import find_files, find_files_of_query
 from karusel.whole import written_whole
 
-__all__ = ["check_output", "write_whole"]
+__all__ = ["check_output", "files_read", "write_whole"]
 
 
 def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
@@ -22,6 +24,12 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
         raise UsageError(f"{path} is the file that is read; give another name for the output")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise KaruselError(f"{path} cannot be written: permission denied")
+
+
+def files_read(reading: Reading, printing: Printing, others: Iterable[str] = ()) -> tuple[Path, ...]:
+    """The files that a command reads, which none of its outputs may be."""
+    config = () if printing.config is None else (printing.config,)
+    return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql), *config)
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

@@ -6,21 +6,24 @@ import time
 from pathlib import Path
 
 from karusel.cli import document, show
-from karusel.cli.files import check_output
-from karusel.cli.options import Covariates, Fitting, Reading, Running
+from karusel.cli.files import check_output, files_read
+from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import fit_series, read_series, short_name
-from karusel.sources.origin import find_files
 
 __all__ = ["run_fit"]
 
 
 def run_fit(
-    reading: Reading, covariates: Covariates, fitting: Fitting, running: Running, out: Path, json: bool
+    reading: Reading,
+    covariates: Covariates,
+    fitting: Fitting,
+    running: Running,
+    out: Path,
+    printing: Printing,
 ) -> None:
     """Run the command; the model goes to `out`."""
-    source = reading.source or []
-    check_output(out, find_files(source))
+    check_output(out, files_read(reading, printing))
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
@@ -28,7 +31,7 @@ def run_fit(
         seconds = time.perf_counter() - started
         progress(f"writing {out}")
         model.save(out)
-    if json:
+    if printing.json:
         document.print_document(
             {
                 "file": series.table.origin.name,
@@ -43,7 +46,7 @@ def run_fit(
         )
     else:
         lines = [
-            *show.found(series, short_name(source), model.notes_),
+            *show.found(series, short_name(reading.source or []), model.notes_),
             show.fitted(model, seconds),
             "",
             *show.evidence(model),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from karusel.cli import document, show
-from karusel.cli.files import check_output, write_whole
-from karusel.cli.options import Covariates, Fitting, Reading, Running
+from karusel.cli.files import check_output, files_read, write_whole
+from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.outputs import check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, curve_of, forecast_rows
@@ -19,7 +20,6 @@ from karusel.cli.work import Series, Wanted, fit_series, future_of, read_series,
 from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.plots import draw_png, draw_svg, need_matplotlib
-from karusel.sources.origin import find_files
 
 __all__ = ["run_forecast"]
 
@@ -45,13 +45,13 @@ def run_forecast(
     out: str | None,
     plot: Path | None,
     report: Path | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Run the command; results go to stdout and the files asked for."""
     if covariates.future and not future_data:
         raise UsageError("--future needs --future-data, a file with these columns for the next steps")
     source = reading.source or []
-    _check_outputs(out, plot, report, source)
+    _check_outputs(out, plot, report, files_read(reading, printing, future_data), source)
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
@@ -69,14 +69,15 @@ def run_forecast(
         if report is not None:
             progress(f"writing {report}")
             _report(result, report)
-    if json:
+    if printing.json:
         document.print_document(_document(result))
     else:
         print("\n".join(_text(result)))
 
 
-def _check_outputs(out: str | None, plot: Path | None, report: Path | None, source: list[str]) -> None:
-    files = find_files(source)
+def _check_outputs(
+    out: str | None, plot: Path | None, report: Path | None, files: Sequence[Path], source: list[str]
+) -> None:
     named: dict[Path, str] = {}
     for option, path in (("--out", out), ("--plot", plot), ("--report", report)):
         if path is None:

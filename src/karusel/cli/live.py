@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from karusel.cli.files import check_output
+from karusel.cli.files import check_output, files_read
+from karusel.cli.options import Printing, Reading
 from karusel.cli.outputs import or_null
 from karusel.cli.show import Labels
 from karusel.errors import DataError
@@ -27,20 +28,20 @@ __all__ = ["run_live"]
 _MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
-def run_live(path: Path, level: float, out: Path | None, json: bool) -> None:
+def run_live(path: Path, level: float, out: Path | None, printing: Printing) -> None:
     """Run the command until its input ends; then the model goes to `out`, with all values seen."""
     if out is not None:
-        check_output(out)
+        check_output(out, files_read(Reading(), printing))
     model = Forecaster.load(path)
     live = model.live(level)
     labels = Labels.of_model(model, path.name)
-    if not json:
+    if not printing.json:
         ends = [f"LSTM-lo-{level:g}", f"LSTM-hi-{level:g}"]
         names = [name for name in (labels.id_col, labels.time_col) if name is not None]
         print(",".join([*names, labels.value, "outside", "LSTM", *ends]), flush=True)
     try:
         for record in _records(live, model, labels):
-            if json:
+            if printing.json:
                 print(json_module.dumps(record))
             else:
                 cells = [value[0] if isinstance(value, list) else value for value in record.values()]

@@ -5,24 +5,29 @@ from __future__ import annotations
 from pathlib import Path
 
 from karusel.cli import document, show
-from karusel.cli.options import Reading
+from karusel.cli.files import files_read
+from karusel.cli.options import Printing, Reading
 from karusel.cli.outputs import check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, forecast_rows
 from karusel.cli.work import Wanted, future_of, naming, read_like, short_name
 from karusel.forecasting.forecaster import Forecaster
-from karusel.sources.origin import find_files
 
 __all__ = ["run_predict"]
 
 
 def run_predict(
-    path: Path, reading: Reading, future_data: list[str], wanted: Wanted, out: str | None, json: bool
+    path: Path,
+    reading: Reading,
+    future_data: list[str],
+    wanted: Wanted,
+    out: str | None,
+    printing: Printing,
 ) -> None:
     """Run the command; results go to stdout and the file asked for."""
     source = reading.source or []
     if out is not None:
-        check_rows_output(out, (path, *find_files([*source, *future_data])), source)
+        check_rows_output(out, (path, *files_read(reading, printing, future_data)), source)
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Forecaster.load(path)
@@ -39,7 +44,7 @@ def run_predict(
         if out is not None:
             progress(f"writing {out}")
             write_rows(out, forecast_rows(forecast, labels))
-    if json:
+    if printing.json:
         document.print_document(
             {
                 "model": str(path),

@@ -19,13 +19,12 @@ import numpy as np
 
 from karusel.cli import document, show
 from karusel.cli.config import TRIED, as_toml, read_config
-from karusel.cli.files import check_output, write_whole
-from karusel.cli.options import Covariates, Reading, Running
+from karusel.cli.files import check_output, files_read, write_whole
+from karusel.cli.options import Covariates, Printing, Reading, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import Series, naming, read_series, short_name
 from karusel.errors import DataError
 from karusel.forecasting.forecaster import Forecaster
-from karusel.sources.origin import find_files
 
 __all__ = ["run_tune"]
 
@@ -54,11 +53,11 @@ def run_tune(
     running: Running,
     time_limit: float,
     out: Path,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Run the command; the winner and all trials go to `out`."""
     source = reading.source or []
-    check_output(out, find_files(source))
+    check_output(out, files_read(reading, printing))
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
@@ -78,7 +77,7 @@ def run_tune(
         "held_out": held_out,
         "out": str(out),
     }
-    if json:
+    if printing.json:
         document.print_document({**result, "versions": document.versions()})
     else:
         print("\n".join(_text(series, search, held_out, short_name(source), out)))

@@ -5,24 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from karusel.cli import document, show
-from karusel.cli.files import check_output
-from karusel.cli.options import Reading
+from karusel.cli.files import check_output, files_read
+from karusel.cli.options import Printing, Reading
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, read_like, short_name
 from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecaster
-from karusel.sources.origin import find_files
 
 __all__ = ["run_update"]
 
 
-def run_update(path: Path, reading: Reading, train: bool, out: Path | None, json: bool) -> None:
+def run_update(path: Path, reading: Reading, train: bool, out: Path | None, printing: Printing) -> None:
     """Run the command; the model file is replaced, or another one written."""
     source = reading.source or []
     if not source and reading.sql is None:
         raise UsageError("no file of later rows is given; name one, or - for standard input")
     target = path if out is None else out
-    check_output(target, find_files(source))
+    check_output(target, files_read(reading, printing))
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Forecaster.load(path)
@@ -35,7 +34,7 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, json
         model.save(target)
     panel = model.panel_
     added = len(panel.values) - before[0], len(panel) - before[1]
-    if json:
+    if printing.json:
         document.print_document(
             {
                 "model": str(target),

@@ -27,7 +27,7 @@ from karusel.sources.form import Form, as_utf8, find_form, is_packed, line_of, r
 if TYPE_CHECKING:
     import duckdb
 
-__all__ = ["KINDS", "STDIN", "Kind", "Origin", "find_files", "open_origin"]
+__all__ = ["KINDS", "STDIN", "Kind", "Origin", "find_files", "find_files_of_query", "open_origin"]
 
 STDIN = "-"
 Kind: TypeAlias = Literal["text", "number", "time"]
@@ -87,6 +87,12 @@ def find_files(given: Sequence[str | Path]) -> tuple[Path, ...]:
             raise FileMissingError(f"{name} does not exist; check the name and the folder")
         files += [one for one in found if not one.is_dir()]
     return tuple(files)
+
+
+def find_files_of_query(sql: str | None) -> tuple[Path, ...]:
+    """The files that a query may read: those that its texts in quotes, and words such as sales.csv, name."""
+    found = re.findall(r"""['"]([^'"]+)['"]|([\w/.-]+\.\w+)""", sql or "")
+    return tuple(Path(one) for quoted, bare in found for one in glob.glob(quoted or bare, recursive=True))
 
 
 def open_origin(
