@@ -179,6 +179,40 @@ def test_tune_keeps_the_last_horizon_from_its_trials(tmp_path):
     assert len(read_config(best)["tried"]) == 2  # those on the other data are kept
 
 
+def test_tune_goes_on_only_with_trials_of_the_same_settings(tmp_path):
+    rows = [f"{row},{k % 2}" for k, row in enumerate(monthly(40))]
+    short = write(tmp_path / "short.csv", csv_of(rows, "ds,y,promo"))
+    later = write(tmp_path / "later.csv", csv_of(rows, "ds,y,promo").replace("200", "201"))
+    best = tmp_path / "best.toml"
+    tried = ["-H", 2, "--target-col", "y", "--out", best, "--time-limit", 0]
+    for number, changed in enumerate(([], ["--past", "promo"], ["--season-length", 1]), 1):
+        run_well("tune", short, *tried, *changed)
+        assert len(read_config(best)["tried"]) == number
+    run_well("tune", later, *tried)
+    assert len(read_config(best)["tried"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "words"),
+    [
+        ("level = [80]\n", 2, 'has "level", which tune would drop'),
+        ("tried = 5\n", 5, '"tried" is no list of trials'),
+        ("tried = [5]\n", 5, "trial 1 is 5, no table"),
+        ('[[tried]]\nerror = 1.0\ndata = "x"\n', 5, 'trial 1 has no "seconds"'),
+        ('[[tried]]\nerror = "few"\nseconds = 1\ndata = "x"\n', 5, "trial 1 has 'few' as \"error\""),
+        ('[[tried]]\nerror = 1\nseconds = 1\ndata = "x"\nbogus = 3\n', 5, 'has "bogus", which is no setting'),
+        ("x = [1", 5, "best.toml is not TOML"),
+    ],
+)
+def test_tune_refuses_a_file_that_it_did_not_write(tmp_path, content, code, words):
+    short = write(tmp_path / "short.csv", csv_of(monthly(40)))
+    best = write(tmp_path / "best.toml", content)
+    line = refused(code, "tune", short, "-H", 2, "--out", best)
+    assert line.startswith(f"karusel: {best}")
+    assert words in line
+    assert best.read_text() == content
+
+
 # ----------------------------------------------------------------------------------------- doctor
 
 

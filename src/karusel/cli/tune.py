@@ -23,7 +23,8 @@ from karusel.cli.files import check_output, files_read, write_whole
 from karusel.cli.options import Covariates, Printing, Reading, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import Series, naming, read_series, short_name
-from karusel.errors import DataError
+from karusel.errors import DataError, UsageError
+from karusel.forecasting.covariates import KINDS
 from karusel.forecasting.forecaster import Forecaster
 
 __all__ = ["run_tune"]
@@ -37,6 +38,8 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "num_layers": (1, 2),
     "learning_rate": (0.001, 0.005),
 }
+_NAMES = ("input_size", *_CHOICES)
+_KEPT = ("error", "seconds", "data")  # of a trial, beside its settings
 
 
 @dataclass(frozen=True)
@@ -58,11 +61,12 @@ def run_tune(
     """Run the command; the winner and all trials go to `out`."""
     source = reading.source or []
     check_output(out, files_read(reading, printing))
+    kept = _read_kept(out) if out.is_file() else []
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
         with naming(series.table.origin.name):
-            search = _Search(series, horizon, running, out)
+            search = _Search(series, horizon, running, out, kept)
             search.run(started + time_limit, progress)
             held_out = search.held_out(progress)
     result = {
@@ -86,7 +90,9 @@ def run_tune(
 class _Search:
     """Trials on a panel without its last horizon of rows."""
 
-    def __init__(self, series: Series, horizon: int, running: Running, out: Path) -> None:
+    def __init__(
+        self, series: Series, horizon: int, running: Running, out: Path, kept: list[dict[str, Any]]
+    ) -> None:
         panel, self._season_length = series.panel, series.season_length
         self._panel, self.horizon, self._running, self._out = panel, horizon, running, out
         if panel.lengths.min() <= 2 * horizon:
@@ -95,22 +101,20 @@ class _Search:
                 f"{2 * horizon} are needed: give more history or a smaller horizon"
             )
         self._seen = panel.without_last(horizon)
-        what = (panel.values.tobytes(), panel.offsets.tobytes(), f"{horizon} {running.seed}".encode())
-        self._data = hashlib.sha256(b"".join(what)).hexdigest()[:16]
-        self._others: list[dict[str, Any]] = []  # trials on other data, kept as they are
-        self.trials: list[_Trial] = []
+        self._data = self._key()
+        self._others = [row for row in kept if row["data"] != self._data]  # kept as they are
+        self.trials = [_trial_of(row) for row in kept if row["data"] == self._data]
         self.left = 0
-        if out.is_file():
-            self._resume(read_config(out))
 
-    def _resume(self, found: dict[str, Any]) -> None:
-        for row in found.get(TRIED, []):
-            row = dict(row)
-            if row.get("data") != self._data:
-                self._others.append(row)
-                continue
-            row.pop("data")
-            self.trials.append(_Trial(error=row.pop("error"), seconds=row.pop("seconds"), settings=row))
+    def _key(self) -> str:
+        """What all that a trial's error depends on comes to, beside the settings."""
+        panel = self._panel
+        arrays = (panel.values, panel.offsets, panel.starts, *map(panel.covariates.values, KINDS))
+        others = (panel.frequency, panel.ids, panel.covariates.described, self._season_length)
+        key = hashlib.sha256(repr((*others, self.horizon, self._running.seed)).encode())
+        for array in arrays:
+            key.update(array.tobytes())
+        return key.hexdigest()[:16]
 
     def run(self, deadline: float, progress: Any) -> None:
         """Try what is not yet tried, as long as another trial may end in time; at least one."""
@@ -190,6 +194,44 @@ class _Search:
             path.write_text(text, encoding="utf-8")
 
         write_whole(self._out, write)
+
+
+def _read_kept(out: Path) -> list[dict[str, Any]]:
+    """The trials in a file that this command wrote before.
+
+    Raises `UsageError` for a file that has more in it, `DataError` for trials that are none.
+    """
+    found = read_config(out)
+    kept = found.pop(TRIED, [])
+    others = [name for name in found if name not in ("horizon", "seed", *_NAMES)]
+    if others:
+        raise UsageError(f'{out} has "{others[0]}", which tune would drop; give another name for the output')
+    if not isinstance(kept, list):
+        raise DataError(f'{out}: "{TRIED}" is no list of trials; remove it')
+    for number, row in enumerate(kept, 1):
+        if fault := _fault_of(row):
+            raise DataError(f"{out}, trial {number} {fault}; correct or remove it")
+    return kept
+
+
+def _fault_of(row: Any) -> str:
+    """Why a row is no trial; empty where it is one."""
+    if not isinstance(row, dict):
+        return f"is {row!r}, no table"
+    for name in _KEPT:
+        if name not in row:
+            return f'has no "{name}"'
+    for name, value in row.items():
+        if name not in (*_KEPT, *_NAMES):
+            return f'has "{name}", which is no setting'
+        if not isinstance(value, str if name == "data" else (int, float)):
+            return f'has {value!r} as "{name}"'
+    return ""
+
+
+def _trial_of(row: dict[str, Any]) -> _Trial:
+    settings = {name: value for name, value in row.items() if name in _NAMES}
+    return _Trial(settings, row["error"], row["seconds"])
 
 
 def _words(settings: Settings) -> str:
