@@ -133,6 +133,37 @@ def test_backtest_writes_every_forecast_it_rests_on(tmp_path):
         assert np.mean(found["by_step"][method]) == pytest.approx(measures["MAE"])
 
 
+@pytest.mark.parametrize(
+    ("command", "header", "option"),
+    [
+        ("backtest", "ds,mean", "--out"),
+        ("backtest", "cutoff,y", "--out"),
+        ("forecast", "LSTM,y", "--out"),
+        ("forecast", "LSTM,y", "--json"),
+    ],
+)
+def test_columns_named_like_results_are_refused_before_the_work(
+    tmp_path, monkeypatch, command, header, option
+):
+    monkeypatch.setattr(f"karusel.cli.{command}.fit_series", None)
+    short = write(tmp_path / "short.csv", csv_of(monthly(36), header))
+    out = ["--out", tmp_path / "f.csv"] if option == "--out" else [option]
+    name = next(name for name in header.split(",") if name not in ("ds", "y"))
+    assert f'would be called "{name}"' in refused(2, command, short, "-H", 3, *out)
+
+
+def test_a_table_of_other_columns_is_refused_before_the_work(tmp_path, monkeypatch):
+    import sqlite3
+
+    monkeypatch.setattr("karusel.cli.forecast.fit_series", None)
+    short = write(tmp_path / "short.csv", csv_of(monthly(36)))
+    with sqlite3.connect(tmp_path / "shop.db") as connection:
+        connection.execute("create table sales (ds text, sold real)")
+    connection.close()
+    line = refused(2, "forecast", short, "-H", 3, "--out", f"sqlite:///{tmp_path}/shop.db#sales")
+    assert "has the columns ds, sold, but the results have ds, LSTM, ...; name another table" in line
+
+
 def test_backtest_of_too_few_rows(tmp_path):
     tiny = write(tmp_path / "tiny.csv", csv_of(monthly(13)))
     assert "too few rows for a backtest of 2 steps" in refused(5, "backtest", tiny, "-H", 2)

@@ -241,6 +241,13 @@ def test_a_write_that_fails_half_way_changes_nothing(address):
     assert rows_of(address, "kept") == [("a", 1, 0.5)]
 
 
+def test_a_table_of_other_columns_is_refused_before_the_work(address):
+    databases.refuse_other_columns(parsed(address + "#absent"), ["ds", "LSTM"])
+    databases.refuse_other_columns(parsed(address + "#sales"), ["shop", "day"])
+    with pytest.raises(UsageError, match=r"the columns shop, day, sold, price, but the results have ds, "):
+        databases.refuse_other_columns(parsed(address + "#sales"), ["ds", "LSTM"])
+
+
 def test_a_table_of_other_columns_is_left_alone(address):
     with pytest.raises(UsageError, match="has the columns shop, day, sold, price, but the results have"):
         databases.replace_rows(parsed(address + "#sales"), COLUMNS, iter([("a", 1, 0.5)]))

@@ -214,6 +214,17 @@ def test_cross_validation_gives_forecasts_beside_the_truth():
     np.testing.assert_array_equal(mine["LSTM"].to_numpy(), last.predict()["LSTM"].to_numpy())
 
 
+@pytest.mark.parametrize(
+    ("role", "name"),
+    [("target_col", "LSTM"), ("target_col", "LSTM-hi-80"), ("target_col", "cutoff"), ("time_col", "LSTM")],
+)
+def test_two_columns_of_one_name_are_refused_before_the_fit(monkeypatch, role, name):
+    monkeypatch.setattr(Forecaster, "_fit", None)
+    data = frame(80).rename(columns={COLUMNS[role]: name})
+    with pytest.raises(UsageError, match=f'would be called "{name}"; rename'):
+        Forecaster(5, **SMALL).cross_validation(data, level=[80], **{**COLUMNS, role: name})
+
+
 def test_cross_validation_without_refit_fits_once(monkeypatch):
     fits = []
     usual = Forecaster._fit

@@ -12,16 +12,20 @@ import numpy as np
 from karusel.cli import document, show
 from karusel.cli.files import files_read
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
-from karusel.cli.outputs import Rows, check_rows_output, or_null, write_rows
+from karusel.cli.outputs import Rows, check_columns, check_rows_output, or_null, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels
 from karusel.cli.work import fit_series, read_series, short_name
 from karusel.errors import DataError
-from karusel.forecasting.backtest import Backtest
+from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest
+from karusel.forecasting.baselines import baselines
 from karusel.forecasting.forecaster import Forecaster
 from karusel.numbers import decimals
 
 __all__ = ["run_backtest_command"]
+
+_SEASONS = 2, 3  # with a season and a longer one all methods are at hand
+_METHODS = (NETWORK, SMOOTHING, *(one.name for one in baselines(1, *_SEASONS)))
 
 
 def run_backtest_command(
@@ -39,6 +43,9 @@ def run_backtest_command(
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
+        labels = Labels.of(series, short_name(source))
+        if out is not None:
+            check_columns(out, _own(labels), _METHODS)
         model = fit_series(series, replace(fitting, backtest=True), running, progress)
         if model.backtest_ is None:
             raise DataError(
@@ -48,7 +55,7 @@ def run_backtest_command(
         seconds = time.perf_counter() - started
         if out is not None:
             progress(f"writing {out}")
-            write_rows(out, _rows(model, model.backtest_, Labels.of(series, short_name(source))))
+            write_rows(out, _rows(model, model.backtest_, labels))
     if printing.json:
         document.print_document(
             {
@@ -96,19 +103,22 @@ def _steps(backtest: Backtest) -> Iterator[str]:
         )
 
 
+def _own(labels: Labels) -> list[str]:
+    """The columns before those of the methods."""
+    return [*labels.own[:-1], "cutoff", labels.time_col, labels.value]
+
+
 def _rows(model: Forecaster, backtest: Backtest, labels: Labels) -> Rows:
     """Every forecast from every cutoff: ids, cutoff, time, the true value, a column for each method."""
     panel = model.panel_
     count, series, horizon = backtest.truth.shape
     cutoffs = panel.frequency.at(panel.ends, -backtest.behind[:, None])
     times = panel.frequency.after(cutoffs, horizon)
-    columns: dict[str, Any] = {}
+    own = [np.repeat(cutoffs.ravel(), horizon), times.ravel(), backtest.truth.ravel()]
     if labels.id_col is not None:
         ids = np.array([str(name) for name in panel.ids], object)
-        columns[labels.id_col] = np.broadcast_to(ids[:, None], (count, series, horizon)).ravel()
-    columns["cutoff"] = np.repeat(cutoffs.ravel(), horizon)
-    columns[labels.time_col] = times.ravel()
-    columns[labels.value] = backtest.truth.ravel()
+        own.insert(0, np.broadcast_to(ids[:, None], (count, series, horizon)).ravel())
+    columns: dict[str, Any] = dict(zip(_own(labels), own, strict=True))
     for name, forecast in backtest.forecasts.items():
         columns[name] = forecast.ravel()
     known = ~np.isnan(backtest.truth.ravel())

@@ -13,11 +13,13 @@ from typing import Any
 from karusel.cli import document, show
 from karusel.cli.files import check_output, files_read, write_whole
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
-from karusel.cli.outputs import check_rows_output, write_rows
+from karusel.cli.outputs import check_columns, check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, curve_of, forecast_rows
 from karusel.cli.work import Series, Wanted, fit_series, future_of, read_series, short_name
 from karusel.errors import UsageError
+from karusel.forecasting.backtest import NETWORK
+from karusel.forecasting.best import BEST
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.plots import draw_png, draw_svg, need_matplotlib
 
@@ -55,10 +57,12 @@ def run_forecast(
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)
+        labels = Labels.of(series, short_name(source))
+        if out is not None or printing.json:
+            check_columns(out, labels.own, wanted.names(BEST if fitting.best else NETWORK))
         model = fit_series(series, fitting, running, progress)
         future = future_of(model, series.panel, future_data, progress)
         forecast = wanted.forecast(model, future, model.panel_)
-        labels = Labels.of(series, short_name(source))
         result = _Result(series, model, forecast, labels, time.perf_counter() - started)
         if out is not None:
             progress(f"writing {out}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from karusel.cli.files import check_output, write_whole
 from karusel.errors import UsageError
+from karusel.forecasting.frames import refuse_two_alike
 from karusel.sources import databases
 from karusel.sources.notation import format_times
 
-__all__ = ["Rows", "check_rows_output", "or_null", "write_rows"]
+__all__ = ["Rows", "check_columns", "check_rows_output", "or_null", "write_rows"]
 
 
 class Rows:
@@ -74,6 +75,18 @@ def check_rows_output(out: str, sources: Iterable[Path], given: Iterable[str]) -
         raise UsageError(f"{database.name} is the table that is read; give another name for the output")
     if database.path is not None:
         check_output(database.path)
+
+
+def check_columns(out: str | None, own: Sequence[str], made: Sequence[str]) -> None:
+    """Raise now what the names of the columns would only bring up after minutes of work.
+
+    `own` are those that the source names, and come first; `made` are all that may follow, the first one
+    surely does.
+    """
+    refuse_two_alike([*own, *made])
+    database = None if out is None else databases.parse(out)
+    if database is not None:
+        databases.refuse_other_columns(database, [*own, made[0]])
 
 
 def write_rows(out: str, rows: Rows) -> None:

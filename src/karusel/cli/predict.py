@@ -7,7 +7,7 @@ from pathlib import Path
 from karusel.cli import document, show
 from karusel.cli.files import files_read
 from karusel.cli.options import Printing, Reading
-from karusel.cli.outputs import check_rows_output, write_rows
+from karusel.cli.outputs import check_columns, check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, forecast_rows
 from karusel.cli.work import Wanted, future_of, naming, read_like, short_name
@@ -41,6 +41,8 @@ def run_predict(
         with naming(title):
             forecast = wanted.forecast(model, future, panel)
         labels = Labels.of_model(model, title)
+        if out is not None or printing.json:
+            check_columns(out, labels.own, list(forecast.columns()))
         if out is not None:
             progress(f"writing {out}")
             write_rows(out, forecast_rows(forecast, labels))

@@ -42,6 +42,11 @@ class Labels:
     value: str
     time_format: str
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The columns of ids and times, those that there are."""
+        return (self.time_col,) if self.id_col is None else (self.id_col, self.time_col)
+
     @staticmethod
     def of(series: Series, title: str) -> Labels:
         """As the source calls them."""

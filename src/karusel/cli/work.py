@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from karusel.cli.options import Covariates, Fitting, Reading, Running
 from karusel.errors import DataError, UsageError
-from karusel.forecasting.forecaster import Forecast, Forecaster
+from karusel.forecasting.forecaster import Forecast, Forecaster, names_of_columns
 from karusel.forecasting.intervals import check_levels, check_quantiles
 from karusel.forecasting.panel import Panel
 from karusel.sources import Table, read_table
@@ -182,6 +182,10 @@ class Wanted:
         """A model's forecast of a panel. Without a backtest it has no intervals; quantiles were asked for."""
         levels = self.levels if model.calibration_ is not None else ()
         return model.forecast(levels, quantiles=self.quantiles, X_df=future, panel=panel)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """What the columns of such a forecast are called at most."""
+        return names_of_columns(name, self.levels, self.quantiles)
 
 
 def read_wanted(level: str, quantiles: str | None) -> Wanted:

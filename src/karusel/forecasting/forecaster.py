@@ -19,7 +19,7 @@ from karusel.forecasting.best import BEST, choose_best
 from karusel.forecasting.cold_start import with_unknown
 from karusel.forecasting.containers import Columns, Kind, read
 from karusel.forecasting.fitting import Fitted, Settings, fit, with_seasons
-from karusel.forecasting.frames import FrameKind, future_frame, read_future
+from karusel.forecasting.frames import FrameKind, future_frame, read_future, refuse_two_alike
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.intervals import (
     Calibration,
@@ -39,7 +39,7 @@ from karusel.forecasting.windows import Cutoffs
 if TYPE_CHECKING:
     from karusel.forecasting.live import Live
 
-__all__ = ["Forecast", "Forecaster"]
+__all__ = ["Forecast", "Forecaster", "names_of_columns"]
 
 _SHARE_OF_FIT = 0.5  # of the time limit, for the model itself; the rest is the backtest's
 _REFITS = 3  # of a backtest; of a pooled model one, which costs as much as the fit
@@ -74,13 +74,15 @@ class Forecast:
         """Columns [S, h] by name: LSTM, then LSTM-lo-L and LSTM-hi-L for each level L, and LSTM-q-Q for each
         quantile Q.
         """
-        found = {self.name: self.values}
-        for level, (low, high) in self.intervals.items():
-            found[f"{self.name}-lo-{level:g}"] = low
-            found[f"{self.name}-hi-{level:g}"] = high
-        for quantile, values in self.quantiles.items():
-            found[f"{self.name}-q-{quantile:g}"] = values
-        return found
+        ends = (end for interval in self.intervals.values() for end in interval)
+        names = names_of_columns(self.name, tuple(self.intervals), tuple(self.quantiles))
+        return dict(zip(names, (self.values, *ends, *self.quantiles.values()), strict=True))
+
+
+def names_of_columns(name: str, levels: Sequence[float], quantiles: Sequence[float] = ()) -> tuple[str, ...]:
+    """What the columns of a forecast are called: NAME, NAME-lo-80, NAME-hi-80, ..., NAME-q-0.1, ..."""
+    ends = (f"{name}-{end}-{level:g}" for level in levels for end in ("lo", "hi"))
+    return (name, *ends, *(f"{name}-q-{quantile:g}" for quantile in quantiles))
 
 
 class Forecaster:
@@ -388,6 +390,10 @@ class Forecaster:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
         columns = Columns.of(id_col, time_col, target_col, hist_exog_list, futr_exog_list, stat_exog_list)
         panel, kind = self._read(data, columns, static_df)
+        y_name = target_col if isinstance(target_col, str) else "y"
+        names = names_of_columns(self._name(), check_levels(level))
+        if isinstance(kind, FrameKind):
+            refuse_two_alike([*kind.own, "cutoff", y_name, *names])
         behind = self.h + step * np.arange(n_windows)[::-1]
         too_short = panel.lengths <= behind[0]
         if too_short.any():
@@ -404,13 +410,11 @@ class Forecaster:
                 fitted = self._clone(backtest=bool(level) or self.best)
                 fitted._fit(panel.without_last(int(rows)), lambda stage: None)
             at = panel.offsets[1:] - 1 - rows
-            predicted, name = fitted._predicted(Cutoffs(panel, at)), fitted._name()
-            part = {"y": windows.targets(panel.values, at, self.h), name: predicted.values}
-            for one in check_levels(level):
-                part[f"{name}-lo-{one:g}"], part[f"{name}-hi-{one:g}"] = predicted.interval(
-                    fitted._calibration().half_width(one)
-                )
-            parts.append(part)
+            predicted = fitted._predicted(Cutoffs(panel, at))
+            widths = [fitted._calibration().half_width(one) for one in check_levels(level)]
+            ends = (end for width in widths for end in predicted.interval(width))
+            part = dict(zip(names, (predicted.values, *ends), strict=True))
+            parts.append({"y": windows.targets(panel.values, at, self.h), **part})
         found = {name: np.stack([part[name] for part in parts]) for name in parts[0]}  # [W, S, h]
         cutoffs = panel.frequency.at(panel.starts, panel.lengths - 1 - behind[:, None])
         if not isinstance(kind, FrameKind):
@@ -420,7 +424,6 @@ class Forecaster:
         times = panel.frequency.after(cutoffs, self.h).swapaxes(0, 1)
         ids = [name for name in panel.ids for _ in range(n_windows * self.h)]
         wide = np.repeat(cutoffs.T[:, :, None], self.h, axis=2).ravel()
-        y_name = target_col if isinstance(target_col, str) else "y"
         listed = {name: values.swapaxes(0, 1).ravel() for name, values in found.items()}
         listed = {y_name: listed.pop("y"), **listed}
         return kind.build(ids, times.ravel(), listed, wide)

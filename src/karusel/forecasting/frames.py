@@ -23,7 +23,14 @@ from karusel.forecasting.future import place_future, steps_ahead
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.rows import SHOWN, listed
 
-__all__ = ["FrameKind", "future_frame", "is_frame", "read_frame", "read_future"]
+__all__ = [
+    "FrameKind",
+    "future_frame",
+    "is_frame",
+    "read_frame",
+    "read_future",
+    "refuse_two_alike",
+]
 
 _LIBRARIES = ("pandas", "polars", "pyarrow", "modin.pandas", "cudf")
 _LISTS: dict[Kind, str] = {"past": "hist_exog_list", "future": "futr_exog_list", "static": "stat_exog_list"}
@@ -43,6 +50,11 @@ class FrameKind:
     time_type: str | None
     frequency: Frequency
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The columns of ids and times, those that there are."""
+        return tuple(name for name in (self.id_col, self.time_col) if name is not None)
+
     def build(
         self,
         ids: Sequence[Hashable],
@@ -56,6 +68,7 @@ class FrameKind:
         """
         import narwhals as nw
 
+        refuse_two_alike([*self.own, *(() if cutoffs is None else ("cutoff",)), *columns])
         if self.library not in _LIBRARIES:  # a model file could name any module
             raise UsageError(f"a frame of {self.library!r} cannot be made; give a frame to predict")
         backend = importlib.import_module(self.library)
@@ -83,6 +96,13 @@ class FrameKind:
             return made.cast(wanted)
         made = made.cast(nw.Datetime(wanted.time_unit)).dt.replace_time_zone("UTC")
         return made.dt.convert_time_zone(self.frequency.zone)
+
+
+def refuse_two_alike(names: Sequence[str]) -> None:
+    """Refuse results of which two columns would have one name."""
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise UsageError(f'two columns of the results would be called "{twice}"; rename the one that is read')
 
 
 def is_frame(data: Any) -> bool:
@@ -190,8 +210,7 @@ def read_future(
     """
     frame = _frame_of(data)
     wanted = panel.covariates.of("future")
-    own = tuple(name for name in (kind.id_col, kind.time_col) if name is not None)
-    _need_columns(frame, (*own, *(one.name for one in wanted)), "X_df, as when fitted")
+    _need_columns(frame, (*kind.own, *(one.name for one in wanted)), "X_df, as when fitted")
     codes = np.zeros(len(frame), np.int64)
     if kind.id_col is not None:
         codes = number_column(frame[kind.id_col]).within(panel.ids)

@@ -10,7 +10,7 @@ import contextlib
 import csv
 import re
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
 
-__all__ = ["Database", "export", "first_line", "parse", "replace_rows"]
+__all__ = ["Database", "export", "first_line", "parse", "refuse_other_columns", "replace_rows"]
 
 _SQLITE, _POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 _PATIENCE = 5  # seconds to wait for a lock that another program holds
@@ -82,6 +82,16 @@ def replace_rows(database: Database, columns: Mapping[str, type], rows: Iterator
         _REPLACES[database.form](connection, database, columns, rows)
 
 
+def refuse_other_columns(database: Database, first: Sequence[str]) -> None:
+    """Raise `UsageError` when the table is there and does not begin with the columns `first`."""
+    if database.path is not None and not database.path.exists():
+        return
+    with _connected(database) as connection:
+        found = _COLUMNS[database.form](connection, database)
+    if found and found[: len(first)] != list(first):
+        raise _other_columns(database, found, [*first, "..."])
+
+
 @contextlib.contextmanager
 def _connected(database: Database, *, write: bool = False) -> Iterator[Any]:
     """A connection whose errors are ours. Work that is not committed is undone when it closes."""
@@ -103,12 +113,11 @@ def _quoted(table: str) -> str:
     return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
 
 
-def _refuse_other_columns(database: Database, found: Sequence[str], wanted: Sequence[str]) -> None:
-    if list(found) != list(wanted):
-        raise UsageError(
-            f"{database.name} has the columns {', '.join(found)}, but the results have {', '.join(wanted)}; "
-            "name another table"
-        )
+def _other_columns(database: Database, found: Sequence[str], wanted: Sequence[str]) -> UsageError:
+    return UsageError(
+        f"{database.name} has the columns {', '.join(found)}, but the results have {', '.join(wanted)}; "
+        "name another table"
+    )
 
 
 def _definitions(database: Database, columns: Mapping[str, type]) -> str:
@@ -182,6 +191,12 @@ def _export_sqlite(
     return names
 
 
+def _columns_sqlite(connection: sqlite3.Connection, database: Database) -> list[str]:
+    """The columns of a table, none of one that is not there."""
+    table = _quoted_column(str(database.table))
+    return [row[1] for row in connection.execute(f"pragma table_info({table})")]
+
+
 def _replace_sqlite(
     connection: sqlite3.Connection,
     database: Database,
@@ -191,8 +206,9 @@ def _replace_sqlite(
     table = _quoted_column(str(database.table))
     connection.execute("begin immediate")
     connection.execute(f"create table if not exists {table} ({_definitions(database, columns)})")
-    found = [row[1] for row in connection.execute(f"pragma table_info({table})")]
-    _refuse_other_columns(database, found, list(columns))
+    found = _columns_sqlite(connection, database)
+    if found != list(columns):
+        raise _other_columns(database, found, list(columns))
     connection.execute(f"delete from {table}")
     connection.executemany(f"insert into {table} values ({', '.join('?' * len(columns))})", rows)
     connection.execute("commit")
@@ -247,13 +263,24 @@ def _export_postgres(connection: Any, database: Database, query: str | None, pat
     return tuple(column.name for column in described)
 
 
+def _columns_postgres(connection: Any, database: Database) -> list[str]:
+    """The columns of a table, none of one that is not there."""
+    found = connection.execute(
+        "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 "
+        "and not attisdropped order by attnum",
+        [_quoted(str(database.table))],
+    )
+    return [row[0] for row in found]
+
+
 def _replace_postgres(
     connection: Any, database: Database, columns: Mapping[str, type], rows: Iterator[Sequence[Any]]
 ) -> None:
     table = _quoted(str(database.table))
     connection.execute(f"create table if not exists {table} ({_definitions(database, columns)})")
-    described = connection.execute(f"select * from {table} limit 0").description
-    _refuse_other_columns(database, [column.name for column in described], list(columns))
+    found = _columns_postgres(connection, database)
+    if found != list(columns):
+        raise _other_columns(database, found, list(columns))
     connection.execute(f"delete from {table}")
     with connection.cursor() as cursor, cursor.copy(f"copy {table} from stdin") as copy:
         for row in rows:
@@ -261,5 +288,9 @@ def _replace_postgres(
     connection.commit()
 
 
+_COLUMNS: dict[str, Callable[[Any, Database], list[str]]] = {
+    "SQLite": _columns_sqlite,
+    "PostgreSQL": _columns_postgres,
+}
 _EXPORTS = {"SQLite": _export_sqlite, "PostgreSQL": _export_postgres}
 _REPLACES = {"SQLite": _replace_sqlite, "PostgreSQL": _replace_postgres}
