@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from command import AIR_PASSENGERS, KARUSEL, csv_of, karusel_run, monthly, refused, write
@@ -267,18 +268,43 @@ def test_live_answers_at_once(air):
 
 
 def test_live_with_several_series(tmp_path, monkeypatch):
-    rows = [f"{shop},{row}" for shop in SHOPS for row in monthly(30)]
+    rows = [f"{shop},{row}" for shop in ('"north, hill"', "south") for row in monthly(30)]
     panel = write(tmp_path / "p.csv", csv_of(rows, "unique_id,ds,y"))
     run_well("fit", panel, "-H", 2, "--out", tmp_path / "m.karusel")
     monkeypatch.setattr(sys, "stdin", io.StringIO("17,18\n2002-08-01,,19\n"))
     made = list(csv.DictReader(io.StringIO(run_well("live", tmp_path / "m.karusel", "--level", 80))))
     assert [(row["unique_id"], row["ds"], row["y"]) for row in made] == [
-        ("north", "2002-07-01", "17.0"),
+        ("north, hill", "2002-07-01", "17.0"),
         ("south", "2002-07-01", "18.0"),
-        ("north", "2002-08-01", ""),
+        ("north, hill", "2002-08-01", ""),
         ("south", "2002-08-01", "19.0"),
     ]
     assert set(made[0]) == {"unique_id", "ds", "y", "outside", "LSTM", "LSTM-lo-80", "LSTM-hi-80"}
+
+
+def test_live_refuses_a_column_named_like_its_own(air, tmp_path):
+    text = (air / "first.csv").read_text().replace("Passengers", "low")
+    run_well("fit", write(tmp_path / "low.csv", text), "-H", 1, "--out", tmp_path / "low.karusel")
+    assert 'would be called "low"' in refused(2, "live", tmp_path / "low.karusel", "--json")
+
+
+@pytest.mark.parametrize(
+    ("zone", "given", "end"),
+    [
+        (None, "2024-01-06T01:00Z", ":00"),
+        (None, "2024-01-06 03:00+02:00", ":00"),
+        ("Europe/Berlin", "2024-01-06 01:00", "+01:00"),
+        ("Europe/Berlin", "2024-01-06T00:00Z", "+01:00"),
+    ],
+)
+def test_live_reads_and_writes_times_with_their_hour_and_offset(tmp_path, monkeypatch, zone, given, end):
+    hours = pd.date_range("2024-01-01", periods=120, freq="h", tz=zone)
+    frame = pd.DataFrame({"ds": hours, "y": 50 + 9 * np.sin(np.arange(120) / 3)})
+    settings = {"hidden_size": 4, "n_members": 1, "season_length": 1, "time_limit": 0.5}
+    Forecaster(2, **settings).fit(frame).save(tmp_path / "h.karusel")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"50\n{given},50\n50\n"))
+    made = csv.DictReader(io.StringIO(run_well("live", tmp_path / "h.karusel")))
+    assert [row["ds"] for row in made] == [f"2024-01-06 0{hour}:00{end}" for hour in range(3)]
 
 
 def test_a_model_writes_times_as_its_source_did(air: Path):

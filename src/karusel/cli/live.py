@@ -6,6 +6,7 @@ ids, a time before them or not. An empty cell is a missing value.
 
 from __future__ import annotations
 
+import csv
 import json as json_module
 import sys
 from collections.abc import Iterator
@@ -16,15 +17,18 @@ import numpy as np
 
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Reading
-from karusel.cli.outputs import or_null
+from karusel.cli.outputs import check_columns, or_null
 from karusel.cli.show import Labels
 from karusel.errors import DataError
-from karusel.forecasting.forecaster import Forecaster
+from karusel.forecasting.backtest import NETWORK
+from karusel.forecasting.forecaster import Forecaster, names_of_columns
+from karusel.forecasting.frequency import Frequency, Time
 from karusel.forecasting.live import Live, LiveForecast
 from karusel.sources.notation import format_times, parse_time
 
 __all__ = ["run_live"]
 
+_STEPS = ("forecast", "low", "high")  # what --json calls all steps
 _MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
@@ -35,25 +39,29 @@ def run_live(path: Path, level: float, out: Path | None, printing: Printing) -> 
     model = Forecaster.load(path)
     live = model.live(level)
     labels = Labels.of_model(model, path.name)
+    own = (*labels.own, labels.value)
+    made = ("outside", *(_STEPS if printing.json else names_of_columns(NETWORK, [level])))
+    check_columns(None, own, made)
+    table = csv.writer(sys.stdout, lineterminator="\n")
     if not printing.json:
-        ends = [f"LSTM-lo-{level:g}", f"LSTM-hi-{level:g}"]
-        names = [name for name in (labels.id_col, labels.time_col) if name is not None]
-        print(",".join([*names, labels.value, "outside", "LSTM", *ends]), flush=True)
+        table.writerow([*own, *made])
+        sys.stdout.flush()
     try:
-        for record in _records(live, model, labels):
+        for cells in _rows(live, model, labels):
             if printing.json:
-                print(json_module.dumps(record))
+                print(json_module.dumps(dict(zip((*own, *made), cells, strict=True))))
             else:
-                cells = [value[0] if isinstance(value, list) else value for value in record.values()]
-                print(",".join("" if cell is None else str(cell) for cell in cells))
+                table.writerow([cell[0] if isinstance(cell, list) else cell for cell in cells])
             sys.stdout.flush()
     finally:
         if out is not None:
             live.save(out)
 
 
-def _records(live: Live, model: Forecaster, labels: Labels) -> Iterator[dict[str, Any]]:
-    """For each line of input and each series: its time and value, whether that lay outside, what follows."""
+def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
+    """For each line of input and each series: its id if it has one, its time and value, whether that lay
+    outside, and the steps that follow with their ends.
+    """
     panel = model.panel_
     frequency, count = panel.frequency, len(panel)
     time = panel.ends[0]  # live series end together
@@ -61,21 +69,26 @@ def _records(live: Live, model: Forecaster, labels: Labels) -> Iterator[dict[str
         if not line.strip():
             continue
         try:
-            given, values = _read(line, count, None if frequency.unit == "integer" else labels.time_format)
+            given, values = _read(line, count, frequency, labels.time_format)
             made = live.observe(given, values[0] if count == 1 else values)
         except DataError as error:
             raise DataError(f"line {number}: {error}") from None
-        time = frequency.at(time, np.asarray(1)) if given is None else np.asarray(given)
+        if given is None:
+            time = frequency.at(time, np.asarray(1))
+        else:
+            time = frequency.from_utc(np.array([given]), panel.starts)[0]
         for one in range(count):
-            outside, *steps = _of(made, one, count)
-            record = {} if labels.id_col is None else {labels.id_col: str(panel.ids[one])}
-            yield {
-                **record,
-                labels.time_col: format_times(np.array([time]), labels.time_format)[0],
-                labels.value: or_null(values[one]),
-                "outside": outside,
-                **dict(zip(("forecast", "low", "high"), steps, strict=True)),
-            }
+            name = [] if labels.id_col is None else [str(panel.ids[one])]
+            said = _text_of(time, frequency, labels.time_format)
+            yield [*name, said, or_null(values[one]), *_of(made, one, count)]
+
+
+def _text_of(time: Time, frequency: Frequency, time_format: str) -> str:
+    """A time as all of the series are written: that of an hourly one at midnight too with its hour."""
+    if frequency.zone is not None and frequency.unit == "microsecond":
+        return frequency.label(time)
+    following = frequency.at(time, np.asarray(1))
+    return format_times(np.array([time, following]), time_format)[0]
 
 
 def _of(made: LiveForecast, one: int, count: int) -> tuple[bool, list[float], list[float], list[float]]:
@@ -85,21 +98,21 @@ def _of(made: LiveForecast, one: int, count: int) -> tuple[bool, list[float], li
     return bool(made.outside if count == 1 else made.outside[one]), middle, low, high
 
 
-def _read(line: str, count: int, time_format: str | None) -> tuple[Any, list[float]]:
-    """The time, None when the line has none, and the values. Without a format times are whole numbers."""
+def _read(line: str, count: int, frequency: Frequency, time_format: str) -> tuple[Any, list[float]]:
+    """The time, None when the line has none, and the values."""
     cells = [cell.strip() for cell in line.rstrip("\r\n").split(",")]
     if len(cells) not in (count, count + 1):
         wanted = "a value, or a time and a value" if count == 1 else f"{count} values, or a time and them"
         raise DataError(f"{len(cells)} cells where {wanted} are expected, with commas between")
-    time = None
+    time, whole = None, frequency.unit == "integer"
     if len(cells) > count:
         text = cells.pop(0)
         try:
             if text:
-                time = int(text) if time_format is None else parse_time(text, time_format)
+                time = int(text) if whole else parse_time(text, time_format, frequency.zone)
         except ValueError:
             example = "a date such as 2020-01-31 or 2020-01-31 12:00"
-            kind = "a whole number" if time_format is None else example
+            kind = "a whole number" if whole else example
             raise DataError(f"the time {text!r} is not {kind}") from None
     values = []
     for cell in cells:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.forecasting.zones import to_utc
 from karusel.sources.origin import Kind
 
 __all__ = [
@@ -54,6 +55,7 @@ _MONTHS = (
     *("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y %b", "%Y-%b"),
 )
 _DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10}  # formats of as many digits
+_WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d[:.\d]*) ?(?:Z|([+-])(\d\d):?(\d\d)?)")
 TIMES = (
     *("", "%Y-%m-%dT%H"),
     *_PERIODS,
@@ -125,8 +127,19 @@ def time_sql(cell: str, time_format: str) -> str:
     return f"(case when {found} then {time} end)"
 
 
-def parse_time(text: str, time_format: str) -> np.datetime64:
-    """A time as the source writes its own, or in ISO 8601; ValueError where it is neither."""
+def parse_time(text: str, time_format: str, zone: str | None = None) -> np.datetime64:
+    """A time as the source writes its own, or in ISO 8601; ValueError where it is neither.
+
+    It is UTC where it has an offset, and where there is a zone, on whose clock it is read.
+    """
+    if found := _WITH_OFFSET.fullmatch(text):
+        away = 60 * int(found[3] or 0) + int(found[4] or 0)
+        return np.datetime64(found[1], "us") - np.timedelta64(-away if found[2] == "-" else away, "m")
+    time = _parse_clock(text, time_format)
+    return time if zone is None else to_utc(np.array([time]), zone)[0]
+
+
+def _parse_clock(text: str, time_format: str) -> np.datetime64:
     try:
         if time_format in _SINCE_1970:
             return np.datetime64(round(float(text) * _SINCE_1970[time_format]), "us")
