@@ -17,6 +17,7 @@ import sys
 from datetime import date, timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import karusel
@@ -94,6 +95,18 @@ def test_an_error_that_no_season_scales_is_a_dash(tmp_path):
     methods = [line for line in forecast(path, "-H", 5).out.splitlines() if line.endswith(" %")]
     assert len(methods) == 7
     assert all(re.search(r"[0-9] +- +[0-9.]+ %$", line) for line in methods)
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e300])
+def test_numbers_of_any_size_are_shown(tmp_path, size):
+    rows = [f"{date(2024, 1, 1) + timedelta(k)},{(2 + np.sin(k)) * size}" for k in range(60)]
+    done = forecast(write(tmp_path / "n.csv", csv_of(rows)), "-H", 2, "--n-members", 1)
+    table = re.findall(r"^2024-03-0[12] .*", done.out, re.MULTILINE)
+    assert [len(line) < 90 for line in table] == [True, True]
+    for line in table:
+        assert [0.3 < float(cell) / size < 4 for cell in line.split()[1:]] == [True] * 5
+    [error] = re.findall(r"^mean +(\S+)", done.out, re.MULTILINE)
+    assert 0.1 < float(error) / size < 2
 
 
 def test_json_is_one_document_with_every_key(document):

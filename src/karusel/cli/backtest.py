@@ -99,7 +99,7 @@ def _steps(backtest: Backtest) -> Iterator[str]:
     yield "step  " + "  ".join(f"{name:>{widths[name]}}" for name in methods)
     for step in range(backtest.truth.shape[2]):
         yield f"{step + 1:>4}  " + "  ".join(
-            f"{errors[name][step]:>{widths[name]}.{digits}f}" for name in methods
+            f"{show.cell(errors[name][step], digits):>{widths[name]}}" for name in methods
         )
 
 

@@ -13,11 +13,12 @@ from karusel.cli.outputs import Rows
 from karusel.cli.work import Series, has_ids
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.panel import Panel
-from karusel.numbers import decimals
+from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
 
 __all__ = [
     "Labels",
+    "cell",
     "curve_of",
     "evidence",
     "fitted",
@@ -129,10 +130,15 @@ def fitted(model: Forecaster, seconds: float) -> str:
     )
 
 
+def cell(value: float, digits: int) -> str:
+    """A number in a table, which has no commas between thousands."""
+    return number(value, digits).replace(",", "")
+
+
 def forecast_text(panel: Panel, forecast: Forecast, labels: Labels) -> Iterator[str]:
     """The first series' forecasts as tables, and the very first as a plot."""
-    for number in range(min(len(forecast.ids), _SERIES_SHOWN)):
-        yield from _table(panel, forecast, number, labels.time_col)
+    for one in range(min(len(forecast.ids), _SERIES_SHOWN)):
+        yield from _table(panel, forecast, one, labels.time_col)
         yield ""
     hidden = len(forecast.ids) - _SERIES_SHOWN
     if hidden > 0:
@@ -152,7 +158,7 @@ def _table(panel: Panel, forecast: Forecast, number: int, time_name: str) -> Ite
     if len(panel) > 1:
         yield str(panel.ids[number])
     columns = forecast.columns()
-    body = {name: [f"{value:.{digits}f}" for value in values[number]] for name, values in columns.items()}
+    body = {name: [cell(value, digits) for value in values[number]] for name, values in columns.items()}
     widths = {name: max(len(name), *map(len, cells)) for name, cells in body.items()}
     yield "  ".join([f"{time_name:<{first}}", *(f"{name:>{widths[name]}}" for name in body)])
     for row, label in enumerate(labels):
@@ -175,7 +181,7 @@ def evidence(model: Forecaster) -> Iterator[str]:
     for method, row in rows.items():
         scaled = "-" if np.isnan(row["MASE"]) else f"{row['MASE']:.2f}"  # no season before the cutoffs
         yield (
-            f"{method:<16}{row['MAE']:>12.{digits}f}{row['RMSE']:>12.{digits}f}"
+            f"{method:<16}{cell(row['MAE'], digits):>12}{cell(row['RMSE'], digits):>12}"
             f"{scaled:>8}{row['sMAPE']:>7.1f} %"
         )
     for note in backtest.notes:

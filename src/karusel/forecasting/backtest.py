@@ -162,9 +162,11 @@ class Backtest:
         forecast = self.forecasts[method]
         error = np.abs(self.truth - forecast)
         scales = np.where(self.scales > 0, self.scales, np.nan)[:, None]
+        with np.errstate(over="ignore"):
+            squared = error**2
         terms = {
             "MAE": error,
-            "RMSE": error**2,
+            "RMSE": squared,
             "MASE": error / scales,
             "sMAPE": metrics.smape_terms(self.truth, forecast),
             "tested": np.where(np.isnan(self.truth), np.nan, ~np.isnan(error)),
