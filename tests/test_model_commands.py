@@ -168,6 +168,18 @@ def test_update_appends_rows_and_keeps_the_networks(air, tmp_path):
     assert Forecaster.load(out).panel_.values[-1] == 450  # in place
 
 
+def test_update_says_what_is_absent_and_dropped(air, tmp_path):
+    later = write(tmp_path / "l.csv", "Month,Passengers\n1960-04,400\n1960-05,\n1960-06,410\n1960-07,\n")
+    command = ["update", air / "air.karusel", later, "--out", tmp_path / "u.karusel"]
+    absent = "3 times absent before the later rows, first 1960-01: taken as missing values"
+    lines = run_well(*command).splitlines()
+    assert lines[1].startswith("  2 values added; ")
+    assert f"  {absent}" in lines
+    assert any(line.startswith("  1 row without a value at the start or end") for line in lines)
+    found = json.loads(run_well(*command, "--json"))
+    assert (found["values_added"], absent in found["notes"]) == (2, True)
+
+
 def test_rows_that_are_not_later_change_nothing(air, tmp_path):
     before = (air / "air.karusel").read_bytes()
     line = refused(5, "update", air / "air.karusel", air / "first.csv")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from karusel.cli import document, show
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Reading
@@ -11,6 +13,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.work import naming, read_like, short_name
 from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecaster
+from karusel.forecasting.rows import count_of
 
 __all__ = ["run_update"]
 
@@ -25,7 +28,7 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Forecaster.load(path)
-        before = len(model.panel_.values), len(model.panel_)
+        before = model.panel_
         later = read_like(reading, model, progress).panel
         progress("update")
         with naming(short_name(source)):
@@ -33,26 +36,29 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
         progress(f"writing {target}")
         model.save(target)
     panel = model.panel_
-    added = len(panel.values) - before[0], len(panel) - before[1]
+    values, series = int(np.count_nonzero(later.mask)), len(panel) - len(before)
+    notes = panel.notes[len(before.notes) :]
     if printing.json:
         document.print_document(
             {
                 "model": str(target),
-                "values_added": added[0],
-                "series_added": added[1],
+                "values_added": values,
+                "series_added": series,
                 "values": len(panel.values),
                 "series": len(panel),
                 "last": panel.frequency.label(panel.ends.max()),
                 "trained": train,
+                "notes": list(notes),
                 "versions": document.versions(),
             }
         )
     else:
-        new = f", {added[1]} of {len(panel)} series new" if added[1] else ""
+        new = f", {series} of {len(panel)} series new" if series else ""
         lines = [
             show.panel_found(panel, target.name),
-            f"  {added[0]} values added{new}; "
+            f"  {count_of(values, 'value')} added{new}; "
             + ("fitted anew" if train else "the networks are as they were"),
+            *(f"  {note}" for note in notes),
             *(show.evidence(model) if train else ()),
         ]
         print("\n".join(lines))

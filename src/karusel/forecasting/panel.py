@@ -202,6 +202,7 @@ class Panel:
 
         gap = np.zeros(len(later), np.int64)
         gap[known] = self._steps_to(later, into, known)
+        notes = (*self.notes, *later.notes, *self._note_absent(gap, into))
         lengths = np.concatenate([self.lengths, np.zeros(len(added), np.int64)])
         before = lengths[into] + gap
         longer = lengths.copy()
@@ -223,8 +224,18 @@ class Panel:
             ids=(*self.ids, *added),
             starts=starts,
             covariates=replace(covariates, static=static),
-            notes=(*self.notes, *later.notes),
+            notes=notes,
         )
+
+    def _note_absent(self, gap: NDArray[np.int64], into: NDArray[np.int64]) -> list[str]:
+        """What is said of times absent between the ends of series and their later rows."""
+        if not gap.any():
+            return []
+        number = int(into[np.argmax(gap > 0)])
+        first = self.frequency.label(self.frequency.at(self.starts[number], self.lengths[number]))
+        where = first if len(self) == 1 else f"{first} in {self.series_word(number)}"
+        absent = count_of(int(gap.sum()), "time")
+        return [f"{absent} absent before the later rows, first {where}: taken as missing values"]
 
     def _steps_to(self, later: Panel, into: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Steps absent between the end of each series and its later rows."""
