@@ -187,6 +187,7 @@ def live(
     """Forecast after each value that comes on standard input, a line for each.
 
     A line is a value, or a time and a value; of several series the values of all of them, commas between.
+    A time may have an offset from UTC; without one it is on the clock of the model's time zone.
 
     Example: karusel live meter.karusel < meter.csv
     """

@@ -1,7 +1,8 @@
 """`karusel live`: values from a pipe, and a line for each with the forecast that follows it.
 
 A line of input holds one value, or a time and a value; of several series their values in the order of the
-ids, a time before them or not. An empty cell is a missing value.
+ids, a time before them or not. An empty cell is a missing value. A time may have an offset from UTC; for a
+model with a time zone one without it is on that zone's clock.
 """
 
 from __future__ import annotations
