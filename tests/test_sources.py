@@ -96,6 +96,35 @@ def test_dates_are_understood_and_written_back(tmp_path, cells, first, step):
         assert text.replace("-", "") == cells[1].replace("-", "")
 
 
+@pytest.mark.parametrize("day_first", [True, False])
+@pytest.mark.parametrize(
+    ("step", "count", "freq", "described"),
+    [
+        (1, 12, None, "monthly (first day of the month)"),
+        (1, 72, None, "monthly (first day of the month)"),
+        (3, 24, None, "quarterly (first day of the month)"),
+        (1, 12, "D", "daily"),
+    ],
+)
+def test_months_whose_days_could_be_months_are_no_days_of_january(
+    tmp_path, day_first, step, count, freq, described
+):
+    months = [divmod(step * k, 12) for k in range(count)]
+    written = "01/{:02}/{}" if day_first else "{:02}/01/{}"
+    rows = [f"{written.format(month + 1, 2015 + year)},{month}\n" for year, month in months]
+    rows[1:3] = rows[2:0:-1]  # in any order
+    table = read_table(write(tmp_path, "ds,y\n" + "".join(rows)), freq=freq)
+    assert table.panel(freq).frequency.describe() == described
+
+
+def test_a_date_that_could_be_two_is_read_as_those_before_it(tmp_path):
+    path = write(tmp_path, "ds,y\n06/05/2021,1\n07/05/2021,2\n")
+    for time_format, first in (("%d/%m/%Y", "2021-05-06"), ("%m/%d/%Y", "2021-06-05")):
+        assert read_table(path, time_format=time_format).times[0] == np.datetime64(first)
+    other = write(tmp_path, "ds,y\n13.05.2021,1\n")
+    assert read_table(other, time_format="%d/%m/%Y").times[0] == np.datetime64("2021-05-13")
+
+
 @pytest.mark.parametrize(
     ("cells", "times", "written"),
     [

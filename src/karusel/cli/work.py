@@ -53,6 +53,7 @@ def read_series(reading: Reading, covariates: Covariates, progress: Callable[[st
         futr_exog_list=Covariates.names(covariates.future),
         hist_exog_list=Covariates.names(covariates.past),
         stat_exog_list=Covariates.names(covariates.static),
+        freq=reading.freq,
     )
     with naming(table.origin.name):
         panel = table.panel(reading.freq, reading.season_length)
@@ -75,6 +76,7 @@ def read_like(reading: Reading, model: Forecaster, progress: Callable[[str], Non
         time_col=reading.time_col or columns.time_col or "none",
         target_cols=reading.target_col or ((targets,) if isinstance(targets, str) else targets),
         known=panel.covariates.described,
+        time_format=columns.time_format,
     )
     with naming(table.origin.name):
         return Series(table, table.panel(like=panel))
@@ -149,6 +151,7 @@ def future_of(
         time_col=model.columns.time_col or "none",
         target_cols=None,
         known=known,
+        time_format=model.columns.time_format,
     )
     return table.future(panel, model.h)
 

@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError
+from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
+from karusel.forecasting.frequency import Times
 from karusel.sources.notation import TIMES, Numbers, filled_sql, number_sql, text_sql, time_sql
 from karusel.sources.origin import KINDS, Kind, Origin
 
@@ -87,10 +89,14 @@ class Cells:
                         group[i], self.origin.columns[group[i]], kind, filled, found, whole, notation
                     )
 
-    def time_format(self, column: Column) -> str | None:
+    def time_format(
+        self, column: Column, known: str | None = None, freq: str | int | None = None
+    ) -> str | None:
         """The format that reads nearly all cells of a column: "" for ISO 8601, None when there is none.
 
-        Where day/month and month/day both read every cell, the one whose times are more regular is taken.
+        Where several do, as day/month and month/day may, it is the one `known` from other rows of the series,
+        else the one whose times leave the fewest absent between them: at the frequency `freq`, or at the one
+        that is found in them.
         """
         if column.kind == "time":
             return ""
@@ -109,13 +115,18 @@ class Cells:
         if max(read.values()) < 0.9 * filled:
             return None
 
-        def irregularity(time_format: str) -> int:
-            times = f"(select distinct {time_sql('cell', time_format)} as t from {sample})"
-            steps = f"(select t - lag(t) over (order by t) as step from {times})"
-            return int(self._one(f"select count(distinct step) from {steps}")[0])
-
         best = [one for one, count in read.items() if count == max(read.values())]
-        return best[0] if "" in best or len(best) == 1 else min(best, key=irregularity)
+        if known in best:
+            return known
+        if "" in best or len(best) == 1:
+            return best[0]
+
+        def irregularity(time_format: str) -> tuple[float, bool, int]:
+            times = f"select distinct {time_sql('cell', time_format)} as t from {sample} where t is not null"
+            found = self._connection.execute(f"{times} order by t").fetchnumpy()["t"]
+            return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq)
+
+        return min(best, key=irregularity)
 
     def are_clocks(self, column: Column) -> bool:
         """Whether the first cells are times of day, such as 7:30 or 07:30:00."""
@@ -227,6 +238,22 @@ class Cells:
 
     def _place(self, column: Column, row: int) -> str:
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
+
+
+def _irregularity(times: Times, freq: str | int | None) -> tuple[float, bool, int]:
+    """How little some ascending times look like those of a series, for comparing two readings of them.
+
+    Few rows may have no absent time in either: 01/02, 01/03, ... are then first days of months rather than
+    days of one January, and any others the reading of the most equal steps.
+    """
+    steps = np.unique(np.diff(times)).size
+    try:
+        found = frequencies.infer(times) if freq is None else frequencies.parse(freq, times)
+        ordinals = found.ordinals(times[[0, -1]])
+    except DataError:  # a single time, or one that `freq` cannot have
+        return np.inf, True, steps
+    absent = (ordinals[1] - ordinals[0]) / found.step + 1 - times.size
+    return absent, (found.unit, found.day) != ("month", 1), steps
 
 
 def _shortened(text: str) -> str:

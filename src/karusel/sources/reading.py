@@ -49,6 +49,8 @@ def read_table(
     hist_exog_list: Sequence[str] = (),
     stat_exog_list: Sequence[str] = (),
     known: Sequence[Covariate] = (),
+    freq: str | int | None = None,
+    time_format: str | None = None,
 ) -> Table:
     """Read the columns for a forecast from a source.
 
@@ -65,6 +67,9 @@ def read_table(
     static ones; `known` are those of a panel that the rows are to be appended to, which take the place of the
     lists.
 
+    Where times may be read in two ways, as 01/02/2020 may, the `time_format` of a table read before is taken,
+    else the reading that is the more regular, at the frequency `freq` where it is given.
+
     Raises `FileMissingError`, `UsageError` for an override that names no column or a query that is wrong,
     `MissingDependencyError` for PostgreSQL without its extra, `DataError` for the rest.
     """
@@ -79,7 +84,7 @@ def read_table(
     with open_duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
         cells = Cells(connection, open_origin(connection, given, sql, folder))
         targets = None if target_cols is None else tuple(target_cols)
-        return _choose(cells, id_col, time_col, targets, named, known)
+        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq)
 
 
 @contextmanager
@@ -134,6 +139,8 @@ def _choose(
     target_cols: tuple[str, ...] | None,
     named: Mapping[Kind, Sequence[str]],
     known: Sequence[Covariate],
+    known_format: str | None,
+    freq: str | int | None,
 ) -> Table:
     """Take ids, times and values from the columns named, or from those that look like them."""
     origin = cells.origin
@@ -159,9 +166,9 @@ def _choose(
     times, time_format = None, None
     if time_col is not None:
         times = look(time_col)
-        time_format = cells.time_format(times)
+        time_format = cells.time_format(times, known_format, freq)
     elif not counted:
-        times, time_format = _find_times(cells, free, target_cols != ())
+        times, time_format = _find_times(cells, free, known_format, freq, has_targets=target_cols != ())
     read_times = cells.times(times, time_format) if times else None
     rest = [column for column in free if column is not times]
     ids = look(id_col) if id_col is not None else None
@@ -205,13 +212,20 @@ def refuse_unknown(roles: Sequence[tuple[str, str]], source: str, columns: Seque
         first[name] = role
 
 
-def _find_times(cells: Cells, columns: list[Column], has_targets: bool) -> tuple[Column | None, str | None]:
+def _find_times(
+    cells: Cells,
+    columns: list[Column],
+    known_format: str | None,
+    freq: str | int | None,
+    *,
+    has_targets: bool,
+) -> tuple[Column | None, str | None]:
     """The first column of dates, else the first of whole numbers that is called or placed like times; and
     its format.
     """
     for column in columns:
         if column.numbers < column.filled or column.name.lower() in _TIME_NAMES:
-            time_format = cells.time_format(column)
+            time_format = cells.time_format(column, known_format, freq)
             if time_format is not None:
                 return column, time_format
     if len(columns) == 1 and not has_targets:
