@@ -72,7 +72,28 @@ class Cells:
             for column in self._count(some, notation):
                 if column.numbers > found[column.number].numbers:
                     found[column.number] = column
+        if self.origin.decimal_comma:
+            plain = [one.number for one in found.values() if one.kind == "text" and one.notation == "point"]
+            grouped = self._with_groups(self._with_groups(plain, f"where rowid < {_FIRST}", least=0))
+            found.update((column.number, column) for column in self._count(grouped, "comma"))
         return [found[number] for number in numbers]
+
+    def _with_groups(self, numbers: list[int], where: str = "", least: int = 1) -> list[int]:
+        """The columns of whole numbers whose points stand between thousands, as in 1.000 beside 995.
+
+        There must be `least` cells with a point, and as many without one, all below 1,000: in a column such
+        as 1.250, 1.000, where every cell has three digits after a point, those may be decimals.
+        """
+        grouped: list[int] = []
+        for group in _groups(numbers):
+            cell = filled_sql("x", "text")
+            with_point = f"count(*) filter (regexp_matches({cell}, '^[-+]?[1-9]\\d{{0,2}}(\\.\\d{{3}})+$'))"
+            without = f"count(*) filter (regexp_matches({cell}, '^[-+]?\\d{{1,3}}$'))"
+            counted = f"select i, count({cell}), {with_point}, {without} from ({_below(group, where)}) group by i"
+            for i, filled, points, others in self._connection.execute(counted).fetchall():
+                if points + others == filled and min(points, others) >= least:
+                    grouped.append(group[i])
+        return grouped
 
     def _count(self, numbers: Sequence[int], notation: Numbers, where: str = "") -> Iterator[Column]:
         """Columns with their cells counted, all or some, for one notation of numbers."""
