@@ -89,7 +89,9 @@ class Cells:
             cell = filled_sql("x", "text")
             with_point = f"count(*) filter (regexp_matches({cell}, '^[-+]?[1-9]\\d{{0,2}}(\\.\\d{{3}})+$'))"
             without = f"count(*) filter (regexp_matches({cell}, '^[-+]?\\d{{1,3}}$'))"
-            counted = f"select i, count({cell}), {with_point}, {without} from ({_below(group, where)}) group by i"
+            counted = (
+                f"select i, count({cell}), {with_point}, {without} from ({_below(group, where)}) group by i"
+            )
             for i, filled, points, others in self._connection.execute(counted).fetchall():
                 if points + others == filled and min(points, others) >= least:
                     grouped.append(group[i])

@@ -54,7 +54,8 @@ _MONTHS = (
     *("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%YM%m"),
     *("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y %b", "%Y-%b"),
 )
-_DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10}  # formats of as many digits
+# Formats of as many digits.
+_DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
 _WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d[:.\d]*) ?(?:Z|([+-])(\d\d):?(\d\d)?)")
 TIMES = (
     *("", "%Y-%m-%dT%H"),
