@@ -357,6 +357,16 @@ def test_a_series_in_each_row_is_refused_with_the_query_that_turns_it(tmp_path):
     assert read_table(path, time_col="none").panel().ids == ("V2", "V3", "V4", "V5")
 
 
+@pytest.mark.parametrize("header", ["name,2019,2020,2021\n", "name,2020-01,2020-02,2020-03\n", ""])
+def test_series_in_rows_with_years_above_them_or_nothing(tmp_path, header):
+    path = write(tmp_path, f"{header}H1,1,2,4\nH2,5,6.5,7\n")
+    with pytest.raises(DataError, match="one series in each row") as caught:
+        read_table(path)
+    panel = read_table(path, sql=str(caught.value).split("'")[1]).panel()
+    assert panel.ids == ("H1", "H2")
+    np.testing.assert_array_equal(panel.values, [1, 2, 4, 5, 6.5, 7])
+
+
 def test_overrides_choose_other_columns(tmp_path):
     path = write(tmp_path, "ds,day,shop,y,sold\n2020-01-01,7,s,1,10\n2020-01-02,8,s,2,20\n")
     table = read_table(path, id_col="shop", time_col="day", target_cols=["sold"])

@@ -26,6 +26,9 @@ __all__ = ["Form", "as_utf8", "find_form", "is_packed", "line_of", "refuse_two_a
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _LOOKED_AT = 64 * 1024  # bytes at the head of the file from which its form is found
 _LONGEST_LINE = 16 << 20
+_NUMBER = re.compile(r"^\s*[-+]?\d+[.,]?\d*([eE][-+]?\d+)?\s*$")
+_DATE = re.compile(r"^\s*[-+]?\d{1,4}[-/.]\d{1,2}")
+_YEAR = re.compile(r"^\s*[12]\d{3}\s*$")
 _NO_TABLES = {
     b"PK\x03\x04": "looks like a spreadsheet or an archive; save the table as CSV",
     b"\xd0\xcf\x11\xe0": "looks like a spreadsheet or an archive; save the table as CSV",
@@ -158,9 +161,13 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
     except csv.Error as error:
         raise DataError(f"{name} cannot be read as CSV: {error}") from None
     first, second = rows[0], rows[1] if len(rows) > 1 else []
-    header = not any(map(_is_value, first)) or any(
-        name.strip() and not _is_value(name) and _is_value(cell)
-        for name, cell in zip(first, second, strict=False)
+    header = (
+        not any(map(_is_value, first))
+        or any(
+            name.strip() and not _is_value(name) and _is_value(cell)
+            for name, cell in zip(first, second, strict=False)
+        )
+        or (not _is_value(first[0]) and _are_periods(first[1:]))
     )
     names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
     refuse_two_alike(names, name)
@@ -191,7 +198,15 @@ def _find_delimiter(lines: list[str]) -> tuple[str, int]:
 
 def _is_value(cell: str) -> bool:
     """Whether a cell of the first line is a number or a date, so that the line is no header."""
-    return bool(re.match(r"^\s*[-+]?(\d+[.,]?\d*([eE][-+]?\d+)?|\d{1,4}[-/.]\d{1,2}.*)\s*$", cell))
+    return bool(_NUMBER.match(cell) or _DATE.match(cell))
+
+
+def _are_periods(cells: Sequence[str]) -> bool:
+    """Whether the first line goes on with the dates or years that stand above the values of series in rows."""
+    if not all(map(_YEAR.match, cells)):
+        return all(_DATE.match(cell) and not _NUMBER.match(cell) for cell in cells)
+    steps = {int(later) - int(year) for year, later in itertools.pairwise(cells)}
+    return len(cells) > 2 and len(steps) == 1 and min(steps) > 0
 
 
 def line_of(path: Path, form: Form, row: int) -> int:

@@ -298,9 +298,10 @@ def _open_sql(
             forms.append(find_form(readable, str(file), encoding))
         listed = f"[{', '.join(_text(str(file)) for file in copies)}]"
         form = forms[0]
+        names = "" if form.header else f"names=[{', '.join(map(_text, form.names))}], "
         scan = (
             f"read_csv({listed}, delim={_text(form.delimiter)}, header={form.header}, skip={form.skip}, "
-            "sample_size=-1)"
+            f"{names}sample_size=-1)"
         )
         connection.execute(f"create temp view input as select * from {scan}")
     elif kind:
