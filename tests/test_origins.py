@@ -109,7 +109,8 @@ def test_a_parquet_file_that_is_cut_off_is_one_line(tmp_path):
 
 def test_json_that_is_none_is_one_line(tmp_path):
     path = tmp_path / "t.json"
-    for text in ('[{"ds": "2020-01-01", "y": 1}, {"ds":', "{", "nothing"):
+    record = '{"ds": "2020-01-01", "y": 1}'
+    for text in (f'[{record}, {{"ds":', f"[{record},\n", f"[{record}", "{", "nothing"):
         path.write_text(text)
         with pytest.raises(DataError, match=r"t\.json") as caught:
             read_table(path)

@@ -469,6 +469,15 @@ def test_lines_are_counted_through_comments_blank_lines_and_quoted_breaks(tmp_pa
             read_table(write(tmp_path, before + table))
 
 
+def test_long_cells_are_passed_over_and_lines_counted_behind_them(tmp_path):
+    limit, text = csv.field_size_limit(), "x" * (csv.field_size_limit() + 1)
+    rows = [f'2020-01-0{day},{day},"{text}\n"\n' for day in (1, 2, 3)]
+    assert len(read_table(write(tmp_path, "ds,y,note\n" + "".join(rows)))) == 3
+    with pytest.raises(DataError, match="line 8, column"):
+        read_table(write(tmp_path, "ds,y,note\n" + "".join(rows) + "2020-01-04,much,\n"))
+    assert csv.field_size_limit() == limit
+
+
 def test_reading_leaves_nothing_behind(tmp_path, monkeypatch):
     path = write(tmp_path, "ds,y\n2020-01-01,5\n2020-01-02,6\n".encode("utf-16"))
     monkeypatch.chdir(tmp_path)

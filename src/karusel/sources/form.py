@@ -157,7 +157,8 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
         (number for number, line in filled if _outside_quotes(line, delimiter) == count), filled[0][0]
     )
     try:
-        rows = [cells for cells in csv.reader(lines[skip:], delimiter=delimiter) if cells]
+        with _long_cells():
+            rows = [cells for cells in csv.reader(lines[skip:], delimiter=delimiter) if cells]
     except csv.Error as error:
         raise DataError(f"{name} cannot be read as CSV: {error}") from None
     first, second = rows[0], rows[1] if len(rows) > 1 else []
@@ -172,6 +173,16 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
     names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
     refuse_two_alike(names, name)
     return Form(encoding, delimiter, skip, header, tuple(names))
+
+
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    """Let `csv` take cells as long as lines may be; its own limit, of the whole process, comes back."""
+    usual = csv.field_size_limit(_LONGEST_LINE)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(usual)
 
 
 def refuse_two_alike(columns: Sequence[str], name: str) -> None:
@@ -202,7 +213,7 @@ def _is_value(cell: str) -> bool:
 
 
 def _are_periods(cells: Sequence[str]) -> bool:
-    """Whether the first line goes on with the dates or years that stand above the values of series in rows."""
+    """Whether the first line goes on with dates or years, above the values of one series in each row."""
     if not all(map(_YEAR.match, cells)):
         return all(_DATE.match(cell) and not _NUMBER.match(cell) for cell in cells)
     steps = {int(later) - int(year) for year, later in itertools.pairwise(cells)}
@@ -223,7 +234,8 @@ def line_of(path: Path, form: Form, row: int) -> int:
                 next(file)
             reader = csv.reader(file, delimiter=form.delimiter)
             rows = (reader.line_num for cells in reader if cells)
-            with contextlib.suppress(csv.Error):  # a cell longer than this reader takes: the line before it
+            # A cell longer even than that: the line before it.
+            with _long_cells(), contextlib.suppress(csv.Error):
                 next(itertools.islice(rows, row + form.header + form.skip - passed - skip, None), None)
             return passed + skip + reader.line_num
 

@@ -36,6 +36,7 @@ KINDS: tuple[Kind, ...] = ("text", "number", "time")
 _NUMBERS = re.compile(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|FLOAT|DOUBLE|DECIMAL\(.*\)")
 _TIMES = re.compile(r"DATE|TIMESTAMP.*")
 _ZONED = "TIMESTAMP WITH TIME ZONE"
+_PIECE = 1 << 20  # bytes of a file that are read at a time
 _ENDINGS = {".parquet": "Parquet", ".json": "JSON", ".jsonl": "JSON", ".ndjson": "JSON"}
 
 
@@ -134,7 +135,7 @@ def _title(names: Sequence[str]) -> str:
 def _copy(pipe: BinaryIO, folder: Path) -> Path:
     path = folder / f"pipe{len(list(folder.iterdir()))}"
     with path.open("wb") as file:
-        shutil.copyfileobj(pipe, file, 1 << 20)
+        shutil.copyfileobj(pipe, file, _PIECE)
     return path
 
 
@@ -244,6 +245,9 @@ def _open_typed(
     connection: duckdb.DuckDBPyConnection, title: str, files: Sequence[Path], kind: str
 ) -> Origin:
     """Parquet is read where it lies, a column at a time; JSON once, into a table."""
+    if kind == "JSON":
+        for file in files:
+            _refuse_cut(file, str(file) if len(files) > 1 else title)
     scan = _scan(files, kind)
     columns, kinds, chosen = _described(connection, scan, title)
     if kind == "Parquet":
@@ -269,6 +273,18 @@ def _open_typed(
 
     form = (f"{len(files)} files, " if len(files) > 1 else "") + kind
     return Origin(title, form, columns, kinds, place, stored=kind != "Parquet")
+
+
+def _refuse_cut(file: Path, name: str) -> None:
+    """Refuse an array without its end: DuckDB takes what is there for the whole when a record is whole."""
+    with unpacked(file) as opened:
+        last = opened.read(_PIECE).strip()
+        if not last.startswith(b"["):
+            return
+        while piece := opened.read(_PIECE):
+            last = piece.rstrip() or last
+    if not last.endswith(b"]"):
+        raise DataError(f"{name} is cut off: its array of records has no end; fetch or write it again")
 
 
 def _scan(files: Sequence[Path], kind: str) -> str:
