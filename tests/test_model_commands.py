@@ -17,6 +17,7 @@ import pytest
 
 from command import AIR_PASSENGERS, KARUSEL, csv_of, karusel_run, monthly, refused, write
 from karusel import Forecaster
+from karusel.sources import read_table
 
 SHOPS = ("north", "south")
 
@@ -216,6 +217,29 @@ def test_later_rows_and_those_of_the_future_have_days_where_the_model_has(tmp_pa
     assert (found["values_added"], found["last"]) == (1, "2021-05-06")
     [row] = json.loads(run_well("predict", model, "--future-data", ahead, "--json"))["forecast"]
     assert row["ds"] == "07/05/2021"
+
+
+def test_times_keep_their_offset_from_the_fit_to_the_forecast(tmp_path):
+    hours = np.arange("2021-01-01T00", "2021-01-04T00", dtype="datetime64[h]").tolist()
+    rows = [f"{hour:%Y-%m-%dT%H:%M:%S}+02:00,{10 + k % 24},{k % 2}" for k, hour in enumerate(hours)]
+    columns = "ds,y,promo"
+    known = write(tmp_path / "known.csv", csv_of(rows, columns))
+    later = write(tmp_path / "later.csv", csv_of(["2021-01-03T22:00:00Z,1,0"], columns))
+    ahead = write(tmp_path / "ahead.csv", csv_of(["2021-01-04T02:00:00+03:00,1"], "ds,promo"))
+    model, made = tmp_path / "m.karusel", tmp_path / "made.csv"
+    run_well("fit", known, "-H", 1, "--future", "promo", "--no-backtest", "--time-limit", 0.2, "--out", model)
+    assert json.loads(run_well("update", model, later, "--json"))["last"] == "2021-01-04 00:00+02:00"
+    for out in (made, tmp_path / "made.parquet"):
+        run_well("predict", model, "--future-data", ahead, "--out", out)
+    assert [row["ds"] for row in rows_of(made)] == ["2021-01-04T01:00:00+02:00"]
+    typed, text = (read_table(out, target_cols=["LSTM"]) for out in (tmp_path / "made.parquet", made))
+    assert (typed.zone, text.zone) == ("UTC", "+02:00")
+    assert typed.times == text.times
+    naive = write(tmp_path / "naive.csv", csv_of(["2021-01-04T01:00:00,1"], "ds,promo"))
+    line = refused(5, "predict", model, "--future-data", naive)
+    assert (
+        "naive.csv: the times are dates without a time zone, but dates with a time zone when fitted" in line
+    )
 
 
 # -------------------------------------------------------------------------------------------- live

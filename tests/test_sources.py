@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
+from karusel.forecasting.panel import from_columns
 from karusel.sources import cells, read_table
 from karusel.sources.notation import TIMES, format_times, parse_time
 
@@ -164,6 +165,46 @@ def test_dates_of_other_writings(tmp_path, cells, times, written):
     assert format_times(table.times[:1], table.time_format) == [written]
     for text, time in (*zip(cells, table.times, strict=True), (str(table.times[0]), table.times[0])):
         assert parse_time(text, table.time_format) == time
+
+
+@pytest.mark.parametrize(
+    ("cells", "described", "written"),
+    [
+        (["2021-01-01T00:00:00Z", "2021-01-01T01:00:00Z"], "hourly (UTC)", "2021-01-01T00:00:00Z"),
+        (["2021-01-01 00:00+0200", "2021-01-01 01:00+0200"], "hourly (+02:00)", "2021-01-01T00:00:00+02:00"),
+        (["2021-03-28T01:00+01:00", "2021-03-28T03:00+02:00"], "hourly (UTC)", "2021-03-28T00:00:00Z"),
+        (
+            ["2021-01-01T00:00-03", "2021-02-01T00:00-03"],
+            "monthly (first day of the month, -03:00)",
+            "2021-01-01",
+        ),
+    ],
+)
+def test_offsets_are_kept(tmp_path, cells, described, written):
+    path = write(tmp_path, "date,y\n" + "".join(f"{cell},{k}\n" for k, cell in enumerate(cells)))
+    table = read_table(path)
+    panel = table.panel()
+    assert panel.frequency.describe() == described
+    zone = panel.frequency.zone_written(panel.times)
+    assert format_times(panel.times[:1], table.time_format, zone) == [written]
+    typed = read_table(path, sql="select date::timestamptz as date, y from input")
+    assert (typed.zone, typed.times.tolist()) == ("UTC", table.times.tolist())
+
+
+def test_days_of_a_clock_that_is_changed_need_its_zone(tmp_path):
+    days = ["2021-03-26T00:00:00+02:00", "2021-03-27T00:00:00+02:00", "2021-03-28T00:00:00+02:00"]
+    later = ["2021-03-29T00:00:00+03:00", "2021-03-30T00:00:00+03:00"]
+    rows = [f"{day},{k}" for k, day in enumerate(days + later)]
+    path = write(tmp_path, "\n".join(["day,y", *rows]) + "\n")
+    with pytest.raises(DataError, match='column "day" has the days of a clock that is put forward') as caught:
+        read_table(path).panel()
+    query = str(caught.value).split('"')[3]
+    assert read_table(path, sql=query).panel().frequency.describe() == "daily"
+    utc = np.arange("2021-03-20T22", "2021-03-25T22", 24, dtype="datetime64[h]")
+    panel = from_columns(np.arange(5.0), utc, zone="Europe/Riga")
+    whole = panel.append(read_table(path).panel(like=panel))
+    assert whole.frequency.label(whole.ends[0]) == "2021-03-30"
+    np.testing.assert_array_equal(whole.values, [*range(5), *range(5)])
 
 
 def test_months_of_iso_8601_are_no_quarters_and_no_weeks():

@@ -122,4 +122,5 @@ def _rows(model: Forecaster, backtest: Backtest, labels: Labels) -> Rows:
     for name, forecast in backtest.forecasts.items():
         columns[name] = forecast.ravel()
     known = ~np.isnan(backtest.truth.ravel())
-    return Rows({name: column[known] for name, column in columns.items()}, labels.time_format)
+    columns = {name: column[known] for name, column in columns.items()}
+    return Rows(columns, labels.time_format, labels.frequency)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from karusel.cli.files import check_output, write_whole
 from karusel.errors import UsageError
 from karusel.forecasting.frames import refuse_two_alike
+from karusel.forecasting.frequency import Frequency
 from karusel.sources import databases
 from karusel.sources.notation import format_times
 
@@ -27,16 +28,23 @@ __all__ = ["Rows", "check_columns", "check_rows_output", "or_null", "write_rows"
 class Rows:
     """Columns [N] of results by name: names as texts, times, numbers. Times are texts as the source has them.
 
-    `time_format` is the source's own.
+    `time_format` is the source's own. `frequency` is that of times with a zone, which are as it counts them:
+    those within a day are put in UTC and are in `zoned`.
     """
 
-    def __init__(self, columns: Mapping[str, NDArray[Any]], time_format: str) -> None:
-        self.columns = columns
-        self._texts = {
-            name: format_times(column, time_format)
-            for name, column in columns.items()
-            if column.dtype.kind == "M"
-        }
+    def __init__(
+        self, columns: Mapping[str, NDArray[Any]], time_format: str, frequency: Frequency | None = None
+    ) -> None:
+        self.columns = dict(columns)
+        self.zoned: set[str] = set()
+        self._texts: dict[str, list[str]] = {}
+        for name, column in columns.items():
+            if column.dtype.kind == "M":
+                zone = None if frequency is None else frequency.zone_written(column)
+                if frequency is not None and zone is not None:
+                    self.columns[name] = frequency.to_utc(column)
+                    self.zoned.add(name)
+                self._texts[name] = format_times(self.columns[name], time_format, zone)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Rows of Python's own types, NaN for a missing number."""
@@ -136,7 +144,7 @@ def _write_parquet(rows: Rows, path: Path) -> None:
     with duckdb.connect() as connection:
         connection.register("results", {f"c{k}": column for k, column in enumerate(rows.columns.values())})
         names = ", ".join(
-            f'{_cell(k, column)} as "{name.replace(chr(34), 2 * chr(34))}"'
+            f'{_cell(k, column, zoned=name in rows.zoned)} as "{name.replace(chr(34), 2 * chr(34))}"'
             for k, (name, column) in enumerate(rows.columns.items())
         )
         target = str(path).replace("'", "''")
@@ -146,8 +154,10 @@ def _write_parquet(rows: Rows, path: Path) -> None:
             raise OSError(None, str(error).splitlines()[0]) from None
 
 
-def _cell(number: int, column: NDArray[Any]) -> str:
+def _cell(number: int, column: NDArray[Any], *, zoned: bool) -> str:
     """SQL for a column: a missing number is NULL, days are dates."""
+    if zoned:
+        return f"timezone('UTC', c{number})"
     if column.dtype.kind == "f":
         return f"nullif(c{number}, 'nan'::double)"
     if column.dtype.kind == "M" and np.all(column == column.astype("datetime64[D]")):

@@ -12,6 +12,7 @@ import numpy as np
 from karusel.cli.outputs import Rows
 from karusel.cli.work import Series, has_ids
 from karusel.forecasting.forecaster import Forecast, Forecaster
+from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
@@ -42,6 +43,7 @@ class Labels:
     time_col: str
     value: str
     time_format: str
+    frequency: Frequency
 
     @property
     def own(self) -> tuple[str, ...]:
@@ -59,6 +61,7 @@ class Labels:
             table.time_col or "step",
             table.target_cols[0] if len(table.target_cols) == 1 else "value",
             table.time_format,
+            series.panel.frequency,
         )
 
     @staticmethod
@@ -71,6 +74,7 @@ class Labels:
             columns.time_col or "step",
             "value" if wide else str(columns.target_col),
             columns.time_format,
+            model.panel_.frequency,
         )
 
 
@@ -82,7 +86,7 @@ def forecast_rows(forecast: Forecast, labels: Labels) -> Rows:
         ids = np.array([str(name) for name in forecast.ids], object)
         columns = {labels.id_col: np.repeat(ids, horizon), **columns}
     columns.update((name, values.ravel()) for name, values in forecast.columns().items())
-    return Rows(columns, labels.time_format)
+    return Rows(columns, labels.time_format, labels.frequency)
 
 
 def curve_of(panel: Panel, forecast: Forecast, number: int, labels: Labels) -> Curve:

@@ -172,6 +172,11 @@ class Frequency:
             return times
         return zones.to_utc(times, self.zone)
 
+    def zone_written(self, times: Times) -> str | None:
+        """The zone whose offset belongs to some times as they are written: None where they are whole days."""
+        days = self.unit != "microsecond" and np.all(times == times.astype("datetime64[D]"))
+        return None if days else self.zone
+
     def label(self, time: Time) -> str:
         """One time as text, no longer than the frequency needs; within the day with the offset of a zone."""
         if self.unit == "integer":
@@ -181,7 +186,7 @@ class Frequency:
         if self.zone is not None and self.unit == "microsecond":
             utc, start = start, zones.to_local(start, self.zone)
             minutes = int((start - utc) / np.timedelta64(1, "m"))
-            offset = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
+            offset = zones.offset(minutes)
         elif start == start.astype("datetime64[D]") and not (self.unit == "microsecond" and self.step % DAY):
             if self.unit == "month" and self.day == 1:
                 return str(start.astype("datetime64[M]"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from karusel.errors import DataError
 
-__all__ = ["check_zone", "to_local", "to_utc"]
+__all__ = ["check_zone", "offset", "to_local", "to_utc"]
 
 _DAY = 86_400
 _FIRST, _LAST = (np.datetime64(day, "s").astype(np.int64) for day in ("0001-01-03", "9999-12-29"))
@@ -26,6 +26,11 @@ _FIRST, _LAST = (np.datetime64(day, "s").astype(np.int64) for day in ("0001-01-0
 def check_zone(name: str) -> None:
     """Raise `DataError` unless the zone is known here."""
     _zone(name)
+
+
+def offset(minutes: int) -> str:
+    """What a clock adds to UTC, as ISO 8601 writes it: +02:00."""
+    return f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
 
 
 def to_local(utc: NDArray[Any], zone: str) -> NDArray[Any]:

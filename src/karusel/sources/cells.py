@@ -17,7 +17,16 @@ from karusel.errors import DataError
 from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
 from karusel.forecasting.frequency import Times
-from karusel.sources.notation import TIMES, Numbers, filled_sql, number_sql, text_sql, time_sql
+from karusel.sources.notation import (
+    TIMES,
+    Numbers,
+    filled_sql,
+    number_sql,
+    offset_sql,
+    text_sql,
+    time_sql,
+    zone_of,
+)
 from karusel.sources.origin import KINDS, Kind, Origin
 
 if TYPE_CHECKING:
@@ -150,6 +159,22 @@ class Cells:
             return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq)
 
         return min(best, key=irregularity)
+
+    def zone(self, column: Column, time_format: str | None) -> str | None:
+        """The zone of a column of times, None where they have no offset."""
+        if column.kind == "time":
+            return "UTC" if column.name in self.origin.zoned else None
+        if time_format != "":
+            return None
+        cell = filled_sql("x", column.kind)
+        offsets = {""}
+        for where in (f"where rowid < {_FIRST}", ""):
+            sample = f"({_below([column.number], where)}) where {cell} is not null"
+            found = self._connection.execute(f"select distinct {offset_sql(cell)} from {sample}").fetchall()
+            offsets = {offset for (offset,) in found}
+            if offsets == {""}:
+                return None
+        return zone_of(offsets)
 
     def are_clocks(self, column: Column) -> bool:
         """Whether the first cells are times of day, such as 7:30 or 07:30:00."""

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.forecasting.zones import to_utc
+from karusel.forecasting import zones
 from karusel.sources.origin import Kind
 
 __all__ = [
@@ -22,9 +22,11 @@ __all__ = [
     "filled_sql",
     "format_times",
     "number_sql",
+    "offset_sql",
     "parse_time",
     "text_sql",
     "time_sql",
+    "zone_of",
 ]
 
 _MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
@@ -56,7 +58,7 @@ _MONTHS = (
 )
 # Formats of as many digits.
 _DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
-_WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d[:.\d]*) ?(?:Z|([+-])(\d\d):?(\d\d)?)")
+_WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d[:.\d]*) ?(Z|[-+]\d\d(?::?\d\d)?)")
 TIMES = (
     *("", "%Y-%m-%dT%H"),
     *_PERIODS,
@@ -128,16 +130,32 @@ def time_sql(cell: str, time_format: str) -> str:
     return f"(case when {found} then {time} end)"
 
 
+def offset_sql(cell: str) -> str:
+    """The offset of a filled cell that is a time in ISO 8601, such as Z or +02:00; empty for none."""
+    return rf"regexp_extract({cell}, ':\d\d[\d.,:]*\s*(Z|UTC|[-+]\d\d(:?\d\d)?)$', 1)"
+
+
+def zone_of(offsets: Iterable[str]) -> str:
+    """The zone of times that have such offsets: the one that all have, such as +02:00, or UTC."""
+    minutes = set(map(_minutes, offsets))
+    return zones.offset(minutes.pop()) if len(minutes) == 1 and minutes != {0} else "UTC"
+
+
+def _minutes(offset: str) -> int:
+    """What an offset adds to UTC."""
+    found = re.fullmatch(r"([-+])(\d\d):?(\d\d)?", offset)
+    return int(f"{found[1]}1") * (60 * int(found[2]) + int(found[3] or 0)) if found else 0
+
+
 def parse_time(text: str, time_format: str, zone: str | None = None) -> np.datetime64:
     """A time as the source writes its own, or in ISO 8601; ValueError where it is neither.
 
     It is UTC where it has an offset, and where there is a zone, on whose clock it is read.
     """
     if found := _WITH_OFFSET.fullmatch(text):
-        away = 60 * int(found[3] or 0) + int(found[4] or 0)
-        return np.datetime64(found[1], "us") - np.timedelta64(-away if found[2] == "-" else away, "m")
+        return np.datetime64(found[1], "us") - np.timedelta64(_minutes(found[2]), "m")
     time = _parse_clock(text, time_format)
-    return time if zone is None else to_utc(np.array([time]), zone)[0]
+    return time if zone is None else zones.to_utc(np.array([time]), zone)[0]
 
 
 def _parse_clock(text: str, time_format: str) -> np.datetime64:
@@ -159,13 +177,24 @@ def _parse_clock(text: str, time_format: str) -> np.datetime64:
     return np.datetime64(text, "us")
 
 
-def format_times(times: NDArray[Any], time_format: str) -> list[str]:
-    """Times [N] as texts, as the source writes its own; ISO 8601 days where all of them are whole days."""
+def format_times(times: NDArray[Any], time_format: str, zone: str | None = None) -> list[str]:
+    """Times [N] as texts, as the source writes its own; ISO 8601 days where all of them are whole days.
+
+    With a zone the times are in UTC, and written by its clock with the offset.
+    """
     if times.dtype.kind != "M":
         return [str(int(time)) for time in times]
     distinct, which = np.unique(times, return_inverse=True)
     texts: Sequence[str]
-    if time_format in _SINCE_1970:
+    if zone is not None:
+        distinct, utc = zones.to_local(distinct, zone), distinct
+        texts = [
+            text + ("Z" if zone == "UTC" else zones.offset(minutes))
+            for text, minutes in zip(
+                _iso_times(distinct), (distinct - utc) // np.timedelta64(1, "m"), strict=True
+            )
+        ]
+    elif time_format in _SINCE_1970:
         passed = distinct.astype("datetime64[us]").astype(np.int64) / _SINCE_1970[time_format]
         texts = [str(int(one)) if one.is_integer() else repr(one) for one in passed.tolist()]
     elif time_format in (_QUARTER, _QUARTER_OF_YEAR):
@@ -178,8 +207,11 @@ def format_times(times: NDArray[Any], time_format: str) -> list[str]:
     elif np.all(distinct == distinct.astype("datetime64[D]")):
         texts = np.datetime_as_string(distinct, unit="D").tolist()
     else:
-        fine = np.any(distinct != distinct.astype("datetime64[s]"))
-        texts = [
-            text.replace("T", " ") for text in np.datetime_as_string(distinct, unit="us" if fine else "s")
-        ]
+        texts = [text.replace("T", " ") for text in _iso_times(distinct)]
     return [texts[number] for number in which]
+
+
+def _iso_times(times: NDArray[Any]) -> list[str]:
+    fine = np.any(times != times.astype("datetime64[s]"))
+    texts: list[str] = np.datetime_as_string(times, unit="us" if fine else "s").tolist()
+    return texts

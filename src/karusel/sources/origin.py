@@ -45,9 +45,9 @@ class Origin:
     """What `data` was read from.
 
     `name` is what messages call it, `form` how it is written, in words; `columns` and `kinds` [columns] say
-    what c0, c1, ... are called and hold. Times are UTC where they had an offset. `place` says where a row
-    stands, counted from 0; `stored` whether `data` is a table, of which some rows are read at no more than
-    their share of the cost.
+    what c0, c1, ... are called and hold. Times are UTC where they had an offset; `zoned` names the columns
+    whose type says so. `place` says where a row stands, counted from 0; `stored` whether `data` is a
+    table, of which some rows are read at no more than their share of the cost.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Origin:
     header: bool = True
     decimal_comma: bool = False  # numbers may be written with one
     stored: bool = True
+    zoned: frozenset[str] = frozenset()
 
 
 def find_files(given: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -249,7 +250,7 @@ def _open_typed(
         for file in files:
             _refuse_cut(file, str(file) if len(files) > 1 else title)
     scan = _scan(files, kind)
-    columns, kinds, chosen = _described(connection, scan, title)
+    columns, kinds, zoned, chosen = _described(connection, scan, title)
     if kind == "Parquet":
         connection.execute(
             f"create temp view data as select {chosen}, row_number() over () - 1 as rowid from {scan}"
@@ -272,7 +273,7 @@ def _open_typed(
         return f"row {row + 1}"
 
     form = (f"{len(files)} files, " if len(files) > 1 else "") + kind
-    return Origin(title, form, columns, kinds, place, stored=kind != "Parquet")
+    return Origin(title, form, columns, kinds, place, stored=kind != "Parquet", zoned=zoned)
 
 
 def _refuse_cut(file: Path, name: str) -> None:
@@ -323,11 +324,12 @@ def _open_sql(
     elif kind:
         connection.execute(f"create temp view input as select * from {_scan(files, kind)}")
     query = sql.strip().rstrip(";")
-    columns, kinds, chosen = _described(connection, f"({query}\n)", title)
+    columns, kinds, zoned, chosen = _described(connection, f"({query}\n)", title)
     connection.execute(f"create table data as select {chosen} from ({query}\n)")
     if connection.execute("select 1 from data limit 1").fetchone() is None:
         raise DataError(f"{title}: the query has no rows; at least two are needed")
-    return Origin(title, f"{kind + ' through ' if kind else ''}SQL", columns, kinds, _row_word)
+    words = f"{kind + ' through ' if kind else ''}SQL"
+    return Origin(title, words, columns, kinds, _row_word, zoned=zoned)
 
 
 def _row_word(row: int) -> str:
@@ -336,8 +338,8 @@ def _row_word(row: int) -> str:
 
 def _described(
     connection: duckdb.DuckDBPyConnection, scan: str, title: str
-) -> tuple[tuple[str, ...], tuple[Kind, ...], str]:
-    """Names and kinds of the columns of a relation, and SQL for them as c0, c1, ..."""
+) -> tuple[tuple[str, ...], tuple[Kind, ...], frozenset[str], str]:
+    """Names and kinds of the columns of a relation, which of them have a zone, and SQL for them as c0, ..."""
     described = connection.execute(f"describe select * from {scan}").fetchall()
     columns = tuple(str(row[0]) for row in described)
     refuse_two_alike(columns, title)
@@ -355,7 +357,8 @@ def _described(
             kinds.append("text")
             cell = f"{quoted}::varchar"
         chosen.append(f"{cell} as c{number}")
-    return columns, tuple(kinds), ", ".join(chosen)
+    zoned = frozenset(str(name) for name, kind, *_ in described if kind == _ZONED)
+    return columns, tuple(kinds), zoned, ", ".join(chosen)
 
 
 def _texts(columns: Sequence[str]) -> tuple[Kind, ...]:

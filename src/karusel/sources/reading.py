@@ -196,6 +196,7 @@ def _choose(
         time_col=times.name if times else None,
         target_cols=tuple(column.name for column in targets),
         time_format=time_format or "",
+        zone=cells.zone(times, time_format) if times else None,
         covariates=tuple(beside),
     )
 

@@ -24,7 +24,8 @@ class Table:
 
     `values` float64 [N, C], NaN for an empty cell, one column for each name in `target_cols`; `times` int64
     or datetime64[us] [N] or None; `ids` [N] or None; `covariates` the columns beside them. `time_format` is
-    the format of the times as `strptime` reads it, "" for ISO 8601.
+    the format of the times as `strptime` reads it, "" for ISO 8601; `zone` the zone of times that had an
+    offset, which are in UTC, else None.
     """
 
     origin: Origin
@@ -35,6 +36,7 @@ class Table:
     time_col: str | None
     target_cols: tuple[str, ...]
     time_format: str
+    zone: str | None = None
     covariates: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
@@ -45,8 +47,10 @@ class Table:
     ) -> Panel:
         """The table as a panel: one series for each id, or for each value column when there are several.
 
-        `like` is a panel that the rows are to be appended to.
+        `like` is a panel that the rows are to be appended to. Raises `DataError` as `from_columns` does.
         """
+        if like is None:
+            self._refuse_local_days()
         values, times, ids = self.values[:, 0], self.times, self.ids
         width, rows = len(self.target_cols), len(self)
         covariates = self.covariates
@@ -59,6 +63,7 @@ class Table:
             values,
             times,
             ids,
+            zone=self.zone,
             freq=freq,
             season_length=season_length,
             columns=covariates,
@@ -81,12 +86,14 @@ class Table:
             codes = np.repeat(np.arange(series), rows)
             times = None if times is None else np.tile(times, series)
             columns = tuple(Column(one.covariate, np.tile(one.values, series)) for one in columns)
-        if times is not None and times.dtype.kind != panel.starts.dtype.kind:
-            kinds = {"M": "dates", "i": "whole numbers"}
-            raise DataError(
-                f"the times are {kinds[times.dtype.kind]}, but {kinds[panel.starts.dtype.kind]} when fitted; "
-                "name the time column"
-            )
+        if times is not None:
+            given, own = _kind(times, self.zone), _kind(panel.starts, panel.frequency.zone)
+            if given != own:
+                raise DataError(
+                    f"{self.origin.name}: the times are {given}, but {own} when fitted; name the time column "
+                    f"or give {own}"
+                )
+            times = panel.frequency.from_utc(times, panel.starts)
         steps = np.zeros(codes.size, np.int64)
         known = np.flatnonzero(codes >= 0)
         steps[known] = steps_ahead(panel, codes[known], None if times is None else times[known])
@@ -101,6 +108,22 @@ class Table:
             row_name=lambda row: self.origin.place(row % rows),
         )
 
+    def _refuse_local_days(self) -> None:
+        """Refuse days of a clock that is put forward and back: which clock it is, offsets do not tell."""
+        if self.times is None or self.zone != "UTC":
+            return
+        clocks = np.unique(self.times - self.times.astype("datetime64[D]"))
+        hour, day = np.timedelta64(1, "h"), np.timedelta64(1, "D")
+        if clocks.size != 2 or clocks[1] - clocks[0] not in (hour, day - hour):
+            return
+        if np.diff(np.unique(self.times)).min() >= day - hour:
+            name = self.time_col
+            raise DataError(
+                f'column "{name}" has the days of a clock that is put forward and back; give them as dates '
+                "without an offset, such as 2020-01-31, or name the clock's zone: "
+                f"--sql \"select timezone('Europe/Riga', {name}) as ds, * exclude ({name}) from input\""
+            )
+
     def describe_columns(self) -> str:
         """Which columns are used as what, in words."""
         words = [f'times in "{self.time_col}"' if self.time_col else "no column of times, rows counted"]
@@ -112,3 +135,9 @@ class Table:
         if self.covariates:
             words.append("beside them " + ", ".join(f'"{one.covariate.name}"' for one in self.covariates))
         return ", ".join(words)
+
+
+def _kind(times: NDArray[Any], zone: str | None) -> str:
+    if times.dtype.kind != "M":
+        return "whole numbers"
+    return "dates without a time zone" if zone is None else "dates with a time zone"
