@@ -32,7 +32,7 @@ class Columns:
     hist_exog_list: tuple[str, ...] = ()
     futr_exog_list: tuple[str, ...] = ()
     stat_exog_list: tuple[str, ...] = ()
-    time_format: str = ""  # as `strftime` writes the times of a source of texts; "": ISO 8601
+    time_format: str = ""  # as a source of texts writes its times (`sources.notation`); "": ISO 8601
 
     @staticmethod
     def of(

@@ -21,10 +21,13 @@ from karusel.sources.notation import (
     TIMES,
     Numbers,
     filled_sql,
+    format_times,
     number_sql,
     offset_sql,
+    reading,
     text_sql,
     time_sql,
+    writings,
     zone_of,
 )
 from karusel.sources.origin import KINDS, Kind, Origin
@@ -124,11 +127,11 @@ class Cells:
     def time_format(
         self, column: Column, known: str | None = None, freq: str | int | None = None
     ) -> str | None:
-        """The format that reads nearly all cells of a column: "" for ISO 8601, None when there is none.
+        """The format of nearly all cells of a column, as they write it: "" for ISO 8601, None for no times.
 
-        Where several do, as day/month and month/day may, it is the one `known` from other rows of the series,
-        else the one whose times leave the fewest absent between them: at the frequency `freq`, or at the one
-        that is found in them.
+        Where several read them, as day/month and month/day may, it is the one `known` from other rows of the
+        series, else the one whose times leave the fewest absent between them: at the frequency `freq`, or at
+        the one that is found in them.
         """
         if column.kind == "time":
             return ""
@@ -148,17 +151,26 @@ class Cells:
             return None
 
         best = [one for one, count in read.items() if count == max(read.values())]
-        if known in best:
+        if known is not None and reading(known) in best:
             return known
-        if "" in best or len(best) == 1:
-            return best[0]
+        if "" in best:
+            return ""
 
         def irregularity(time_format: str) -> tuple[float, bool, int]:
             times = f"select distinct {time_sql('cell', time_format)} as t from {sample} where t is not null"
             found = self._connection.execute(f"{times} order by t").fetchnumpy()["t"]
             return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq)
 
-        return min(best, key=irregularity)
+        found = best[0] if len(best) == 1 else min(best, key=irregularity)
+        return self._writing(found, sample) if len(writings(found)) > 1 else found
+
+    def _writing(self, time_format: str, sample: str) -> str:
+        """The writing of the cells that a format reads, the usual one where it is none of those known."""
+        read = f"select cell, {time_sql('cell', time_format)} as t from {sample} where t is not null"
+        found = self._connection.execute(read).fetchnumpy()
+        cells, times = np.ma.getdata(found["cell"]).tolist(), np.ma.getdata(found["t"])
+        ways = writings(time_format)
+        return next((way for way in ways if format_times(times, way) == cells), ways[0])
 
     def zone(self, column: Column, time_format: str | None) -> str | None:
         """The zone of a column of times, None where they have no offset."""

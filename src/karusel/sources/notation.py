@@ -24,8 +24,10 @@ __all__ = [
     "number_sql",
     "offset_sql",
     "parse_time",
+    "reading",
     "text_sql",
     "time_sql",
+    "writings",
     "zone_of",
 ]
 
@@ -67,6 +69,31 @@ TIMES = (
     *_DIGITS,
     *_SINCE_1970,
 )
+# How periods are written: %q is the quarter.
+_WRITINGS = {
+    _QUARTER: ("%YQ%q", "%Y-Q%q", "%Y Q%q"),
+    _QUARTER_OF_YEAR: ("Q%q %Y", "Q%q-%Y", "Q%q/%Y"),
+    _WEEK: ("%G-W%V", "%GW%V"),
+}
+
+
+def writings(time_format: str) -> tuple[str, ...]:
+    """How times that a format of `TIMES` reads may be written, the usual way first; %-d is %d without 0s."""
+    if time_format in _WRITINGS:
+        return _WRITINGS[time_format]
+    if time_format in _DIGITS:
+        return (time_format,)
+    short_days, short_hours = (re.sub(f"%([{codes}])", r"%-\1", time_format) for codes in ("dm", "HI"))
+    short = re.sub("%([dmHI])", r"%-\1", time_format)
+    return tuple(dict.fromkeys((time_format, short_days, short_hours, short)))
+
+
+_READ_BY = {written: time_format for time_format in TIMES for written in writings(time_format)}
+
+
+def reading(time_format: str) -> str:
+    """The format of `TIMES` that reads what is written so."""
+    return _READ_BY.get(time_format, time_format)
 
 
 def filled_sql(cell: str, kind: Kind) -> str:
@@ -107,6 +134,7 @@ def number_sql(cell: str, kind: Kind, notation: Numbers) -> str:
 
 def time_sql(cell: str, time_format: str) -> str:
     """A filled cell as a time."""
+    time_format = reading(time_format)
     if not time_format:
         # As `timestamp` alone the cast would drop an offset such as +02:00 instead of applying it.
         time = f"make_timestamp(epoch_us(try_cast({cell} as timestamptz)))"
@@ -159,6 +187,7 @@ def parse_time(text: str, time_format: str, zone: str | None = None) -> np.datet
 
 
 def _parse_clock(text: str, time_format: str) -> np.datetime64:
+    time_format = reading(time_format)
     try:
         if time_format in _SINCE_1970:
             return np.datetime64(round(float(text) * _SINCE_1970[time_format]), "us")
@@ -197,18 +226,27 @@ def format_times(times: NDArray[Any], time_format: str, zone: str | None = None)
     elif time_format in _SINCE_1970:
         passed = distinct.astype("datetime64[us]").astype(np.int64) / _SINCE_1970[time_format]
         texts = [str(int(one)) if one.is_integer() else repr(one) for one in passed.tolist()]
-    elif time_format in (_QUARTER, _QUARTER_OF_YEAR):
-        written = "{0}Q{1}" if time_format == _QUARTER else "Q{1} {0}"
-        months = distinct.astype("datetime64[M]").astype(int)
-        texts = [written.format(1970 + month // 12, month % 12 // 3 + 1) for month in months]
     elif time_format:
-        written = "%G-W%V" if time_format == _WEEK else time_format
-        texts = [time.strftime(written) for time in distinct.astype("datetime64[s]").tolist()]
+        written = writings(time_format)[0]
+        texts = [_written(time, written) for time in distinct.astype("datetime64[s]").tolist()]
     elif np.all(distinct == distinct.astype("datetime64[D]")):
         texts = np.datetime_as_string(distinct, unit="D").tolist()
     else:
         texts = [text.replace("T", " ") for text in _iso_times(distinct)]
     return [texts[number] for number in which]
+
+
+def _written(time: datetime.datetime, time_format: str) -> str:
+    numbers = {
+        "%q": (time.month + 2) // 3,
+        "%-m": time.month,
+        "%-d": time.day,
+        "%-H": time.hour,
+        "%-I": time.hour % 12 or 12,
+    }
+    for code, number in numbers.items():
+        time_format = time_format.replace(code, str(number))
+    return time.strftime(time_format)
 
 
 def _iso_times(times: NDArray[Any]) -> list[str]:

@@ -24,7 +24,7 @@ class Table:
 
     `values` float64 [N, C], NaN for an empty cell, one column for each name in `target_cols`; `times` int64
     or datetime64[us] [N] or None; `ids` [N] or None; `covariates` the columns beside them. `time_format` is
-    the format of the times as `strptime` reads it, "" for ISO 8601; `zone` the zone of times that had an
+    how the times are written (`notation.writings`), "" for ISO 8601; `zone` the zone of times that had an
     offset, which are in UTC, else None.
     """
 
