@@ -134,8 +134,32 @@ def test_other_histories_and_ids_never_seen_are_forecast(two):
     pd.testing.assert_frame_equal(same, two.predict())
     with pytest.raises(UsageError, match='no column "sold"'):
         two.predict(new.rename(columns={"sold": "y"}))
-    with pytest.raises(DataError, match=r"the series has 5 rows, but the model reads \d+"):
-        two.predict(frame(5, "a"))
+
+
+@pytest.mark.filterwarnings("ignore:not there when fitted")
+def test_a_series_too_short_for_the_networks_is_forecast_by_smoothing_and_harms_no_other(two):
+    usual = two.predict(level=[80])
+    short = pd.concat([frame().iloc[:70], frame(5, "a"), frame(1, "z"), frame(13, "y")])
+    short["id"] = ["b"] * 70 + ["a"] * 5 + ["z"] + ["y"] * 13
+    with pytest.warns(UserWarning, match='18 that the networks read: series "a", .*by smoothing alone'):
+        got = two.predict(short, level=[80])
+    pd.testing.assert_frame_equal(got.iloc[:4], usual.iloc[:4])
+    by_id = {name: rows["LSTM"].to_numpy() for name, rows in got.groupby("id")}
+    np.testing.assert_allclose(by_id["a"], frame(5, "a")["sold"].mean())  # no season seen
+    np.testing.assert_allclose(by_id["z"], frame(1, "z")["sold"][0])
+    assert np.ptp(by_id["y"]) > 3  # two seasons seen
+    width = (got["LSTM-hi-80"] - got["LSTM-lo-80"])[got["id"] == "z"]
+    assert np.all(width > by_id["z"])  # of one value nothing is known of its changes
+
+
+def test_an_update_with_a_short_series_leaves_all_to_be_forecast(two):
+    model = Forecaster(4, season_length=6, **SMALL).fit(frame(), **COLUMNS)
+    before = model.predict()
+    model.update(frame(5, "c"))
+    with pytest.warns(UserWarning, match='networks read: series "c"; forecast by smoothing alone'):
+        after = model.predict()
+    pd.testing.assert_frame_equal(after.iloc[:8], before)
+    assert np.isfinite(after["LSTM"]).all()
 
 
 def test_a_pooled_model_forecasts_an_id_of_which_it_knows_one_value():

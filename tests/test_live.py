@@ -79,6 +79,23 @@ def test_many_series_at_once_are_those_of_the_batch():
     np.testing.assert_allclose(got.values, usual, rtol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:fewer rows")
+def test_a_short_series_among_others_grows_as_in_the_batch():
+    days = pd.date_range("2024-01-01", periods=90)
+    table = pd.concat(
+        [pd.DataFrame({"unique_id": name, "ds": days, "y": wave(90, k)}) for k, name in enumerate("ab")]
+    )
+    model = fitted(table[table["ds"] < days[70]])
+    new = table[(table["unique_id"] == "b") & (table["ds"] >= days[65])].assign(unique_id="c")
+    live = model.update(new[new["ds"] < days[70]]).live()
+    np.testing.assert_array_equal(live.forecast.values.ravel(), model.predict()["LSTM"])
+    for day in days[70:]:
+        values = [float(table[(table["unique_id"] == x) & (table["ds"] == day)]["y"].iloc[0]) for x in "abb"]
+        got = live.observe(day.to_pydatetime(), values)
+    model.update(pd.concat([table, new])[lambda rows: rows["ds"] >= days[70]])
+    np.testing.assert_allclose(got.values.ravel(), model.predict()["LSTM"], rtol=1e-6)
+
+
 @pytest.mark.parametrize("many", [False, True])
 def test_state_is_saved_and_goes_on(tmp_path, many):
     y = [wave(75, k) for k in range(3 if many else 1)]

@@ -46,6 +46,7 @@ def run_predict(
         if out is not None:
             progress(f"writing {out}")
             write_rows(out, forecast_rows(forecast, labels))
+    notes = (*panel.notes, *forecast.notes)
     if printing.json:
         document.print_document(
             {
@@ -53,14 +54,14 @@ def run_predict(
                 "file": title,
                 "horizon": model.h,
                 "forecast": list(forecast_rows(forecast, labels).records()),
-                "notes": list(panel.notes),
+                "notes": list(notes),
                 "versions": document.versions(),
             }
         )
     else:
         lines = [
             show.panel_found(panel, title),
-            *(f"  {note}" for note in panel.notes),
+            *(f"  {note}" for note in notes),
             "",
             *show.forecast_text(panel, forecast, labels),
             "",

@@ -60,7 +60,7 @@ _STORED = (
 @dataclass(frozen=True)
 class Forecast:
     """Forecasts of S series, h steps each: `values`, the low and high ends of `intervals` by level, and
-    `quantiles`, are [S, h].
+    `quantiles`, are [S, h]; `notes` what is to be said of them, in sentences.
     """
 
     ids: tuple[Hashable, ...]
@@ -69,6 +69,7 @@ class Forecast:
     intervals: Mapping[float, tuple[NDArray[np.float64], NDArray[np.float64]]]
     quantiles: Mapping[float, NDArray[np.float64]] = field(default_factory=dict)
     name: str = NETWORK
+    notes: tuple[str, ...] = ()
 
     def columns(self) -> dict[str, NDArray[np.float64]]:
         """Columns [S, h] by name: LSTM, then LSTM-lo-L and LSTM-hi-L for each level L, and LSTM-q-Q for each
@@ -297,6 +298,7 @@ class Forecaster:
             {one: predicted.interval(self._calibration().half_width(one)) for one in levels},
             {one: predicted.at(self._calibration().quantile(one)) for one in wanted},
             self._name(),
+            self._short_notes(panel),
         )
 
     def predict(
@@ -314,6 +316,9 @@ class Forecaster:
         `LSTM-q-0.1`, ...; an array or list as an array [h] for one series or [S, h] for several, or, with
         levels or quantiles, as a dictionary of such arrays under those names; a `Panel` as a `Forecast`.
 
+        A series with fewer rows than the networks read is forecast by smoothing alone, and a `UserWarning`
+        says so; the pooled model's networks read any.
+
         `data` holds other series, or other histories, to be forecast by what was fitted. An id that was not
         there is forecast from its own values by what was learned of the others, one without any value as one
         of the others (`karusel.forecasting.cold_start`), and a `UserWarning` says so. `X_df` is a frame with
@@ -326,6 +331,8 @@ class Forecaster:
         made = self.forecast(level, quantiles=quantiles, X_df=X_df, panel=panel)
         if data is not None:
             made = self._with_new(made, panel, level, quantiles)
+        for note in made.notes:
+            warnings.warn(note, UserWarning, stacklevel=2)
         columns = made.columns()
         if isinstance(kind, FrameKind):
             ids = [name for name in made.ids for _ in range(self.h)]
@@ -543,6 +550,15 @@ class Forecaster:
         if not unknown:
             return made
         return with_unknown(made, self.forecast(level, quantiles=quantiles), unknown)
+
+    def _short_notes(self, panel: Panel) -> tuple[str, ...]:
+        """What is said of series with fewer rows than the networks read; a pooled model's read any."""
+        short = np.flatnonzero(panel.lengths < self.model_.length)
+        if self.model_.pooled or not short.size:
+            return ()
+        named = listed([panel.series_word(int(number)) for number in short[:SHOWN]], short.size)
+        reads = f"fewer rows than the {self.model_.length} that the networks read"
+        return (f"{reads}: {named}; forecast by smoothing alone",)
 
     def _season_notes(self, panel: Panel) -> list[str]:
         """What is said of seasons that were found in the values."""

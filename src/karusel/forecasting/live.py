@@ -22,6 +22,7 @@ from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.model import Model
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import offsets_of
 from karusel.forecasting.windows import Cutoffs, filled, last_cutoffs
 
 if TYPE_CHECKING:
@@ -315,9 +316,7 @@ class _Windows:
         self._model, self._half_width = model, half_width
         self._panel = panel
         self._pushed: list[NDArray[np.float64]] = []
-        self._length = min(model.length, int(panel.lengths.max()))
-        self._window = Cutoffs(panel, last_cutoffs(panel)).inputs(self._length)
-        self._offsets = self._length * np.arange(len(panel) + 1)
+        self._window = Cutoffs(panel, last_cutoffs(panel)).inputs(model.length)
 
     def push(self, value: Any) -> None:
         values = np.broadcast_to(np.asarray(value, np.float64), len(self._panel)).copy()
@@ -331,18 +330,20 @@ class _Windows:
         return bool(beyond) if len(self._panel) == 1 else beyond
 
     def forecast(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-        covariates = self._panel.covariates.take(np.zeros(0, np.int64)).spread(
-            np.zeros(0, np.int64), self._window.size
-        )
-        frequency, passed = self._panel.frequency, len(self._pushed) - self._length
+        length = self._window.shape[1]
+        rows = self._panel.lengths + len(self._pushed)
+        kept = np.minimum(rows, length)
+        offsets = offsets_of(kept)
         panel = replace(
             self._panel,
-            values=self._window.ravel(),
-            offsets=self._offsets,
-            starts=frequency.at(self._panel.starts, self._panel.lengths + passed),
-            covariates=covariates,
+            values=self._window[np.arange(length) >= length - kept[:, None]],
+            offsets=offsets,
+            starts=self._panel.frequency.at(self._panel.starts, rows - kept),
+            covariates=self._panel.covariates.take(np.zeros(0, np.int64)).spread(
+                np.zeros(0, np.int64), int(offsets[-1])
+            ),
         )
-        predicted = self._model.predict(Cutoffs(panel, self._offsets[1:] - 1))
+        predicted = self._model.predict(Cutoffs(panel, offsets[1:] - 1))
         made = (predicted.values, *predicted.interval(self._half_width))
         self._made = made if len(panel) > 1 else tuple(one[0] for one in made)
         return self._made

@@ -93,28 +93,51 @@ class Model:
         return self.correction.share
 
     def predict(self, cutoffs: Cutoffs) -> Prediction:
-        """Forecasts, errors and intervals in sizes of the windows."""
-        scaled = self.scaling.apply(self._inputs(cutoffs), self.horizon)
-        corrected = self.correction.share * self.correction.predict(scaled.features)
-        return Prediction(self.scaling, scaled.anchor + scaled.size * corrected, scaled.size, scaled.size)
+        """Forecasts, errors and intervals in sizes of the windows; those of a series with fewer rows than an
+        input part are their anchors.
+        """
+        return self._predict(cutoffs, networks=True)
 
     def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
         """The anchors alone: exponential smoothing inside the window."""
-        scaled = self.scaling.apply(self._inputs(cutoffs), self.horizon)
-        return Prediction(self.scaling, scaled.anchor, scaled.size, scaled.size)
+        return self._predict(cutoffs, networks=False)
 
-    def _inputs(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
-        """Input parts [n, length]; a gap is read as the last known value before it."""
-        inputs = cutoffs.inputs(self.length)
-        short = ~np.isfinite(inputs).any(1) | (cutoffs.at - cutoffs.starts + 1 < self.length)
-        if short.any():
-            at = int(np.argmax(short))
-            number = int(cutoffs.numbers[at])
-            raise DataError(
-                f"{cutoffs.panel.series_word(number)} has {cutoffs.at[at] - cutoffs.starts[at] + 1} rows, "
-                f"but the model reads {self.length}; give more history"
-            )
-        return windows.filled(inputs)
+    def _predict(self, cutoffs: Cutoffs, *, networks: bool) -> Prediction:
+        rows = np.minimum(cutoffs.at - cutoffs.starts + 1, self.length)
+        middle, size = np.empty((len(cutoffs), self.horizon)), np.empty((len(cutoffs), 1))
+        for count in np.unique(rows):
+            some = np.flatnonzero(rows == count)
+            middle[some], size[some] = self._read(cutoffs.take(some), int(count), networks)
+        return Prediction(self.scaling, middle, size, size)
+
+    def _read(
+        self, cutoffs: Cutoffs, rows: int, networks: bool
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Forecasts [n, h] in u and sizes [n, 1] of windows of so many rows."""
+        if rows < self.length:
+            # Networks have seen windows of one length alone, whose level and season are of as many values.
+            scaling = self.scaling.shorter(rows)
+            u = scaling.transform(_inputs(cutoffs, scaling.length))
+            away, level, anchor = scaling.linear(u, self.horizon)
+            if rows > 1:
+                return anchor, scaling.size(away, level)
+            # One value shows no change: it may be anything of its order.
+            return anchor, np.ones_like(level) if scaling.log else np.where(level != 0, np.abs(level), 1.0)
+        scaled = self.scaling.apply(_inputs(cutoffs, self.length), self.horizon)
+        if not networks:
+            return scaled.anchor, scaled.size
+        corrected = self.correction.share * self.correction.predict(scaled.features)
+        return scaled.anchor + scaled.size * corrected, scaled.size
+
+
+def _inputs(cutoffs: Cutoffs, length: int) -> NDArray[np.float64]:
+    """Input parts [n, length]; a gap is read as the last known value before it."""
+    inputs = cutoffs.inputs(length)
+    empty = ~np.isfinite(inputs).any(1)
+    if empty.any():
+        series = cutoffs.panel.series_word(int(cutoffs.numbers[np.argmax(empty)]))
+        raise DataError(f"the last {length} values of {series} are all missing; give later ones")
+    return windows.filled(inputs)
 
 
 def fit_model(

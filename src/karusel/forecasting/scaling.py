@@ -18,7 +18,7 @@ than learned.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,17 @@ class Scaling(Units):
     def cut(self, away: NDArray[np.float64]) -> NDArray[np.float64]:
         """(u - s - l) / d, cut where it is so far away that it says no more."""
         return np.asarray(np.minimum(np.maximum(away, -_LARGEST_INPUT), _LARGEST_INPUT))
+
+    def shorter(self, rows: int) -> Scaling:
+        """The scaling of a series of fewer rows than `length`, for its anchor: with the season where it holds
+        two, otherwise with the mean of its last one.
+        """
+        rows, m = max(rows, 2), self.season_length  # what lies before the first value is read as that
+        if m == 1:
+            return replace(self, length=rows, span=min(self.span, rows - 1))
+        if rows >= 2 * m:
+            return replace(self, length=rows // m * m)
+        return replace(self, length=min(rows, m), season_length=1, smoothing=0.0, trend=0.0, span=1)
 
     def _level(self, rest: NDArray[np.float64], growth: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.smoothing == 0:
