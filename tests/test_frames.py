@@ -420,6 +420,9 @@ def test_later_rows_that_do_not_follow_on_are_refused():
         append(unique_id=["a"], ds=days(1, "2024-01-06").tz_localize("UTC"), y=[1.0])
     with pytest.raises(DataError, match="but these are whole numbers"):
         append(unique_id=["a"], ds=[4], y=[1.0])
+    numbered = read({"unique_id": [1, 1], "ds": days(2), "y": np.ones(2)})
+    with pytest.raises(DataError, match=r"have the id '1' \(str\), but the series is known as 1 \(int\)"):
+        numbered.append(read({"unique_id": ["1"], "ds": days(1, "2024-01-03"), "y": [1.0]}, like=numbered))
     with pytest.raises(UsageError, match="read them with like=panel"):
         panel.append(read({"ds": pd.date_range("2024-01-01", periods=3, freq="h"), "y": np.ones(3)}))
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.forecasting.frames import read_frame
 from karusel.sources import read_table
 
 DAYS = pd.date_range("2020-01-30", periods=6, freq="D")
@@ -334,6 +335,15 @@ def test_later_rows_are_read_as_the_first_ones_were(tmp_path):
     both = panel.append(table.panel(like=panel))
     np.testing.assert_array_equal(both.values, [5, 6, 7, 8])
     assert both.covariates.past[:, 0].tolist() == [2, 1, 1, 0]
+
+
+@pytest.mark.parametrize(("ids", "both"), [([1, 2], (1, 2, 3)), (["1", "2"], ("1", "2", "3"))])
+def test_the_ids_of_later_rows_are_those_of_the_panel_whatever_their_type(tmp_path, ids, both):
+    first = pd.DataFrame({"unique_id": np.repeat(ids, 6), "ds": [*DAYS, *DAYS], "y": 1.0})
+    panel = read_frame(first, "unique_id", "ds", "y")[0]
+    path = tmp_path / "later.csv"
+    path.write_text("unique_id,ds,y\n2,2020-02-05,5\n1,2020-02-05,6\n3,2020-02-05,7\n3,2020-02-06,8\n")
+    assert panel.append(read_table(path).panel(like=panel)).ids == both
 
 
 # -------------------------------------------------------------------------------------------- sizes

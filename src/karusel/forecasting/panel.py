@@ -190,12 +190,21 @@ class Panel:
         """The panel with the rows of a later one, which was read with `like=` this one, put after its own.
 
         Times absent between the two become missing values; series that are new come last. Raises `DataError`
-        for rows that are not after the last one of their series, or off the steps that it was read with.
+        for rows that are not after the last one of their series, or off the steps that it was read with, and
+        for a new id that differs from a known one in type alone, as "1" from 1.
         """
         if (later.frequency, later.covariates.described) != (self.frequency, self.covariates.described):
             raise UsageError("the later rows were read differently; read them with like=panel")
         own = {name: number for number, name in enumerate(self.ids)}
         added = [name for name in later.ids if name not in own]
+        texts = {str(name): name for name in self.ids}
+        for name in added:
+            if str(name) in texts:
+                own_name = texts[str(name)]
+                raise DataError(
+                    f"the later rows have the id {name!r} ({type(name).__name__}), but the series is known "
+                    f"as {own_name!r} ({type(own_name).__name__}); convert the ids"
+                )
         own.update({name: len(self) + number for number, name in enumerate(added)})
         into = np.array([own[name] for name in later.ids], np.int64)
         known = into < len(self)

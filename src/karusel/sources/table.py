@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -59,6 +61,8 @@ class Table:
             times = None if times is None else np.tile(times, width)
             ids = Categories(np.repeat(np.arange(width), rows), self.target_cols)
             covariates = tuple(Column(one.covariate, np.tile(one.values, width)) for one in covariates)
+        if like is not None and ids is not None:
+            ids = replace(ids, names=_as_known(ids.names, like.ids))
         return from_columns(
             values,
             times,
@@ -141,3 +145,18 @@ def _kind(times: NDArray[Any], zone: str | None) -> str:
     if times.dtype.kind != "M":
         return "whole numbers"
     return "dates without a time zone" if zone is None else "dates with a time zone"
+
+
+def _as_known(names: Sequence[Hashable], ids: Sequence[Hashable]) -> tuple[Hashable, ...]:
+    """The texts of a table as the ids that they write, where those are known; beside whole numbers a new one
+    is a whole number too.
+    """
+    known = {str(name): name for name in ids}
+    whole = all(type(name) is int for name in ids)
+
+    def read(text: str) -> Hashable:
+        if whole and re.fullmatch("0|-?[1-9][0-9]*", text):
+            return int(text)
+        return known.get(text, text)
+
+    return tuple(read(str(name)) for name in names)
