@@ -133,6 +133,10 @@ class Stub:
     epochs: int = 1
     share: float = 1.0
 
+    @property
+    def shortest(self) -> int:
+        return self.length
+
     def predict(self, cutoffs: Cutoffs) -> Prediction:
         inputs = cutoffs.inputs(self.length)
         assert not np.isnan(inputs).all(1).any()

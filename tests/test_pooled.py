@@ -470,6 +470,34 @@ def test_rows_from_which_a_model_is_fitted_are_enough(rows, horizon):
     assert (backtest is None) == (rows <= horizon + max(horizon + 11, rows_to_pool(horizon)))
 
 
+def test_a_gap_longer_than_the_networks_look_back_is_no_obstacle():
+    y = wave_with_gap(200, 60, 160)
+    model = Forecaster(6, season_length=1, n_members=1, hidden_size=6).fit(y)
+    assert model.model_.pooled
+    assert np.isfinite(model.predict()).all()
+    late = replace(model.panel_, values=np.append(y, [np.nan] * 30), offsets=np.array([0, 230]))
+    with pytest.raises(DataError, match="all of the 9 values of the series before a forecast are missing"):
+        model.forecast(panel=late)
+
+
+@pytest.mark.parametrize(("rows", "first", "last"), [(60, 5, 50), (200, 90, 195)])
+def test_values_too_few_or_too_far_apart_are_refused_in_a_sentence(rows, first, last):
+    with pytest.raises(
+        DataError, match=f"only {rows - last + first} of {rows} values of the series are known"
+    ):
+        Forecaster(6, season_length=1).fit(wave_with_gap(rows, first, last))
+    sparse = np.full(61, np.nan)
+    sparse[::12] = np.arange(6)
+    with pytest.raises(DataError, match="only 6 of 61 values of the series are known, too few"):
+        Forecaster(6).fit(sparse)
+
+
+def wave_with_gap(rows: int, first: int, last: int) -> np.ndarray:
+    y = 50 + 10 * np.sin(np.arange(rows)) + np.random.default_rng(0).normal(size=rows)
+    y[first:last] = np.nan
+    return y
+
+
 def test_missing_values_change_a_backtest_and_no_refusal_stands_in_its_way():
     series = [many().series(k) for k in range(21)]
     settings = {"h": 4, "season_length": 7, "n_members": 1, "hidden_size": 6, "num_layers": 1}

@@ -276,7 +276,7 @@ def run_backtest(
             for method in learnt:
                 forecasts[method.name][here] = method.forecast(cutoffs)
             inputs = cutoffs.inputs(model.length)
-            readable = ~np.isnan(inputs).all(1)
+            readable = cutoffs.known(model.shortest)
             readable &= model.units.takes(inputs).all(1)  # it was fitted before the first other value came
             seen = np.flatnonzero(readable)
             if seen.size == 0:

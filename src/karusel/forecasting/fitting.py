@@ -87,6 +87,11 @@ class Fitted:
         return self.model.length
 
     @property
+    def shortest(self) -> int:
+        """Values of its shortest input part, one of which must be known."""
+        return self.model.shortest
+
+    @property
     def season_length(self) -> int:
         """The season in use, 1 for none."""
         return self.model.season_length

@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel import LSTM, Adam, Cosine, Dense, Pinball, Sequential
+from karusel.errors import DataError
 from karusel.forecasting.correction import in_parallel
 from karusel.forecasting.encoding import Encoding
 from karusel.forecasting.features import Reader, Reading
+from karusel.forecasting.panel import Panel
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["FEW", "QUANTILES", "Ensemble", "EnsembleSettings", "Member", "fit_ensemble"]
+__all__ = ["FEW", "QUANTILES", "Ensemble", "EnsembleSettings", "Member", "fit_ensemble", "too_few_known"]
 
 QUANTILES = (0.025, 0.1, 0.5, 0.9, 0.975)
 FEW = 20  # series that teach less than networks of the usual size can learn
@@ -97,6 +99,11 @@ class Ensemble:
         """Values of an input part."""
         return max(member.reader.length for member in (*self.points, self.spread))
 
+    @property
+    def shortest(self) -> int:
+        """Values of the shortest input part of a member, one of which must be known."""
+        return min(member.reader.length for member in (*self.points, self.spread))
+
     def predict(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u: the spread's around the points' mean."""
         pieces = []
@@ -114,7 +121,10 @@ def fit_ensemble(
     encoding: Encoding,
     settings: EnsembleSettings,
 ) -> Ensemble:
-    """Train the members on windows of series of these `scales` [S], several at a time."""
+    """Train the members on windows of series of these `scales` [S], several at a time.
+
+    Raises `DataError` when too few values are known to learn every step ahead from.
+    """
     factors = settings.look_backs(len(training.panel))
 
     def one(number: int) -> Member:
@@ -148,6 +158,9 @@ def _fit_member(
     settings: EnsembleSettings,
     seed: int,
 ) -> Member:
+    training = training.take(np.flatnonzero(training.known(reader.length)))
+    if not np.isfinite(training.targets(reader.horizon)).any(0).all():
+        raise too_few_known(training.panel, reader.horizon)
     width = _read(reader, encoding, training.take(np.zeros(1, np.int64))).features.size
     most = min(_MOST_WINDOWS, _MOST_INPUTS // width)
     if len(training) > most:
@@ -195,6 +208,15 @@ def _fit_member(
         time_limit=settings.seconds,
     )
     return Member(reader, encoding, quantiles, network, unit, epochs)
+
+
+def too_few_known(panel: Panel, horizon: int) -> DataError:
+    """What is wrong with values that are mostly missing."""
+    known, what = np.count_nonzero(panel.mask), "the series" if len(panel) == 1 else f"{len(panel)} series"
+    return DataError(
+        f"only {known:,} of {panel.values.size:,} values of {what} are known, too few or too far apart to "
+        f"learn from for a horizon of {horizon}; give more values, or a frequency of longer steps"
+    )
 
 
 def _weights(

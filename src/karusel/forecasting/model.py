@@ -32,14 +32,16 @@ _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
 class FittedModel(Protocol):
     """What a forecaster and a backtest ask of a model, whatever it was fitted on.
 
-    `length` values of input part give `horizon` values of forecast; `share` is the networks' part in it. No
-    forecast depends on a value after its cutoff.
+    `length` values of input part give `horizon` values of forecast, if one of the last `shortest` is known;
+    `share` is the networks' part in it. No forecast depends on a value after its cutoff.
     """
 
     @property
     def horizon(self) -> int: ...
     @property
     def length(self) -> int: ...
+    @property
+    def shortest(self) -> int: ...
     @property
     def season_length(self) -> int: ...
     @property
@@ -65,6 +67,11 @@ class Model:
     @property
     def length(self) -> int:
         """Values of an input part."""
+        return self.scaling.length
+
+    @property
+    def shortest(self) -> int:
+        """Values of an input part, one of which must be known."""
         return self.scaling.length
 
     @property
@@ -132,12 +139,8 @@ class Model:
 
 def _inputs(cutoffs: Cutoffs, length: int) -> NDArray[np.float64]:
     """Input parts [n, length]; a gap is read as the last known value before it."""
-    inputs = cutoffs.inputs(length)
-    empty = ~np.isfinite(inputs).any(1)
-    if empty.any():
-        series = cutoffs.panel.series_word(int(cutoffs.numbers[np.argmax(empty)]))
-        raise DataError(f"the last {length} values of {series} are all missing; give later ones")
-    return windows.filled(inputs)
+    cutoffs.refuse_unknown(length)
+    return windows.filled(cutoffs.inputs(length))
 
 
 def fit_model(

@@ -36,6 +36,7 @@ from karusel.forecasting.members import (
     Ensemble,
     EnsembleSettings,
     fit_ensemble,
+    too_few_known,
 )
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.prediction import Prediction, Units
@@ -85,6 +86,11 @@ class PooledModel:
         return max(self.ensemble.length, _smoothing_length(self.reader))
 
     @property
+    def shortest(self) -> int:
+        """Values of its shortest input part, one of which must be known."""
+        return min(self.ensemble.shortest, _smoothing_length(self.reader))
+
+    @property
     def season_length(self) -> int:
         """The shortest season in use, 1 for none."""
         return self.reader.seasons[0] if self.reader.seasons else 1
@@ -128,6 +134,7 @@ class PooledModel:
 
     def _quantiles(self, cutoffs: Cutoffs) -> NDArray[np.float64]:
         """Quantiles [n, h, Q] in u of the blend."""
+        cutoffs.refuse_unknown(self.shortest)
         smoothed = _smoothed_from(self.reader, cutoffs)
         return _blended(self.ensemble.predict(cutoffs), smoothed, self.share)
 
@@ -142,7 +149,8 @@ def fit_pooled(
     """Fit a model to all that the panel holds.
 
     Every choice follows from the horizon, the season lengths, the lengths of the series and errors on
-    held-out time. Raises `DataError` when no series is long enough for one window.
+    held-out time. Raises `DataError` when no series is long enough for one window, and when too few values
+    are known.
     """
     rows = float(np.median(panel.lengths))
     seasons = tuple(m for m in season_lengths if m <= _SEASON_SHARE * rows)
@@ -165,6 +173,9 @@ def fit_pooled(
     known = (held_out - panel.offsets[:-1] + 1 >= LEAST_KNOWN).ravel()
     tested = Cutoffs(panel, held_out.ravel()[known])
     tested = tested.take(np.flatnonzero(np.isfinite(tested.targets(horizon)).any(1)))
+    tested = tested.take(np.flatnonzero(tested.known(ensemble.shortest)))
+    if not len(tested):
+        raise too_few_known(panel, horizon)
     truth, own_scales = tested.targets(horizon), scales[tested.numbers]
     quantiles = ensemble.predict(tested)
     smoothed = _smoothed_from(reader, tested)
@@ -235,7 +246,11 @@ def _training_windows(panel: Panel, horizon: int, reader: Reader, until: int) ->
     cutoffs = Runs(firsts, counts)
     n = min(len(cutoffs), _LEAST_WINDOWS) if few else len(cutoffs)
     training = Cutoffs(panel, cutoffs[np.linspace(0, len(cutoffs) - 1, n).astype(np.int64)])
-    return training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
+    training = training.take(np.flatnonzero(np.isfinite(training.targets(horizon)).any(1)))
+    enough = np.count_nonzero(panel.mask) >= LEAST_KNOWN + 2 * horizon  # a window, and targets held out
+    if not enough or not training.known(reader.length).any():
+        raise too_few_known(panel, horizon)
+    return training
 
 
 def _best_reader(training: Cutoffs, scales: NDArray[np.float64], readers: Sequence[Reader]) -> Reader:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from karusel.errors import DataError
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.rows import positions
 from karusel.windows import PIECE
@@ -67,6 +68,25 @@ class Cutoffs:
     def inputs(self, length: int) -> NDArray[np.float64]:
         """Input parts [n, length], NaN before the start of a series."""
         return padded_inputs(self.panel.values, self.starts, self.at, length)
+
+    def known(self, length: int) -> NDArray[np.bool_]:
+        """Which windows have a known value in their input part of `length` [n]."""
+        known = np.isfinite(self.panel.values[self.at])
+        rest = self.take(np.flatnonzero(~known))
+        if len(rest):
+            known[~known] = np.concatenate(
+                [np.isfinite(piece.inputs(length)).any(1) for piece in rest.pieces(length)]
+            )
+        return known
+
+    def refuse_unknown(self, length: int) -> None:
+        """Raise `DataError` for a window without a known value in its input part of `length`."""
+        unknown = ~self.known(length)
+        if unknown.any():
+            series = self.panel.series_word(int(self.numbers[np.argmax(unknown)]))
+            raise DataError(
+                f"all of the {length} values of {series} before a forecast are missing; give later ones"
+            )
 
     def targets(self, horizon: int) -> NDArray[np.float64]:
         """Target parts [n, horizon]."""
