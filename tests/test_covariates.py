@@ -19,6 +19,7 @@ from karusel.forecasting.effects import fit_effects
 from karusel.forecasting.encoding import fit_encoding
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.windows import Cutoffs
+from karusel.sources import read_table
 
 SMALL = {"hidden_size": 8, "num_layers": 1, "n_members": 1}
 PROMO = Covariate("promo", "future")
@@ -228,3 +229,19 @@ def test_every_kind_of_frame_and_a_backtest():
     assert (got["LSTM-lo-80"] < got["LSTM-hi-80"]).all()
     errors = {name: row["MAE"] for name, row in model.backtest_.table().items()}
     assert errors["LSTM"] < 0.5 * min(errors["seasonal naive"], errors["last value"])
+
+
+def test_a_category_of_the_future_that_was_never_seen_is_said(tmp_path):
+    table = shops(60, 2)
+    known, ahead = table[table["ds"] < "2024-02-25"], table[table["ds"] >= "2024-02-25"]
+    model = Forecaster(5, season_length=7, backtest=False, **SMALL).fit(known, futr_exog_list=["sky"])
+    ahead = ahead.assign(sky=["hail", *ahead["sky"][1:]])
+    said = 'column "sky" holds categories that were not there when fitted: "hail"; taken as unknown'
+    with pytest.warns(UserWarning, match=said):
+        usual = model.predict(X_df=ahead)
+    ahead.to_csv(tmp_path / "ahead.csv", index=False)
+    read = read_table(tmp_path / "ahead.csv", known=model.panel_.covariates.of("future"))
+    made = model.forecast(X_df=read.future(model.panel_, 5))
+    assert made.notes == (said,)
+    np.testing.assert_array_equal(made.values.ravel(), usual["LSTM"])
+    assert read.panel(like=model.panel_).notes[-1] == said

@@ -133,9 +133,11 @@ def _report(result: _Result, path: Path) -> None:
 
 
 def _document(result: _Result) -> dict[str, Any]:
+    found = document.found(result.series)
+    found["notes"] += result.forecast.notes
     return {
         "file": result.series.table.origin.name,
-        "found": document.found(result.series),
+        "found": found,
         "horizon": result.model.h,
         "forecast": list(forecast_rows(result.forecast, result.labels).records()),
         **document.evidence(result.model),
@@ -147,7 +149,7 @@ def _document(result: _Result) -> dict[str, Any]:
 
 def _text(result: _Result) -> list[str]:
     return [
-        *show.found(result.series, result.labels.title, result.model.notes_),
+        *show.found(result.series, result.labels.title, (*result.model.notes_, *result.forecast.notes)),
         show.fitted(result.model, result.seconds),
         "",
         *show.forecast_text(result.series.panel, result.forecast, result.labels),

@@ -7,12 +7,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from karusel.cli.options import Covariates, Fitting, Reading, Running
 from karusel.errors import DataError, UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster, names_of_columns
+from karusel.forecasting.future import Future
 from karusel.forecasting.intervals import check_levels, check_quantiles
 from karusel.forecasting.panel import Panel
 from karusel.sources import Table, read_table
@@ -129,8 +127,8 @@ def fit_series(
 
 def future_of(
     model: Forecaster, panel: Panel, files: Sequence[str], progress: Callable[[str], None]
-) -> NDArray[np.float64] | None:
-    """The covariates [S, h, F] of the next steps of a panel, None for a model without any."""
+) -> Future | None:
+    """The covariates of the next steps of a panel, None for a model without any."""
     known = panel.covariates.of("future")
     if not known:
         if files:
@@ -181,7 +179,7 @@ class Wanted:
     levels: tuple[float, ...]
     quantiles: tuple[float, ...]
 
-    def forecast(self, model: Forecaster, future: NDArray[np.float64] | None, panel: Panel) -> Forecast:
+    def forecast(self, model: Forecaster, future: Future | None, panel: Panel) -> Forecast:
         """A model's forecast of a panel. Without a backtest it has no intervals; quantiles were asked for."""
         levels = self.levels if model.calibration_ is not None else ()
         return model.forecast(levels, quantiles=self.quantiles, X_df=future, panel=panel)

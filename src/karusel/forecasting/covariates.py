@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError
-from karusel.forecasting.categories import number_column
+from karusel.forecasting.categories import Categories, number_column
+from karusel.forecasting.rows import SHOWN
 
 __all__ = ["KINDS", "Column", "Covariate", "Covariates", "Kind", "describe_column", "read_column"]
 
@@ -40,10 +41,30 @@ class Covariate:
 
 @dataclass(frozen=True)
 class Column:
-    """A covariate as it is read: one number for each row [N] of a table."""
+    """A covariate as it is read: one number for each row [N] of a table. `unknown` are the names that are no
+    categories of it.
+    """
 
     covariate: Covariate
     values: NDArray[np.float64]
+    unknown: tuple[Hashable, ...] = ()
+
+    @staticmethod
+    def of_categories(covariate: Covariate, found: Categories) -> Column:
+        """The numbers of a column of names."""
+        categories = covariate.categories or ()
+        known = set(categories)
+        unknown = tuple(name for name in found.names if name not in known)
+        return Column(covariate, (found.within(categories) + 1).astype(np.float64), unknown)
+
+    def notes(self) -> list[str]:
+        """What is said of categories that were not there when the panel was read."""
+        if not self.unknown:
+            return []
+        first = ", ".join(f'"{one}"' for one in self.unknown[:SHOWN])
+        first += ", ..." if len(self.unknown) > SHOWN else ""
+        found = f'column "{self.covariate.name}" holds categories that were not there when fitted'
+        return [f"{found}: {first}; taken as unknown"]
 
 
 @dataclass(frozen=True)
@@ -94,10 +115,8 @@ def _spread(
     return spread
 
 
-def read_column(
-    column: Any, covariate: Covariate, row_name: Callable[[int], str]
-) -> tuple[Column, list[Hashable]]:
-    """Read a narwhals series [N] as `covariate` says, and list the categories that it does not know.
+def read_column(column: Any, covariate: Covariate, row_name: Callable[[int], str]) -> Column:
+    """Read a narwhals series [N] as `covariate` says.
 
     Raises `DataError` for infinite numbers, and for text where there were numbers.
     """
@@ -117,12 +136,8 @@ def read_column(
                 f'{row_name(at)}, column "{name}" holds {values[at]}; values must be finite: '
                 "correct or empty it"
             )
-        return Column(covariate, values), []
-    found = number_column(column)
-    codes = found.within(covariate.categories)
-    known = set(covariate.categories)
-    unknown = [one for one in found.names if one not in known]
-    return Column(covariate, (codes + 1).astype(np.float64)), unknown
+        return Column(covariate, values)
+    return Column.of_categories(covariate, number_column(column))
 
 
 def describe_column(column: Any, name: str, kind: Kind) -> Covariate:

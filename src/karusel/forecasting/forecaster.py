@@ -21,6 +21,7 @@ from karusel.forecasting.containers import Columns, Kind, read
 from karusel.forecasting.fitting import Fitted, Settings, fit, with_seasons
 from karusel.forecasting.frames import FrameKind, future_frame, read_future, refuse_two_alike
 from karusel.forecasting.frequency import Times
+from karusel.forecasting.future import Future
 from karusel.forecasting.intervals import (
     Calibration,
     calibrate,
@@ -290,7 +291,12 @@ class Forecaster:
             why = "the series are too short for one" if self.backtest else "it was switched off"
             raise UsageError(f"intervals need a backtest, but {why}; predict without level and quantiles")
         at = windows.last_cutoffs(panel)
-        predicted = self._predicted(Cutoffs(*self._with_future(panel, at, X_df)))
+        future = self._read_future(panel, X_df)
+        if future is None:
+            cutoffs = Cutoffs(panel, at)
+        else:
+            cutoffs = Cutoffs(panel.extended(future.values), at + self.h * np.arange(len(panel)))
+        predicted = self._predicted(cutoffs)
         return Forecast(
             panel.ids,
             panel.future_times(self.h),
@@ -298,7 +304,7 @@ class Forecaster:
             {one: predicted.interval(self._calibration().half_width(one)) for one in levels},
             {one: predicted.at(self._calibration().quantile(one)) for one in wanted},
             self._name(),
-            self._short_notes(panel),
+            (*self._short_notes(panel), *(future.notes if future else ())),
         )
 
     def predict(
@@ -316,8 +322,9 @@ class Forecaster:
         `LSTM-q-0.1`, ...; an array or list as an array [h] for one series or [S, h] for several, or, with
         levels or quantiles, as a dictionary of such arrays under those names; a `Panel` as a `Forecast`.
 
-        A series with fewer rows than the networks read is forecast by smoothing alone, and a `UserWarning`
-        says so; the pooled model's networks read any.
+        A series with fewer rows than the networks read is forecast by smoothing alone; the pooled model's
+        networks read any. A category that the model does not know is taken as missing. A `UserWarning` says
+        so.
 
         `data` holds other series, or other histories, to be forecast by what was fitted. An id that was not
         there is forecast from its own values by what was learned of the others, one without any value as one
@@ -493,29 +500,30 @@ class Forecaster:
             raise UsageError("the forecaster is not fitted; call fit(data) first")
         return self.panel_
 
-    def _with_future(self, panel: Panel, at: NDArray[np.int64], X_df: Any) -> tuple[Panel, NDArray[np.int64]]:
-        """The panel with what is known of the future behind its end, and the cutoffs in it."""
+    def _read_future(self, panel: Panel, X_df: Any) -> Future | None:
+        """What is known of the future behind the panel's end, None for a model without it."""
         wanted = panel.covariates.of("future")
         if not wanted:
             if X_df is not None:
                 raise UsageError("X_df is given, but fit was given no futr_exog_list; leave it out")
-            return panel, at
+            return None
         if X_df is None:
             named = ", ".join(f'"{one.name}"' for one in wanted)
             raise UsageError(
                 f"the model was fitted with {named} known in the future; give X_df with the next {self.h} "
                 "steps of every series (future_frame makes its rows)"
             )
+        if isinstance(X_df, Future):
+            return X_df
         if isinstance(X_df, np.ndarray):
             future = np.asarray(X_df, np.float64)
             shape = (len(panel), self.h, len(wanted))
             if future.shape != shape or not np.isfinite(future).all():
                 raise DataError(f"X_df must be finite and of shape {list(shape)}, got {list(future.shape)}")
-        elif not isinstance(self._kind, FrameKind):
+            return Future(future, ())
+        if not isinstance(self._kind, FrameKind):
             raise UsageError("X_df must be an array [S, h, F], since fit was given no frame")
-        else:
-            future, _ = read_future(panel, self._kind, X_df, self.h)
-        return panel.extended(future), at + self.h * np.arange(len(panel))
+        return read_future(panel, self._kind, X_df, self.h)
 
     def _predicted(self, cutoffs: Cutoffs) -> Prediction:
         if self.best_ is None:

@@ -19,7 +19,7 @@ from karusel.forecasting import zones
 from karusel.forecasting.categories import Categories, number_column
 from karusel.forecasting.covariates import Column, Covariate, Kind, describe_column, read_column
 from karusel.forecasting.frequency import Frequency, Times
-from karusel.forecasting.future import place_future, steps_ahead
+from karusel.forecasting.future import Future, place_future, steps_ahead
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.rows import SHOWN, listed
 
@@ -168,7 +168,7 @@ def read_frame(
     else:
         ids = Categories(np.zeros(rows, np.int64), ("series",))
     times, zone = (None, None) if time_col is None else _times(frame[time_col], time_col)
-    columns, notes = _read_covariates(frame, id_col, ids, covariates, static_df, like)
+    columns = _read_covariates(frame, id_col, ids, covariates, static_df, like)
     panel = from_columns(
         np.concatenate([_numbers(frame[name], name) for name in targets]),
         times if times is None or width == 1 else np.tile(times, width),
@@ -180,7 +180,7 @@ def read_frame(
         like=like,
         row_name=(lambda row: f'row {row % rows}, column "{targets[row // rows]}"') if wide else _row_name,
     )
-    return replace(panel, notes=panel.notes + notes), FrameKind(
+    return panel, FrameKind(
         library=nw.get_native_namespace(frame).__name__,
         id_col=id_col if wide or has_ids else None,
         time_col=time_col,
@@ -199,10 +199,8 @@ def future_frame(panel: Panel, kind: FrameKind, horizon: int) -> Any:
     return kind.build(ids, panel.future_times(horizon).ravel(), {})
 
 
-def read_future(
-    panel: Panel, kind: FrameKind, data: Any, horizon: int
-) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """The covariates of the future [S, horizon, F] from a frame `X_df`, and notes.
+def read_future(panel: Panel, kind: FrameKind, data: Any, horizon: int) -> Future:
+    """The covariates of the future from a frame `X_df`.
 
     Columns in the order of `panel.covariates.of("future")`. Rows may come in any order; rows of other ids or
     other times are passed over. A category that the panel does not know is 0, and that is noted. Raises
@@ -217,12 +215,10 @@ def read_future(
     rows = np.flatnonzero(codes >= 0)
     steps = np.zeros(len(frame), np.int64)
     steps[rows] = steps_ahead(panel, codes[rows], _future_times(panel, kind, frame, rows))
-    columns, notes = [], []
+    columns = []
     for covariate in wanted:
-        column, unknown = read_column(frame[covariate.name], covariate, _row_name)
-        columns.append(column)
-        notes += _note_unknown(unknown, covariate.name)
-    future = place_future(
+        columns.append(read_column(frame[covariate.name], covariate, _row_name))
+    return place_future(
         panel,
         codes,
         steps,
@@ -232,7 +228,6 @@ def read_future(
         instead="future_frame makes the rows",
         row_name=_row_name,
     )
-    return future, tuple(notes)
 
 
 def _frame_of(data: Any) -> Any:
@@ -355,8 +350,8 @@ def _read_covariates(
     names: Mapping[Kind, Sequence[str]],
     static_df: Any,
     like: Panel | None,
-) -> tuple[list[Column], tuple[str, ...]]:
-    """The covariates of all rows [N] of a panel, `ids` [N], and notes.
+) -> list[Column]:
+    """The covariates of all rows [N] of a panel, `ids` [N].
 
     A wide frame's own columns hold for each of its series.
     """
@@ -368,7 +363,7 @@ def _read_covariates(
     if like is not None:
         known = {one.name: one for one in like.covariates.described}
         names = {kind: [one.name for one in like.covariates.of(kind)] for kind in names}
-    columns, notes = [], []
+    columns = []
     for kind, columns_of_kind in names.items():
         source = static if kind == "static" and static is not None else frame
         for name in columns_of_kind:
@@ -377,14 +372,13 @@ def _read_covariates(
                 continue
             _need_columns(source, (name,), _LISTS[kind] + (", as when fitted" if known else ""))
             covariate = known.get(name) or describe_column(source[name], name, kind)
-            column, unknown = read_column(source[name], covariate, _row_name)
-            notes += _note_unknown(unknown, name)
+            column = read_column(source[name], covariate, _row_name)
             if source is static:
                 values = column.values[_rows_of_ids(source, id_col, ids)]
             else:
                 values = np.tile(column.values, ids.codes.size // len(frame))
-            columns.append(Column(covariate, values))
-    return columns, tuple(notes)
+            columns.append(replace(column, values=values))
+    return columns
 
 
 def _refuse_two_roles(names: Mapping[str, Sequence[str]]) -> None:
@@ -410,14 +404,6 @@ def _rows_of_ids(static: Any, id_col: str, ids: Categories) -> NDArray[np.int64]
         named = listed([f'"{name}"' for name in absent[:SHOWN]], len(absent))
         raise DataError(f"static_df has no row for {named}; give one row for each id")
     return np.asarray(rows[ids.codes])
-
-
-def _note_unknown(unknown: Sequence[Hashable], name: str) -> list[str]:
-    """What is said of categories that were not there when the panel was read."""
-    if not unknown:
-        return []
-    first = ", ".join(f'"{one}"' for one in unknown[:SHOWN]) + (", ..." if len(unknown) > SHOWN else "")
-    return [f'column "{name}" holds categories that were not there when fitted: {first}; taken as unknown']
 
 
 def _future_times(panel: Panel, kind: FrameKind, frame: Any, rows: NDArray[np.int64]) -> Times | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,14 @@ from karusel.forecasting.frequency import Times
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.rows import SHOWN, listed
 
-__all__ = ["place_future", "steps_ahead"]
+__all__ = ["Future", "place_future", "steps_ahead"]
+
+
+class Future(NamedTuple):
+    """The covariates [S, horizon, F] of the steps behind the end of each series, and notes on them."""
+
+    values: NDArray[np.float64]
+    notes: tuple[str, ...]
 
 
 def place_future(
@@ -26,8 +34,8 @@ def place_future(
     source: str,
     instead: str,
     row_name: Callable[[int], str],
-) -> NDArray[np.float64]:
-    """The columns [N] as an array [S, horizon, F].
+) -> Future:
+    """The columns [N] in their places.
 
     `codes` [N] number each row's series, -1 for one that the panel does not have; `steps` [N] say how many
     steps after the end of its series a row lies. Rows of other series or steps are passed over. `source` is
@@ -49,7 +57,8 @@ def place_future(
         future[places, number] = column.values[rows]
         what = f'column "{column.covariate.name}" of {source} has no value for'
         _refuse_absent(panel, np.isnan(future[:, number]), horizon, what, "fill it in")
-    return future.reshape(len(panel), horizon, len(columns))
+    notes = tuple(note for column in columns for note in column.notes())
+    return Future(future.reshape(len(panel), horizon, len(columns)), notes)
 
 
 def steps_ahead(panel: Panel, codes: NDArray[np.int64], times: Times | None) -> NDArray[np.int64]:

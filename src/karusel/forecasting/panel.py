@@ -345,6 +345,7 @@ def from_columns(
         rows, found, inferred=like is None and freq is None, later=like is not None
     )
     notes += noted
+    notes += [note for column in columns for note in column.notes()]
     offsets = rows.offsets + np.concatenate([[0], np.cumsum(absent)])[np.searchsorted(after, rows.offsets)]
     return Panel(
         values=np.insert(rows.values, np.repeat(after + 1, absent), np.nan) if after.size else rows.values,

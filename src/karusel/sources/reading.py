@@ -349,5 +349,4 @@ def _covariate(cells: Cells, column: Column, kind: Kind, known: Covariate | None
         return covariates.Column(covariate, values)
     found = cells.names(column)
     covariate = known or Covariate(column.name, kind, tuple(sorted(map(str, found.names))))
-    codes = found.within(covariate.categories or ())
-    return covariates.Column(covariate, (codes + 1).astype(np.float64))
+    return covariates.Column.of_categories(covariate, found)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError
 from karusel.forecasting.categories import Categories
 from karusel.forecasting.covariates import Column
-from karusel.forecasting.future import place_future, steps_ahead
+from karusel.forecasting.future import Future, place_future, steps_ahead
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.sources.origin import Origin
 
@@ -60,7 +60,7 @@ class Table:
             values = self.values.T.ravel()
             times = None if times is None else np.tile(times, width)
             ids = Categories(np.repeat(np.arange(width), rows), self.target_cols)
-            covariates = tuple(Column(one.covariate, np.tile(one.values, width)) for one in covariates)
+            covariates = tuple(replace(one, values=np.tile(one.values, width)) for one in covariates)
         if like is not None and ids is not None:
             ids = replace(ids, names=_as_known(ids.names, like.ids))
         return from_columns(
@@ -75,8 +75,8 @@ class Table:
             row_name=lambda row: self.origin.place(row % rows),
         )
 
-    def future(self, panel: Panel, horizon: int) -> NDArray[np.float64]:
-        """The covariates [S, horizon, F] of the steps behind the end of each series of a panel.
+    def future(self, panel: Panel, horizon: int) -> Future:
+        """The covariates of the steps behind the end of each series of a panel.
 
         Rows of other ids or times are passed over, so that this may be the table of the history too. Without
         ids the rows hold for every series. Raises `DataError` for rows and values that are absent, by id and
@@ -89,7 +89,7 @@ class Table:
         else:
             codes = np.repeat(np.arange(series), rows)
             times = None if times is None else np.tile(times, series)
-            columns = tuple(Column(one.covariate, np.tile(one.values, series)) for one in columns)
+            columns = tuple(replace(one, values=np.tile(one.values, series)) for one in columns)
         if times is not None:
             given, own = _kind(times, self.zone), _kind(panel.starts, panel.frequency.zone)
             if given != own:
