@@ -268,6 +268,7 @@ def test_a_second_fit_forgets_the_first(fitted):
         ({"h": 2, "n_jobs": True}, "n_jobs is True"),
         ({"h": 2, "random_state": -1}, "random_state is -1"),
         ({"h": 2, "season_length": 0}, "season_length is 0"),
+        ({"h": 2, "time_limit": "5"}, "time_limit is '5'; it must be a number of seconds"),
     ],
 )
 def test_settings_outside_their_rules_are_refused(settings, words):
@@ -290,6 +291,28 @@ def test_settings_outside_their_rules_are_refused(settings, words):
 def test_bad_arrays_are_refused(data, words):
     with pytest.raises(DataError, match=words):
         Forecaster(4, **SMALL).fit(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "kind"),
+    [
+        (None, "NoneType"),
+        ({"y": [1.0] * 30}, "dict"),
+        ((value for value in [1.0] * 30), "generator"),
+        (3.0, "float"),
+        ("sales.csv", "str"),
+        (pd.Series([1.0] * 30), "Series"),
+    ],
+)
+def test_what_holds_no_series_is_refused_by_its_kind(data, kind):
+    with pytest.raises(UsageError, match=f"a {kind} cannot be read; give a pandas, .* or list of values"):
+        Forecaster(4).fit(data)
+
+
+def test_columns_of_one_name_are_refused():
+    frame = pd.DataFrame([[1, 2.0, 2.0]] * 30, columns=["ds", "y", "y"])
+    with pytest.raises(UsageError, match=r"columns of one name: .*'y' 2 times; rename or drop"):
+        Forecaster(4).fit(frame)
 
 
 @pytest.mark.parametrize(

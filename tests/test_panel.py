@@ -96,6 +96,12 @@ def test_season_length_follows_from_the_step(step, season):
     assert frequency.parse(step, np.array([start])).season_length == season
 
 
+def test_ms_is_milliseconds_and_not_months():
+    start = np.array(["2020-01-01"], "datetime64[us]")
+    assert frequency.parse("10ms", start).describe() == "every 10 milliseconds"
+    assert frequency.parse("MS", start).describe() == "monthly (first day of the month)"
+
+
 def test_several_series_share_one_frequency():
     times = np.array(["2020-01-01", "2020-02-01", "2020-03-01", "1990-07-01", "1990-08-01"], "datetime64[us]")
     found = frequency.infer(times, np.array([0, 3, 5]))

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, UsageError
-from karusel.forecasting.frames import FrameKind, is_frame, read_frame
+from karusel.forecasting.frames import READABLE, FrameKind, is_frame, read_frame
 from karusel.forecasting.panel import Panel, from_columns
 
 __all__ = ["Columns", "Kind", "read"]
@@ -96,6 +96,9 @@ def read(
 
 def _series_of(data: Any) -> tuple[list[NDArray[np.float64]], str]:
     """The series of an array or list, and whether it was "one" or "many"."""
+    sized = hasattr(data, "__len__") and hasattr(data, "__getitem__")
+    if isinstance(data, (str, bytes, Mapping)) or np.isscalar(data) or not sized:
+        raise UsageError(f"a {type(data).__name__} cannot be read; {READABLE}")
     if isinstance(data, np.ndarray) or (len(data) > 0 and np.isscalar(data[0])):
         parts, kind = (np.asarray(data), "one") if np.ndim(data) == 1 else (data, "many")
         if np.ndim(data) not in (1, 2):

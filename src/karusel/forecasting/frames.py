@@ -24,6 +24,7 @@ from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.rows import SHOWN, listed
 
 __all__ = [
+    "READABLE",
     "FrameKind",
     "future_frame",
     "is_frame",
@@ -32,6 +33,7 @@ __all__ = [
     "refuse_two_alike",
 ]
 
+READABLE = "give a pandas, polars or pyarrow table, or an array or list of values"
 _LIBRARIES = ("pandas", "polars", "pyarrow", "modin.pandas", "cudf")
 _LISTS: dict[Kind, str] = {"past": "hist_exog_list", "future": "futr_exog_list", "static": "stat_exog_list"}
 
@@ -236,8 +238,10 @@ def _frame_of(data: Any) -> Any:
     try:
         return nw.from_native(data, eager_only=True)
     except TypeError:
-        kind = type(data).__name__
-        raise UsageError(f"a {kind} cannot be read; give a pandas, polars or pyarrow table") from None
+        raise UsageError(f"a {type(data).__name__} cannot be read; {READABLE}") from None
+    except nw.exceptions.DuplicateError as error:
+        twice = " ".join(str(error).split())
+        raise UsageError(f"the frame has columns of one name: {twice}; rename or drop them") from None
 
 
 def _need_columns(frame: Any, names: Sequence[str], role: str) -> None:

@@ -31,6 +31,7 @@ _Steps: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]  # those there a
 Time: TypeAlias = Any  # one element of Times
 Unit: TypeAlias = Literal["integer", "month", "business day", "day", "microsecond"]
 
+MILLISECOND = 1_000
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
@@ -52,11 +53,13 @@ _NAMES: dict[str, tuple[Unit, int]] = {
     **dict.fromkeys(["h", "hour", "hourly"], ("microsecond", HOUR)),
     **dict.fromkeys(["min", "t", "minute"], ("microsecond", MINUTE)),
     **dict.fromkeys(["s", "second"], ("microsecond", SECOND)),
+    "millisecond": ("microsecond", MILLISECOND),
 }
 _PARTS = (
     (HOUR, "hour"),
     (MINUTE, "minute"),
     (SECOND, "second"),
+    (MILLISECOND, "millisecond"),
     (1, "microsecond"),
 )
 
@@ -234,8 +237,9 @@ def infer(times: Times, offsets: NDArray[np.int64] | None = None, zone: str | No
 def parse(text: str | int, times: Times, zone: str | None = None) -> Frequency:
     """Read a frequency's name (`"MS"`, `"15min"`, `"daily"`, `"W-SUN"`, `3`) for the given times.
 
-    A number in front multiplies the step. Names follow pandas, in any case, and plain English words. Where
-    in the month or week the times lie is taken from `times` (in UTC when there is a zone), not from the name.
+    A number in front multiplies the step. Names follow pandas, in any case (but "ms" is milliseconds
+    and "MS" months), and plain English words. Where in the month or week the times lie is taken from `times`
+    (in UTC when there is a zone), not from the name.
     """
     match = re.fullmatch(r"(\d*)([A-Za-z]*)(?:-[A-Za-z]{3})?", str(text).strip())
     if match is None or not (match[1] or match[2]) or (match[1] and int(match[1]) == 0):
@@ -250,6 +254,8 @@ def parse(text: str | int, times: Times, zone: str | None = None) -> Frequency:
     name = match[2].lower()
     if match[2] == "M":  # pandas' month; in lower case it would be a minute elsewhere
         name = "mo"
+    elif match[2] == "ms":  # pandas' millisecond; MS is its month
+        name = "millisecond"
     if name not in _NAMES:
         raise _unknown(text)
     unit, step = _NAMES[name]

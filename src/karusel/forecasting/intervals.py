@@ -14,8 +14,10 @@ Quantiles never cross, since R rises with q.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +65,7 @@ class Calibration:
 
 def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """The levels, ascending; raises `UsageError` for one that is no percentage between 0 and 100."""
+    _refuse_no_numbers("level", levels, "[80, 95]")
     for level in levels:
         if not 0 < level < 100:
             raise UsageError(f"level is {level}; it must be a percentage between 0 and 100, such as 80")
@@ -71,10 +74,17 @@ def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
 
 def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
     """The quantiles, ascending; raises `UsageError` for one that does not lie between 0 and 1."""
+    _refuse_no_numbers("quantiles", quantiles, "[0.1, 0.9]")
     for quantile in quantiles:
         if not 0 < quantile < 1:
             raise UsageError(f"a quantile is {quantile}; it must lie between 0 and 1, such as 0.9")
     return tuple(sorted(set(quantiles)))
+
+
+def _refuse_no_numbers(name: str, given: Any, example: str) -> None:
+    listed = isinstance(given, Iterable) and not isinstance(given, str)
+    if not listed or not all(isinstance(one, Real) for one in given):
+        raise UsageError(f"{name} is {given!r}; it must be a list of numbers, such as {example}")
 
 
 def calibrate(scores: NDArray[np.float64]) -> Calibration:
