@@ -9,14 +9,16 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
-from karusel.cli.outputs import Rows, check_rows_output, write_rows
+from karusel.cli.outputs import Rows, check_rows_output, time_texts, write_rows
 from karusel.errors import FileMissingError, KaruselError, UsageError
+from karusel.forecasting.frequency import Frequency
 
 NAMES = np.array(["north", "north", 'a, "b"\''], object)
 TIMES = np.array(["2020-01-31", "2020-02-01", "2020-01-31"], "datetime64[us]")
@@ -36,6 +38,16 @@ def test_csv(tmp_path):
             ["north", "2020-02-01", ""],
             ['a, "b"\'', "2020-01-31", "-1e-300"],
         ]
+
+
+def test_midnight_of_hours_is_written_with_its_hour():
+    midnight = np.array(["2024-03-31"], "datetime64[us]")
+    hourly, daily = Frequency("microsecond", 3_600_000_000), Frequency("day", 1)
+    assert time_texts(midnight, "", hourly) == ["2024-03-31 00:00:00"]
+    berlin = replace(hourly, zone="Europe/Berlin")  # hours are counted in UTC
+    before = midnight - np.timedelta64(1, "h")
+    assert time_texts(before, "", berlin) == ["2024-03-31T00:00:00+01:00"]
+    assert time_texts(midnight, "", daily) == ["2024-03-31"]
 
 
 @pytest.mark.parametrize("ending", ["json", "jsonl", "ndjson"])

@@ -18,14 +18,14 @@ import numpy as np
 
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Reading
-from karusel.cli.outputs import check_columns, or_null
+from karusel.cli.outputs import check_columns, or_null, time_texts
 from karusel.cli.show import Labels
 from karusel.errors import DataError
 from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.forecaster import Forecaster, names_of_columns
-from karusel.forecasting.frequency import Frequency, Time
+from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.live import Live, LiveForecast
-from karusel.sources.notation import format_times, parse_time
+from karusel.sources.notation import parse_time
 
 __all__ = ["run_live"]
 
@@ -80,16 +80,8 @@ def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
             time = frequency.from_utc(np.array([given]), panel.starts)[0]
         for one in range(count):
             name = [] if labels.id_col is None else [str(panel.ids[one])]
-            said = _text_of(time, frequency, labels.time_format)
+            said = time_texts(np.array([time]), labels.time_format, frequency)[0]
             yield [*name, said, or_null(values[one]), *_of(made, one, count)]
-
-
-def _text_of(time: Time, frequency: Frequency, time_format: str) -> str:
-    """A time as all of the series are written: that of an hourly one at midnight too with its hour."""
-    if frequency.zone is not None and frequency.unit == "microsecond":
-        return frequency.label(time)
-    following = frequency.at(time, np.asarray(1))
-    return format_times(np.array([time, following]), time_format)[0]
 
 
 def _of(made: LiveForecast, one: int, count: int) -> tuple[bool, list[float], list[float], list[float]]:

@@ -22,7 +22,7 @@ from karusel.forecasting.frequency import Frequency
 from karusel.sources import databases
 from karusel.sources.notation import format_times
 
-__all__ = ["Rows", "check_columns", "check_rows_output", "or_null", "write_rows"]
+__all__ = ["Rows", "check_columns", "check_rows_output", "or_null", "time_texts", "write_rows"]
 
 
 class Rows:
@@ -40,11 +40,10 @@ class Rows:
         self._texts: dict[str, list[str]] = {}
         for name, column in columns.items():
             if column.dtype.kind == "M":
-                zone = None if frequency is None else frequency.zone_written(column)
-                if frequency is not None and zone is not None:
+                if frequency is not None and frequency.zone_written(column) is not None:
                     self.columns[name] = frequency.to_utc(column)
                     self.zoned.add(name)
-                self._texts[name] = format_times(self.columns[name], time_format, zone)
+                self._texts[name] = time_texts(column, time_format, frequency)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Rows of Python's own types, NaN for a missing number."""
@@ -66,6 +65,15 @@ class Rows:
 def or_null(value: Any) -> Any:
     """None in place of a number that JSON does not have."""
     return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def time_texts(times: NDArray[Any], time_format: str, frequency: Frequency | None) -> list[str]:
+    """Times [N] as the source writes its own; those of hours at midnight, too, with their hour."""
+    if frequency is None:
+        return format_times(times, time_format)
+    zone = frequency.zone_written(times)
+    times = np.append(times, frequency.at(times[-1:], np.asarray(1)))
+    return format_times(times if zone is None else frequency.to_utc(times), time_format, zone)[:-1]
 
 
 def check_rows_output(out: str, sources: Iterable[Path], given: Iterable[str]) -> None:
