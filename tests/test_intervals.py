@@ -112,6 +112,24 @@ def test_quantiles_never_cross(horizon, rows, seed, quantiles):
             assert np.all(lower <= higher)
 
 
+def test_still_windows_are_calibrated_by_themselves():
+    """Their unit is arbitrary: a thousandfold error of theirs says nothing of other windows."""
+    random = np.random.default_rng(2)
+    still = random.random((400, 3, 1)) < 0.3
+    scores = random.normal(size=(400, 3, 2)) * np.where(still, 1000, 1)
+    known = calibrate(scores, still)
+    kinds = {kind: calibrate(np.where(still == kind, scores, np.nan)) for kind in (False, True)}
+    both = known.half_width(80, np.array([[True], [False]]))
+    np.testing.assert_array_equal(both, [kinds[True].half_width(80), kinds[False].half_width(80)])
+    assert known.half_width(80).max() < 2
+    np.testing.assert_array_equal(known.quantile(0.9, still[:1, :1]).shape, (1, 1, 2))
+    reached, _ = reached_coverage(scores, (80.0,), still=still)
+    assert abs(reached[80.0] - 0.8) < 0.03
+    few = np.zeros((400, 3, 1), bool)
+    few[:2] = True  # six forecasts tell too little
+    np.testing.assert_array_equal(calibrate(scores, few).half_width(80), calibrate(scores).half_width(80))
+
+
 def test_scores_say_where_the_truth_lies_in_the_prediction():
     prediction = Prediction(Units(), np.array([[10.0, 20.0]]), np.array([[1.0, 2.0]]), np.array([[4.0, 5.0]]))
     truth = np.array([[8.0, 30.0]])

@@ -13,6 +13,7 @@ import pytest
 from karusel import Forecaster
 from karusel.errors import DataError, UsageError
 from karusel.forecasting import members
+from karusel.forecasting.windows import Cutoffs
 
 SMALL = {"hidden_size": 8}
 
@@ -44,6 +45,21 @@ def test_live_forecasts_are_those_of_the_batch(level, season):
         np.testing.assert_allclose(got.values, usual["LSTM"], rtol=1e-5)
         np.testing.assert_allclose(got.low, usual["LSTM-lo-80"], rtol=1e-5)
         np.testing.assert_allclose(got.high, usual["LSTM-hi-80"], rtol=1e-5)
+
+
+def test_windows_without_change_have_the_bounds_of_the_batch():
+    y = np.where(np.arange(260) % 40 < 22, 0.0, 200 + 9 * wave(260))
+    model, batch = (Forecaster(2, season_length=1, **SMALL).fit(y[:220]) for _ in range(2))
+    assert model.calibration_.still is not None
+    live, still = model.live(level=80), 0
+    for t in range(220, 260):
+        made = live.observe(None, y[t])
+        usual = batch.update(y[t : t + 1]).predict(level=[80])
+        np.testing.assert_allclose(
+            [made.low, made.high], [usual["LSTM-lo-80"], usual["LSTM-hi-80"]], rtol=1e-6
+        )
+        still += batch.model_.predict(Cutoffs(batch.panel_, batch.panel_.offsets[1:] - 1)).still.any()
+    assert 0 < still < 40
 
 
 def test_a_value_is_held_against_the_interval_made_before_it():

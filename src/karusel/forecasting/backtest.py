@@ -99,6 +99,11 @@ class Backtest:
         """Errors [C, S, h] in units, as intervals are calibrated on them."""
         return self.prediction(method).scores(self.truth)
 
+    @property
+    def still(self) -> NDArray[np.bool_]:
+        """Which windows have no change, and a unit that is arbitrary [C, S, 1]."""
+        return np.broadcast_to(self.predicted.still, (*self.truth.shape[:2], 1))
+
     def prediction(self, method: str) -> Prediction:
         """A method's forecasts, their errors measured in the units that the network has at the same place."""
         if method == NETWORK:
@@ -175,14 +180,14 @@ class Backtest:
 
     def _interval_terms(self, method: str) -> dict[str, NDArray[np.float64]]:
         scores, prediction = self.scores(method), self.prediction(method)
-        shape = (self.cutoffs, 1, self.truth.shape[2])
+        shape = (self.cutoffs, len(self.ids) if self.still.any() else 1, self.truth.shape[2])
         ends = {level: np.full(shape, np.nan) for level in LEVELS}
         quantiles = {quantile: np.full(shape, np.nan) for quantile in _QUANTILES}
-        for group, calibration in rolling(scores, self.step):
+        for group, calibration in rolling(scores, self.step, still=self.still):
             for level in LEVELS:
-                ends[level][group] = calibration.half_width(level)
+                ends[level][group] = calibration.half_width(level, self.still[group])
             for quantile in _QUANTILES:
-                quantiles[quantile][group] = calibration.quantile(quantile)
+                quantiles[quantile][group] = calibration.quantile(quantile, self.still[group])
         loss = np.zeros(scores.shape)
         for quantile, score in quantiles.items():
             with np.errstate(invalid="ignore", over="ignore"):
@@ -213,7 +218,8 @@ def linear(prediction: Prediction) -> Prediction:
     """The same forecasts, with units of constant width in the data's own: what one unit to either side is."""
     free = replace(prediction, support=ANY)
     values = free.values
-    return Prediction(Units(), prediction.values, values - free.at(-1.0), free.at(1.0) - values)
+    below, above = values - free.at(-1.0), free.at(1.0) - values
+    return Prediction(Units(), prediction.values, below, above, still=prediction.still)
 
 
 def run_backtest(
@@ -381,8 +387,10 @@ def _assemble(
     for there, one in predicted:
         for name, whole in parts.items():
             whole[there] = getattr(one, name)
-    support = predicted[-1][1].support
-    return Prediction(units.pop(), **parts, support=support)
+    support, still = predicted[-1][1].support, np.zeros((*shape[:2], 1), bool)
+    for there, one in predicted:
+        still[there] = one.still
+    return Prediction(units.pop(), **parts, support=support, still=still)
 
 
 def _scales(

@@ -80,10 +80,10 @@ def choose_best(backtest: Backtest, season_length: int) -> Best:
     errors = {name: backtest.errors(name)[0] for name in complete}
     weights = _weights(errors, slice(None))
     if weights.get(NETWORK) == 1:
-        calibration = calibrate(backtest.scores())
+        calibration = calibrate(backtest.scores(), backtest.still)
     else:
         blend = replace(backtest, forecasts={**complete, BEST: _blend(complete, weights)})
-        calibration = calibrate(blend.scores(BEST))
+        calibration = calibrate(blend.scores(BEST), blend.still)
 
     tried = np.full(backtest.truth.shape, np.nan)
     for group, _ in rolling(backtest.scores(), backtest.step):
@@ -94,7 +94,7 @@ def choose_best(backtest: Backtest, season_length: int) -> Best:
     cutoffs = int(np.count_nonzero(~np.isnan(own).all((1, 2))))
     total = float(np.nansum(network))
     skill = 1 - float(np.nansum(own)) / total if cutoffs and total > 0 else float("nan")
-    coverage, values = reached_coverage(rolled.scores(BEST), LEVELS, backtest.step)
+    coverage, values = reached_coverage(rolled.scores(BEST), LEVELS, backtest.step, still=rolled.still)
     sentence = _sentence(weights, skill, cutoffs)
     return Best(season_length, weights, calibration, skill, cutoffs, coverage, values, sentence)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.model import Model
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.rows import offsets_of
+from karusel.forecasting.scaling import ROUNDING
 from karusel.forecasting.windows import Cutoffs, filled, last_cutoffs
 
 if TYPE_CHECKING:
@@ -89,7 +91,7 @@ class Live:
         (self.level,) = check_levels([level])
         self._forecaster = forecaster
         self._clock = _Clock(panel)
-        half_width = forecaster.calibration_.half_width(self.level)
+        half_width = partial(forecaster.calibration_.half_width, self.level)
         inner = model.model
         fast = len(panel) == 1 and isinstance(inner, Model)
         kind: Any = _OneWindow if fast else _Windows
@@ -175,6 +177,10 @@ class Live:
         return values
 
 
+# In units, of windows that are still and of others.
+HalfWidth: TypeAlias = "Callable[[NDArray[np.bool_] | bool], NDArray[np.float64]]"
+
+
 class _Series(Protocol):
     """What forecasts, and keeps the values that it needs for that. A value is a number of one series or an
     array [S] of several.
@@ -253,7 +259,7 @@ class _Clock:
 class _OneWindow:
     """The window of one series, by a product with a matrix."""
 
-    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
+    def __init__(self, model: Fitted, panel: Panel, half_width: HalfWidth) -> None:
         inner = model.model
         assert isinstance(inner, Model)
         self._scaling, self._support = inner.scaling, model.support
@@ -266,7 +272,9 @@ class _OneWindow:
         dtype = self._steppers[0].dtype
         self._x, self._y = np.zeros((1, seen, 2), dtype), np.empty((len(networks), horizon), dtype)
         self._gain = inner.correction.share * inner.correction.unit / len(networks)
-        self._away = np.stack([np.zeros(horizon), -half_width, half_width])  # middle, low, high
+        self._away, self._away_still = (  # middle, low, high
+            np.stack([np.zeros(horizon), -half, half]) for half in (half_width(False), half_width(True))
+        )
         self._begin = self._end = len(panel.values)
         self._values = np.concatenate([panel.values, np.full(_ROOM, np.nan)])  # NaN where missing
         with np.errstate(invalid="ignore"):
@@ -291,9 +299,10 @@ class _OneWindow:
         length, x, seen = self._length, self._x, self._x.shape[1]
         linear = self._matrix @ self._u[self._end - length : self._end]
         away, anchor = linear[:length], linear[2 * length :]
-        size = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1)
-        if size == 0:
-            size = float(self._scaling.size(away[None], linear[None, length : length + 1])[0, 0])
+        size, ends = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1), self._away
+        if size <= ROUNDING * abs(linear[length]):
+            size = float(self._scaling.size(away[None], linear[None, length : length + 1])[0][0, 0])
+            ends = self._away_still
         away = self._scaling.cut(away / size)
         x[0, :, 0] = away[-seen:]
         first = seen - min(seen, length - 1)
@@ -302,7 +311,7 @@ class _OneWindow:
             stepper.clear()
             stepper.run(x, 0, seen, y)
         middle = anchor + (size * self._gain) * np.add.reduce(self._y, axis=0, dtype=np.float64)
-        self._made = self._support.nearest(self._scaling.invert(middle + size * self._away))
+        self._made = self._support.nearest(self._scaling.invert(middle + size * ends))
         return self._made[0], self._made[1], self._made[2]
 
     def pushed(self) -> NDArray[np.float64]:
@@ -312,7 +321,7 @@ class _OneWindow:
 class _Windows:
     """The last values of several series, forecast as a batch."""
 
-    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
+    def __init__(self, model: Fitted, panel: Panel, half_width: HalfWidth) -> None:
         self._model, self._half_width = model, half_width
         self._panel = panel
         self._pushed: list[NDArray[np.float64]] = []
@@ -344,7 +353,7 @@ class _Windows:
             ),
         )
         predicted = self._model.predict(Cutoffs(panel, offsets[1:] - 1))
-        made = (predicted.values, *predicted.interval(self._half_width))
+        made = (predicted.values, *predicted.interval(self._half_width(predicted.still)))
         self._made = made if len(panel) > 1 else tuple(one[0] for one in made)
         return self._made
 

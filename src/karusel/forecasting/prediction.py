@@ -66,6 +66,7 @@ class Prediction:
 
     `middle` [n, h] are the forecasts in u; `below` and `above`, [n, h] or [n, 1], one unit to either side.
     A value is invert(u) factor + shift, with the effect of covariates [n, h], and then what `support` allows.
+    `still` [n, 1]: windows without change, whose unit is arbitrary.
     """
 
     units: Units
@@ -75,6 +76,7 @@ class Prediction:
     factor: NDArray[np.float64] | float = 1.0
     shift: NDArray[np.float64] | float = 0.0
     support: Support = ANY
+    still: NDArray[np.bool_] | bool = False
 
     @property
     def values(self) -> NDArray[np.float64]:

@@ -25,12 +25,21 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.prediction import Units
 
-__all__ = ["Scaled", "Scaling", "choose_scaling", "rows_for_season", "rows_needed", "window_shape"]
+__all__ = [
+    "ROUNDING",
+    "Scaled",
+    "Scaling",
+    "choose_scaling",
+    "rows_for_season",
+    "rows_needed",
+    "window_shape",
+]
 
 _MOST_SEASONS = 3  # seasons in an input part; more would weigh old patterns as much as new ones
 _SHORTEST_PLAIN, _LONGEST_PLAIN = 4, 12  # steps of an input part without season
 _LEAST_WINDOWS = 8
 _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
+ROUNDING = 1e-12  # of a window's level: a change that is none
 _SMOOTHING = (1.0, 0.5, 0.2)
 _TREND = (0.0, 1.0)
 _SHORT_SPAN = 3
@@ -43,6 +52,7 @@ class Scaled:
     features: NDArray[np.float64]  # [n, T, 2] what the network sees
     anchor: NDArray[np.float64]  # [n, h]
     size: NDArray[np.float64]  # [n, 1]
+    still: NDArray[np.bool_]  # [n, 1] windows without change, whose size is arbitrary
 
 
 @dataclass(frozen=True)
@@ -81,21 +91,26 @@ class Scaling(Units):
         self, away: NDArray[np.float64], level: NDArray[np.float64], anchor: NDArray[np.float64]
     ) -> Scaled:
         """Windows from their `linear` parts."""
-        size = self.size(away, level)
+        size, still = self.size(away, level)
         away = self.cut(away / size)
         features = np.zeros((len(away), self.seen, 2))
         features[:, :, 0] = away[:, -self.seen :]
         first = max(1, self.length - self.seen)
         features[:, self.seen - (self.length - first) :, 1] = away[:, first:] - away[:, first - 1 : -1]
-        return Scaled(features, anchor, size)
+        return Scaled(features, anchor, size, still)
 
-    def size(self, away: NDArray[np.float64], level: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The size d [n, 1]; of a window without change a thousandth of its level."""
+    def size(
+        self, away: NDArray[np.float64], level: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """The size d [n, 1], and which windows are still [n, 1]: those without change, but for rounding, have
+        a thousandth of their level for it.
+        """
         steps = np.abs(away[:, 1:] - away[:, :-1])
         size = np.add.reduce(steps, axis=1, keepdims=True) / steps.shape[1]
-        if size.all():
-            return np.asarray(size)
-        return np.where(size > 0, size, np.where(level != 0, 1e-3 * np.abs(level), 1.0))
+        still = size <= ROUNDING * np.abs(level)
+        if not still.any():
+            return np.asarray(size), still
+        return np.where(still, np.where(level != 0, 1e-3 * np.abs(level), 1.0), size), still
 
     def cut(self, away: NDArray[np.float64]) -> NDArray[np.float64]:
         """(u - s - l) / d, cut where it is so far away that it says no more."""
