@@ -219,6 +219,18 @@ def test_later_rows_and_those_of_the_future_have_days_where_the_model_has(tmp_pa
     assert row["ds"] == "07/05/2021"
 
 
+def test_later_rows_have_thousands_where_the_model_has(tmp_path):
+    days = np.arange("2021-03-01", "2021-05-08", dtype="datetime64[D]").tolist()
+    rows = [f"{day};{900 + 20 * (k % 7)}" for k, day in enumerate(days)]  # as 900 ... 1.020
+    rows = [row.replace(";1", ";1.") for row in rows]
+    known = write(tmp_path / "known.csv", csv_of(rows, "ds;y"))
+    later = write(tmp_path / "later.csv", csv_of(["2021-05-08;1.020"], "ds;y"))
+    model = tmp_path / "m.karusel"
+    run_well("fit", known, "-H", 1, "--no-backtest", "--time-limit", 0.2, "--out", model)
+    run_well("update", model, later)
+    np.testing.assert_array_equal(Forecaster.load(model).panel_.values[-3:], [960, 980, 1020])
+
+
 def test_times_keep_their_offset_from_the_fit_to_the_forecast(tmp_path):
     hours = np.arange("2021-01-01T00", "2021-01-04T00", dtype="datetime64[h]").tolist()
     rows = [f"{hour:%Y-%m-%dT%H:%M:%S}+02:00,{10 + k % 24},{k % 2}" for k, hour in enumerate(hours)]

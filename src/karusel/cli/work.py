@@ -75,6 +75,7 @@ def read_like(reading: Reading, model: Forecaster, progress: Callable[[str], Non
         target_cols=reading.target_col or ((targets,) if isinstance(targets, str) else targets),
         known=panel.covariates.described,
         time_format=columns.time_format,
+        notation=columns.notation,
     )
     with naming(table.origin.name):
         return Series(table, table.panel(like=panel))
@@ -121,7 +122,7 @@ def fit_series(
             stat_exog_list=named["static"],
             progress=progress,
         )
-    model.columns = replace(model.columns, time_format=table.time_format)
+    model.columns = replace(model.columns, time_format=table.time_format, notation=table.notation)
     return model
 
 

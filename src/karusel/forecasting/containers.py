@@ -32,7 +32,9 @@ class Columns:
     hist_exog_list: tuple[str, ...] = ()
     futr_exog_list: tuple[str, ...] = ()
     stat_exog_list: tuple[str, ...] = ()
-    time_format: str = ""  # as a source of texts writes its times (`sources.notation`); "": ISO 8601
+    # As a source of texts writes its times, "" in ISO 8601, and its numbers (`sources.notation`).
+    time_format: str = ""
+    notation: str = "point"
 
     @staticmethod
     def of(

@@ -90,6 +90,17 @@ class Cells:
             found.update((column.number, column) for column in self._count(grouped, "comma"))
         return [found[number] for number in numbers]
 
+    def read_as(self, column: Column, notation: str) -> Column:
+        """The column in a notation that reads all of its cells, otherwise as it was looked at.
+
+        That of plain numbers, which any file may begin with, says nothing of others.
+        """
+        if column.kind != "text" or notation not in ("comma", "grouped"):
+            return column
+        known: Numbers = "comma" if notation == "comma" else "grouped"
+        (found,) = self._count([column.number], known)
+        return found if found.numbers == found.filled else column
+
     def _with_groups(self, numbers: list[int], where: str = "", least: int = 1) -> list[int]:
         """The columns of whole numbers whose points stand between thousands, as in 1.000 beside 995.
 

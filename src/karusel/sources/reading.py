@@ -51,6 +51,7 @@ def read_table(
     known: Sequence[Covariate] = (),
     freq: str | int | None = None,
     time_format: str | None = None,
+    notation: str = "point",
 ) -> Table:
     """Read the columns for a forecast from a source.
 
@@ -68,7 +69,8 @@ def read_table(
     lists.
 
     Where times may be read in two ways, as 01/02/2020 may, the `time_format` of a table read before is taken,
-    else the reading that is the more regular, at the frequency `freq` where it is given.
+    else the reading that is the more regular, at the frequency `freq` where it is given. Values are read in
+    its `notation`, such as one with points between thousands, if they can be.
 
     Raises `FileMissingError`, `UsageError` for an override that names no column or a query that is wrong,
     `MissingDependencyError` for PostgreSQL without its extra, `DataError` for the rest.
@@ -84,7 +86,7 @@ def read_table(
     with open_duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
         cells = Cells(connection, open_origin(connection, given, sql, folder))
         targets = None if target_cols is None else tuple(target_cols)
-        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq)
+        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq, notation)
 
 
 @contextmanager
@@ -141,6 +143,7 @@ def _choose(
     known: Sequence[Covariate],
     known_format: str | None,
     freq: str | int | None,
+    known_notation: str,
 ) -> Table:
     """Take ids, times and values from the columns named, or from those that look like them."""
     origin = cells.origin
@@ -181,6 +184,8 @@ def _choose(
         targets = _find_targets(cells, rest, has_ids=ids is not None)
         if times is None and not counted:
             _refuse_series_in_rows(cells, rest, targets)
+    targets = [cells.read_as(column, known_notation) for column in targets]
+    notations = {column.notation for column in targets}
     described = {one.name: one for one in known}
     beside = [
         _covariate(cells, look(name), kind, described.get(name))
@@ -197,6 +202,7 @@ def _choose(
         target_cols=tuple(column.name for column in targets),
         time_format=time_format or "",
         zone=cells.zone(times, time_format) if times else None,
+        notation=notations.pop() if len(notations) == 1 else "point",
         covariates=tuple(beside),
     )
 

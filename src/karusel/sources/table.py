@@ -27,7 +27,7 @@ class Table:
     `values` float64 [N, C], NaN for an empty cell, one column for each name in `target_cols`; `times` int64
     or datetime64[us] [N] or None; `ids` [N] or None; `covariates` the columns beside them. `time_format` is
     how the times are written (`notation.writings`), "" for ISO 8601; `zone` the zone of times that had an
-    offset, which are in UTC, else None.
+    offset, which are in UTC, else None; `notation` how the values are written, "point" where they differ.
     """
 
     origin: Origin
@@ -39,6 +39,7 @@ class Table:
     target_cols: tuple[str, ...]
     time_format: str
     zone: str | None = None
+    notation: str = "point"
     covariates: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
