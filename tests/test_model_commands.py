@@ -179,6 +179,7 @@ def test_update_says_what_is_absent_and_dropped(air, tmp_path):
     assert any(line.startswith("  1 row without a value at the start or end") for line in lines)
     found = json.loads(run_well(*command, "--json"))
     assert (found["values_added"], absent in found["notes"]) == (2, True)
+    assert absent not in json.loads(run_well("predict", command[-1], "--json"))["notes"]  # it is said once
 
 
 def test_rows_that_are_not_later_change_nothing(air, tmp_path):

@@ -32,12 +32,12 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
         later = read_like(reading, model, progress).panel
         progress("update")
         with naming(short_name(source)):
+            notes = before.append(later).notes[len(before.notes) :]
             model.update(later, train=train, progress=progress)
         progress(f"writing {target}")
         model.save(target)
     panel = model.panel_
     values, series = int(np.count_nonzero(later.mask)), len(panel) - len(before)
-    notes = panel.notes[len(before.notes) :]
     if printing.json:
         document.print_document(
             {

@@ -368,7 +368,7 @@ class Forecaster:
         """
         panel = self._fitted_panel()
         later, _ = read(data, self._columns, static_df=static_df, like=panel)
-        panel = panel.append(later)
+        panel = replace(panel.append(later), notes=panel.notes)  # those of many updates would pile up
         if train:  # seasons that were found are to be found anew
             frequency = replace(panel.frequency, season_lengths=self._suggested)
             self._fit(replace(panel, frequency=frequency), progress)
