@@ -63,6 +63,7 @@ def test_the_shipped_series_is_read_whole():
         ("sales\n1.5e3\n-2\n", (None, ("sales",)), [1500, -2]),
         ("\ufeffds,y\n2020-01-01,5\n2020-01-02,6\n", ("ds", ("y",)), [5, 6]),
         ("ds,y\r\n2020-01-01,5\r\n2020-01-02,6\r\n", ("ds", ("y",)), [5, 6]),
+        ("ds,y\r\n2020-01-01,5\n2020-01-02,6\r\n2020-01-03,7\n", ("ds", ("y",)), [5, 6, 7]),
     ],
 )
 def test_columns_are_found(tmp_path, text, columns, values):

@@ -75,7 +75,9 @@ def is_packed(path: Path) -> bool:
 
 
 def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
-    """The file itself when it is UTF-8, otherwise a copy in `folder` that is, with the encoding found."""
+    """The file itself when it is UTF-8 with one kind of line ends, which DuckDB needs, otherwise a copy in
+    `folder` that is, with the encoding found.
+    """
     with unpacked(path) as file:
         head = file.read(4096)
     if not head:
@@ -90,7 +92,7 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
         encoding = "UTF-16"
     elif _decodes(path, "utf-8"):
         encoding = "UTF-8"
-        if not is_packed(path):
+        if not is_packed(path) and not _mixes_line_ends(path):
             return path, encoding
     else:
         encoding = _one_byte_encoding(path, name)
@@ -98,7 +100,7 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
     try:
         with (
             unpacked(path) as packed,
-            io.TextIOWrapper(packed, encoding, newline="") as source,
+            io.TextIOWrapper(packed, encoding) as source,
             copy.open("w", encoding="utf-8", newline="") as out,
         ):
             while chunk := source.read(1 << 20):
@@ -106,6 +108,17 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
     except UnicodeError:
         raise DataError(f"{name} is not whole {encoding} text; save it again as UTF-8") from None
     return copy, encoding
+
+
+def _mixes_line_ends(path: Path) -> bool:
+    """Whether some lines of a file end with a carriage return and others do not, as after `>>`."""
+    lines, with_return, last = 0, 0, b""
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            lines += chunk.count(b"\n")
+            with_return += chunk.count(b"\r\n") + (last == b"\r" and chunk.startswith(b"\n"))
+            last = chunk[-1:]
+    return 0 < with_return < lines
 
 
 def _decodes(path: Path, encoding: str) -> bool:
