@@ -262,6 +262,22 @@ def test_doctor(monkeypatch):
 # ----------------------------------------------------------------------------------- configuration
 
 
+def test_config_may_hold_options_of_any_command(tmp_path):
+    """Of those in groups, too."""
+    config = write(tmp_path / "k.toml", "horizon = 3\nunit = 'words'\nnonsense = 0\n")
+    assert "no option" in refused(2, "data", AIR_PASSENGERS, "--config", config)
+    config.write_text("horizon = 3\nunit = 'words'\n")
+    run_well("data", AIR_PASSENGERS, "--config", config)
+    refused(4, "classify", "run", tmp_path / "none", "-", "--config", config)
+
+
+def test_arguments_that_would_do_nothing_are_refused(tmp_path):
+    words = "leave --no-backtest out"
+    assert words in refused(2, "backtest", AIR_PASSENGERS, "-H", 2, "--no-backtest")
+    for group in ("classify", "label"):
+        assert refused(2, group).startswith("karusel: a command is missing: train, run, score; see karusel")
+
+
 def test_config_comes_after_the_defaults_and_before_what_is_given(tmp_path):
     short = write(tmp_path / "short.csv", csv_of(monthly(14)))
     config = write(tmp_path / "k.toml", "horizon = 3\nseason-length = 1\nseed = 5\njson = true\nepochs = 2\n")

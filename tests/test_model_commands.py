@@ -169,6 +169,12 @@ def test_update_appends_rows_and_keeps_the_networks(air, tmp_path):
     assert Forecaster.load(out).panel_.values[-1] == 450  # in place
 
 
+def test_columns_without_files_are_refused(air):
+    words = "columns and frequency are those of FILES"
+    for option in (["--freq", "D"], ["--target-col", "y"], ["--season-length", 7]):
+        assert words in refused(2, "predict", air / "air.karusel", *option)
+
+
 def test_update_says_what_is_absent_and_dropped(air, tmp_path):
     later = write(tmp_path / "l.csv", "Month,Passengers\n1960-04,400\n1960-05,\n1960-06,410\n1960-07,\n")
     command = ["update", air / "air.karusel", later, "--out", tmp_path / "u.karusel"]
@@ -288,7 +294,7 @@ def test_live_answers_each_value_with_a_line(air, tmp_path):
 
 
 def test_live_takes_times_and_missing_values(air):
-    done = live(air, "1960-01-01,417\n\n1960-03,419\nNA\n", "--json")
+    done = live(air, 'Month,"Passengers"\n"1960-01-01",417\n\n1960-03,"419"\nNA\n', "--json")
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]
     assert [record["Month"] for record in records] == ["1960-01", "1960-03", "1960-04"]

@@ -187,7 +187,9 @@ def live(
     """Forecast after each value that comes on standard input, a line for each.
 
     A line is a value, or a time and a value; of several series the values of all of them, commas between.
-    A time may have an offset from UTC; without one it is on the clock of the model's time zone.
+    A first line of names is passed over. A time may have an offset from UTC; without one it is on the clock
+    of the model's time zone. What comes out is the value, whether it lay outside the interval that was given
+    for it, and the next step; with --json an object for each value, with all steps.
 
     Example: karusel live meter.karusel < meter.csv
     """

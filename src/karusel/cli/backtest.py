@@ -16,7 +16,7 @@ from karusel.cli.outputs import Rows, check_columns, check_rows_output, or_null,
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels
 from karusel.cli.work import fit_series, read_series, short_name
-from karusel.errors import DataError
+from karusel.errors import DataError, UsageError
 from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest
 from karusel.forecasting.baselines import baselines
 from karusel.forecasting.forecaster import Forecaster
@@ -38,6 +38,8 @@ def run_backtest_command(
 ) -> None:
     """Run the command."""
     source = reading.source or []
+    if not fitting.backtest:
+        raise UsageError("this is the backtest; leave --no-backtest out")
     if out is not None:
         check_rows_output(out, files_read(reading, printing), source)
     started = time.perf_counter()

@@ -7,7 +7,7 @@ one file serves several. `[[tried]]` is the table that `tune` keeps of its trial
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ def take_config(context: Any, path: Path | None) -> Path | None:
     if path is None or context.resilient_parsing:
         return path
     options = {one.name: one for one in context.command.params}
-    known = {one.name for command in context.parent.command.commands.values() for one in command.params}
+    known = set(_names(context.find_root().command))
     defaults: dict[str, Any] = {}
     for name, value in read_config(path).items():
         if name == TRIED:
@@ -63,6 +63,13 @@ def take_config(context: Any, path: Path | None) -> Path | None:
             defaults[name] = ",".join(map(str, value)) if several else value
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _names(command: Any) -> Iterator[str]:
+    """The options of a command, and of those below it."""
+    yield from (one.name for one in command.params)
+    for other in getattr(command, "commands", {}).values():
+        yield from _names(other)
 
 
 def as_toml(values: Mapping[str, Any], tables: Iterable[Mapping[str, Any]] = (), comment: str = "") -> str:

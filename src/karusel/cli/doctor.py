@@ -16,10 +16,12 @@ __all__ = ["run_doctor"]
 _NEEDED = ("numpy", "duckdb", "narwhals", "typer", "rich", "safetensors")
 _EXTRAS = {
     "plot": ("matplotlib", "plots as PNG"),
+    "baselines": ("statsforecast", "AutoTheta and AutoETS"),
     "postgres": ("psycopg", "PostgreSQL databases"),
     "text": ("tokenizers", "byte pairs"),
     "translate": ("sacrebleu", "BLEU scores"),
     "images": ("pillow", "folders of images"),
+    "music": ("mido", "MIDI files"),
     "control": ("gymnasium", "environments by name"),
 }
 _FRAMES = ("pandas", "polars", "pyarrow")

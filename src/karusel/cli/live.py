@@ -1,8 +1,8 @@
 """`karusel live`: values from a pipe, and a line for each with the forecast that follows it.
 
 A line of input holds one value, or a time and a value; of several series their values in the order of the
-ids, a time before them or not. An empty cell is a missing value. A time may have an offset from UTC; for a
-model with a time zone one without it is on that zone's clock.
+ids, a time before them or not. The first line may be a header. An empty cell is a missing value. A time may
+have an offset from UTC; for a model with a time zone one without it is on that zone's clock.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
     frequency, count = panel.frequency, len(panel)
     time = panel.ends[0]  # live series end together
     for number, line in enumerate(sys.stdin, 1):
-        if not line.strip():
+        if not line.strip() or (number == 1 and _is_header(line, count)):
             continue
         try:
             given, values = _read(line, count, frequency, labels.time_format)
@@ -84,6 +84,24 @@ def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
             yield [*name, said, or_null(values[one]), *_of(made, one, count)]
 
 
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in next(csv.reader([line.rstrip("\r\n")]))]
+
+
+def _is_header(line: str, count: int) -> bool:
+    """Whether none of a line's values is a number or missing."""
+    values = _cells(line)[-count:]
+    return not any(map(_is_number, values)) and not any(one.lower() in _MISSING for one in values)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def _of(made: LiveForecast, one: int, count: int) -> tuple[bool, list[float], list[float], list[float]]:
     """One series' part of what was forecast."""
     parts = (made.values, made.low, made.high)
@@ -93,7 +111,7 @@ def _of(made: LiveForecast, one: int, count: int) -> tuple[bool, list[float], li
 
 def _read(line: str, count: int, frequency: Frequency, time_format: str) -> tuple[Any, list[float]]:
     """The time, None when the line has none, and the values."""
-    cells = [cell.strip() for cell in line.rstrip("\r\n").split(",")]
+    cells = _cells(line)
     if len(cells) not in (count, count + 1):
         wanted = "a value, or a time and a value" if count == 1 else f"{count} values, or a time and them"
         raise DataError(f"{len(cells)} cells where {wanted} are expected, with commas between")

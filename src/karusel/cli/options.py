@@ -124,7 +124,7 @@ class Printing:
     config: Annotated[
         Path | None,
         typer.Option(
-            help="TOML file of options, such as horizon = 12; what is given here goes before it.",
+            help="TOML file of options by their long names, such as seed = 1; those given here go before it.",
             callback=take_config,
             is_eager=True,
         ),

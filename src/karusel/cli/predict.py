@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from karusel.cli import document, show
@@ -11,6 +12,7 @@ from karusel.cli.outputs import check_columns, check_rows_output, write_rows
 from karusel.cli.progress import Progress
 from karusel.cli.show import Labels, forecast_rows
 from karusel.cli.work import Wanted, future_of, naming, read_like, short_name
+from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecaster
 
 __all__ = ["run_predict"]
@@ -26,6 +28,8 @@ def run_predict(
 ) -> None:
     """Run the command; results go to stdout and the file asked for."""
     source = reading.source or []
+    if not source and reading.sql is None and replace(reading, source=None) != Reading():
+        raise UsageError("columns and frequency are those of FILES, but none is given; leave them out")
     if out is not None:
         check_rows_output(out, (path, *files_read(reading, printing, future_data)), source)
     with Progress() as progress:

@@ -78,7 +78,11 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own usage errors
         command = _known_command(arguments)
         help_line = " ".join(filter(None, ["karusel", command, "--help"]))
-        return int(error.exit_code), f"{_one_line(error.format_message()).rstrip('.')}; see {help_line}"
+        words = _one_line(error.format_message()).rstrip(".")
+        if words in ("", "Missing command"):  # of a group, whose help may have been printed
+            commands = ", ".join(error.ctx.command.commands)  # type: ignore[attr-defined]
+            words = f"a command is missing: {commands}"
+        return int(error.exit_code), f"{words}; see {help_line}"
     if isinstance(error, MemoryError):
         return 1, "out of memory; use fewer series or rows"
     if isinstance(error, OSError) and error.filename is None:
