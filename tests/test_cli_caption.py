@@ -158,6 +158,16 @@ def test_what_cannot_be_read_gets_one_line(folder, trained, tmp_path) -> None:
             ["caption", "score", model, images, folder / "test.csv", "--tokenize", "words"],
             "must be one of 13a, none, intl, char",
         ),
+        (
+            2,
+            [*train, images, folder / "test.csv", "--out", images / "000.png"],
+            "000.png is the file that is read",
+        ),
+        (
+            2,
+            ["caption", "run", model, images, "--out", tmp_path / "x.csv", "--plot", tmp_path / "x.csv"],
+            "--out and --plot both name",
+        ),
         (2, [*train, images, folder / "test.csv", *out, "--unit", "letters"], "must be one of words, pairs"),
     ):
         assert message in refused(code, *arguments)

@@ -178,6 +178,10 @@ def test_what_goes_wrong_is_one_line(folder, tmp_path):
         2, "generate", "run", folder / "music.karusel", "--out", tmp_path / "a.mid"
     )
     assert "--prompt is text" in refused(2, "generate", "run", folder / "music.karusel", "--prompt", "a")
+    prompt = write(tmp_path / "prompt.txt", "This")
+    assert "is the file that is read" in refused(
+        2, "generate", "run", model, "--prompt-file", prompt, "--out", prompt
+    )
     assert "leave one out" in refused(2, "generate", "run", model, "--prompt", "a", "--prompt-file", JACK)
     assert "8 pieces; the prompt is one" in refused(
         5, "generate", "run", folder / "music.karusel", "--prompt-file", folder / "tunes.npz", "--json"

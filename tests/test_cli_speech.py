@@ -112,6 +112,9 @@ def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     assert "are expected; convert it" in refused(
         5, *run, write_wav(tmp_path / "r.wav", np.sin(np.arange(900)), 16000)
     )
+    assert "0.wav is the file that is read" in refused(
+        2, *train, folder / "list.csv", "--out", folder / "0.wav"
+    )
     assert "karusel transcribe" in refused(2, "transcribe", "train", folder / "list.csv")
     refused(5, "transcribe", "run", folder / "list.csv", folder / "0.wav")
 
@@ -162,6 +165,10 @@ def test_processes_that_cannot_be_learned_or_controlled(folder, tank, tmp_path, 
     assert "--input-col and --output-col" in refused(2, *train, "--low", 0, "--high", 1)
     assert "low must be below high" in refused(2, *train, *columns, "--low", 1, "--high", 1)
     assert "at least" in refused(5, *train, *columns, "--low", 0, "--high", 1, "--ahead", 600)
+    records = (folder / "t*k.csv", *columns, "--low", 0, "--high", 1)
+    assert "tank.csv is the file that is read" in refused(
+        2, "control", "train", *records, "--out", folder / "tank.csv"
+    )
     assert "either RECORDS" in refused(2, "control", "train", "--out", tmp_path / "m.karusel")
     import io
 

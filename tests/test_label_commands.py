@@ -334,6 +334,25 @@ def test_images_that_do_not_fit_are_refused_in_one_line(folder, steps, tmp_path)
     )
 
 
+def test_no_output_replaces_what_is_read(folder, steps, tmp_path):
+    read = write(tmp_path / "texts.csv", (folder / "texts.csv").read_bytes())
+    query = ("--sql", f"select * from '{read}'")
+    words = write(tmp_path / "words.csv", (steps / "words.csv").read_bytes())
+    image_of(np.zeros((8, 12), np.uint8), tmp_path / "images" / "a" / "0.png")
+    image = tmp_path / "images" / "a" / "0.png"
+    for out, arguments in [
+        (read, ("classify", "run", folder / "texts.karusel", read)),
+        (read, ("classify", "run", folder / "texts.karusel", *query)),
+        (read, ("classify", "train", *query)),
+        (image, ("classify", "train", tmp_path / "images")),
+        (words, ("label", "run", steps / "words.karusel", words, "--id-col", "machine")),
+        (image, ("label", "train", steps / "images", "--masks", tmp_path / "images")),
+    ]:
+        before = out.read_bytes()
+        assert f"{out} is the file that is read" in refused(2, *arguments, "--out", out)
+        assert out.read_bytes() == before
+
+
 def test_help_names_the_commands():
     done = karusel_run("classify", "--help")
     assert done.code == 0

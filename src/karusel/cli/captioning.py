@@ -11,10 +11,10 @@ import numpy as np
 
 from karusel.cli.caption import Captions, Learning
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output, write_whole
+from karusel.cli.files import check_apart, check_output, write_whole
 from karusel.cli.options import Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
-from karusel.cli.pictures import images_in, read_images
+from karusel.cli.pictures import images_in, picture_files, read_images
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import fit, searching
@@ -38,7 +38,7 @@ def run_train(
     json: bool,
 ) -> None:
     """Fit a captioner and write it to `out`."""
-    check_output(out, find_files([source.captions]))
+    check_output(out, [*find_files([source.captions]), *picture_files(source.images)])
     started = time.perf_counter()
     model = Captioner(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
     name = short_name([source.captions])
@@ -73,6 +73,7 @@ def run_run(
 ) -> None:
     """Say what an image, or each of a folder, shows."""
     paths = images_in(images) if images.is_dir() else [images]
+    check_apart({"--out": out, "--plot": plot})
     if out is not None:
         check_rows_output(out, [path, *paths], [])
     if plot is not None:

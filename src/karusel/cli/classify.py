@@ -11,7 +11,7 @@ import numpy as np
 from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_output
 from karusel.cli.labels import Learning, Source
-from karusel.cli.options import Running
+from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
 from karusel.cli.pictures import is_video, pictures_in, read_pictures
 from karusel.cli.progress import Progress
@@ -24,12 +24,12 @@ from karusel.cli.tasks import (
     read_examples,
     settings_of,
     shares,
+    sources_of,
     told_by_label,
     train,
 )
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError
-from karusel.sources.origin import find_files
 from karusel.tasks.classifier import Classifier
 from karusel.tasks.sequences import Videos
 
@@ -40,16 +40,22 @@ _WIDTH = 60  # of what is shown of a text
 
 
 def run_train(
-    source: Source, learning: Learning, running: Running, out: Path, sweep: str, shift: int, json: bool
+    source: Source,
+    learning: Learning,
+    running: Running,
+    out: Path,
+    sweep: str,
+    shift: int,
+    printing: Printing,
 ) -> None:
     """Fit a classifier and write it to `out`."""
-    check_output(out, () if picture_folder(source) else find_files(source.source or []))
+    check_output(out, sources_of(source, printing))
     with Progress() as progress:
         examples = _read(source, progress, labels=True)
         model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
         done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
-    if json:
+    if printing.json:
         print_document(done)
         return
     print(examples.found)
@@ -61,10 +67,10 @@ def run_train(
     print(f"{out} holds the model; karusel classify run {out} FILES labels others")
 
 
-def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
+def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> None:
     """Label examples with a model."""
     if out is not None:
-        check_rows_output(out, [path], source.source or [])
+        check_rows_output(out, (path, *sources_of(source, printing)), source.source or [])
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Classifier.load(path)
@@ -86,7 +92,7 @@ def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
         if out is not None:
             progress(f"writing {out}")
             write_rows(out, rows)
-    if json:
+    if printing.json:
         print_document(
             {
                 "model": str(path),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from karusel.cli.labels import Source
 from karusel.cli.options import Printing, Reading
 from karusel.errors import FileMissingError, KaruselError, UsageError
 from karusel.sources.origin import find_files, find_files_of_query
 from karusel.whole import written_whole
 
-__all__ = ["check_output", "files_read", "write_whole"]
+__all__ = ["check_apart", "check_output", "files_read", "write_whole"]
 
 
 def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
@@ -26,7 +27,19 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
         raise KaruselError(f"{path} cannot be written: permission denied")
 
 
-def files_read(reading: Reading, printing: Printing, others: Iterable[str] = ()) -> tuple[Path, ...]:
+def check_apart(outputs: Mapping[str, str | Path | None]) -> None:
+    """Raise `UsageError` where two outputs, by their options, are one file."""
+    named: dict[Path, str] = {}
+    for option, path in outputs.items():
+        if path is None:
+            continue
+        whole = Path(path).resolve()
+        if whole in named:
+            raise UsageError(f"{named[whole]} and {option} both name {path}; give each its own file")
+        named[whole] = option
+
+
+def files_read(reading: Reading | Source, printing: Printing, others: Iterable[str] = ()) -> tuple[Path, ...]:
     """The files that a command reads, which none of its outputs may be."""
     config = () if printing.config is None else (printing.config,)
     return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql), *config)

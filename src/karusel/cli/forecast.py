@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from karusel.cli import document, show
-from karusel.cli.files import check_output, files_read, write_whole
+from karusel.cli.files import check_apart, check_output, files_read, write_whole
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.outputs import check_columns, check_rows_output, write_rows
 from karusel.cli.progress import Progress
@@ -82,15 +82,9 @@ def run_forecast(
 def _check_outputs(
     out: str | None, plot: Path | None, report: Path | None, files: Sequence[Path], source: list[str]
 ) -> None:
-    named: dict[Path, str] = {}
-    for option, path in (("--out", out), ("--plot", plot), ("--report", report)):
-        if path is None:
-            continue
-        if option != "--out":
-            check_output(Path(path), files)
-        if Path(path) in named:
-            raise UsageError(f"{named[Path(path)]} and {option} both name {path}; give each its own file")
-        named[Path(path)] = option
+    check_apart({"--out": out, "--plot": plot, "--report": report})
+    for path in filter(None, (plot, report)):
+        check_output(path, files)
     if out is not None:
         check_rows_output(out, files, source)
     if plot is not None:

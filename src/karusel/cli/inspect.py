@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import karusel
-from karusel.cli.files import check_output, write_whole
+from karusel.cli.files import check_apart, check_output, write_whole
 from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
 from karusel.inspect.plots import draw_summary
@@ -63,6 +63,7 @@ class _Result:
 
 def run_inspect(request: Request) -> None:
     """Run the command; results go to stdout and the file asked for."""
+    check_apart({"--plot": request.plot, "--report": request.report})
     for output in filter(None, (request.plot, request.report)):
         check_output(output, filter(None, (request.model, request.data)))
     if request.plot is not None:

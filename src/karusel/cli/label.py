@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_output
 from karusel.cli.labels import Learning, Source
-from karusel.cli.options import Running
+from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
-from karusel.cli.pictures import images_in, read_images, write_masks
+from karusel.cli.pictures import images_in, picture_files, read_images, write_masks
 from karusel.cli.progress import Progress
 from karusel.cli.tasks import (
     Examples,
@@ -25,12 +25,12 @@ from karusel.cli.tasks import (
     read_examples,
     settings_of,
     shares,
+    sources_of,
     told_by_label,
     train,
 )
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, FileMissingError, UsageError
-from karusel.sources.origin import find_files
 from karusel.tasks.labeller import Labeller
 
 __all__ = ["run_run", "run_score", "run_train"]
@@ -46,16 +46,16 @@ def run_train(
     out: Path,
     masks: Path | None,
     direction: str,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Fit a labeller and write it to `out`."""
-    check_output(out, () if picture_folder(source) else find_files(source.source or []))
+    check_output(out, (*sources_of(source, printing), *(picture_files(masks) if masks else ())))
     with Progress() as progress:
         examples = _read(source, masks, progress, labels=True)
         model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
         done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
-    if json:
+    if printing.json:
         print_document(done)
         return
     print(examples.found)
@@ -67,7 +67,7 @@ def run_train(
     print(f"{out} holds the model; karusel label run {out} FILES labels others")
 
 
-def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
+def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> None:
     """Label the steps of examples with a model."""
     folder = picture_folder(source)
     if folder is not None and out is not None:
@@ -76,7 +76,7 @@ def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
         if not Path(out).is_dir():
             raise FileMissingError(f"the folder {out} does not exist; make it first")
     elif out is not None:
-        check_rows_output(out, [path], source.source or [])
+        check_rows_output(out, (path, *sources_of(source, printing)), source.source or [])
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Labeller.load(path)
@@ -92,7 +92,7 @@ def run_run(path: Path, source: Source, out: str | None, json: bool) -> None:
                 write_masks(Path(out), examples.names, labels)
             else:
                 write_rows(out, _rows(examples, labels, probabilities))
-    if json:
+    if printing.json:
         listed: Any
         if examples.kind == "images":
             pairs = zip(examples.names, labels, strict=True)

@@ -104,7 +104,7 @@ def classify_train(
     """
     from karusel.cli.classify import run_train
 
-    run_train(source, learning, running, out, sweep, shift, printing.json)
+    run_train(source, learning, running, out, sweep, shift, printing)
 
 
 @classify.command("run")
@@ -116,7 +116,7 @@ def classify_run(model: Model, source: Source, printing: Printing, out: Labels =
     """
     from karusel.cli.classify import run_run
 
-    run_run(model, source, out, printing.json)
+    run_run(model, source, out, printing)
 
 
 @classify.command("score")
@@ -152,7 +152,7 @@ def label_train(
     """
     from karusel.cli.label import run_train
 
-    run_train(source, learning, running, out, masks, direction, printing.json)
+    run_train(source, learning, running, out, masks, direction, printing)
 
 
 @label.command("run")
@@ -164,7 +164,7 @@ def label_run(model: Model, source: Source, printing: Printing, out: Labels = No
     """
     from karusel.cli.label import run_run
 
-    run_run(model, source, out, printing.json)
+    run_run(model, source, out, printing)
 
 
 @label.command("score")

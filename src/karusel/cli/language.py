@@ -40,7 +40,7 @@ def run_train(
     json: bool,
 ) -> None:
     """Fit to text or music; the model goes to `out`."""
-    check_output(out, [Path(one) for one in source if one != "-"])
+    check_output(out, [Path(file) for name in source for file in _files(name)])
     started = time.perf_counter()
     settings: dict[str, Any] = {field.name: getattr(fitting, field.name) for field in fields(fitting)}
     model = Generator(**settings, random_state=running.seed, n_jobs=running.threads)
@@ -93,7 +93,7 @@ def run_run(
     if unit == "notes":
         _check_music_out(out, made.reader_.notes, json)
     if out is not None:
-        check_output(out, [model])
+        check_output(out, [model, *map(Path, _files(prompt_file) if prompt_file is not None else ())])
     begin: Any = prompt
     if prompt_file is not None:
         begin = _read([prompt_file], False, unit, "train")

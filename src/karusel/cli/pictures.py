@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from karusel.cli.files import write_whole
 from karusel.errors import DataError, FileMissingError, MissingDependencyError
 
-__all__ = ["images_in", "is_video", "pictures_in", "read_images", "read_pictures", "write_masks"]
+__all__ = [
+    "images_in",
+    "is_video",
+    "picture_files",
+    "pictures_in",
+    "read_images",
+    "read_pictures",
+    "write_masks",
+]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _GREY = ("1", "L", "I", "I;16", "F")
@@ -44,6 +52,11 @@ def pictures_in(folder: Path) -> list[Path]:
             f"{folder} has no images ({', '.join(_IMAGES)}) and no videos (folders of images, .npy, .gif)"
         )
     return found
+
+
+def picture_files(folder: Path) -> tuple[Path, ...]:
+    """The files of all images and videos in a folder and in those below it."""
+    return tuple(path for path in folder.rglob("*") if path.suffix.lower() in (*_IMAGES, ".npy"))
 
 
 def read_pictures(paths: Sequence[Path]) -> tuple[str, NDArray[Any]]:

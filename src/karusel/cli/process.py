@@ -20,6 +20,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
 from karusel.sources import read_table
+from karusel.sources.origin import find_files
 from karusel.tasks.controller import Controller
 from karusel.tasks.policy import Policy
 
@@ -36,7 +37,7 @@ def run_train(
     json: bool,
 ) -> None:
     """Learn, and write the model to `out`."""
-    check_output(out, [Path(one) for one in records])
+    check_output(out, find_files(records))
     _one_of(records, environment)
     started = time.perf_counter()
     settings: dict[str, Any] = {"random_state": running.seed, "n_jobs": running.threads}

@@ -26,11 +26,11 @@ def run_train(
     path: Path, learning: Learning, running: Running, out: Path, time_limit: float | None, json: bool
 ) -> None:
     """Fit a transcriber and write it to `out`."""
-    check_output(out, [path])
+    files, texts = _listed(path)
+    check_output(out, [path, *files])
     started = time.perf_counter()
     model = Transcriber(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
     with Progress() as progress:
-        files, texts = _listed(path)
         progress(f"epoch 1/{model.epochs}")
 
         def epoch(number: int, logs: dict[str, float]) -> None:

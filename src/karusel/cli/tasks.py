@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.cli.document import versions
+from karusel.cli.files import files_read
 from karusel.cli.labels import Learning, Source
-from karusel.cli.options import Running
+from karusel.cli.options import Printing, Running
+from karusel.cli.pictures import picture_files
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
@@ -30,6 +32,7 @@ __all__ = [
     "read_examples",
     "settings_of",
     "shares",
+    "sources_of",
     "told_by_label",
     "train",
 ]
@@ -122,6 +125,14 @@ def picture_folder(source: Source) -> Path | None:
         if getattr(source, option):
             raise UsageError(f"--{option.replace('_', '-')} belongs to tables, and {given[0]} is a folder")
     return Path(given[0])
+
+
+def sources_of(source: Source, printing: Printing) -> tuple[Path, ...]:
+    """The files that a command reads, which its output may not be: of a folder its pictures."""
+    folder = picture_folder(source)
+    if folder is None:
+        return files_read(source, printing)
+    return (*picture_files(folder), *files_read(Source(), printing))
 
 
 def settings_of(learning: Learning, running: Running) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output, write_whole
+from karusel.cli.files import check_apart, check_output, write_whole
 from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
@@ -71,6 +71,7 @@ def run_run(
 ) -> None:
     """Translate the lines of a file."""
     read = [path] if source == "-" else [path, Path(source)]
+    check_apart({"--out": out, "--plot": plot})
     if out is not None:
         check_output(out, read)
     if plot is not None:
