@@ -334,6 +334,24 @@ def test_images_that_do_not_fit_are_refused_in_one_line(folder, steps, tmp_path)
     )
 
 
+def test_grey_of_more_than_8_bits_is_scaled(tmp_path):
+    pytest.importorskip("PIL")
+    deep = np.array([[0, 1000, 3000], [60000, 62000, 65535]], np.uint16)
+    for name in ("a.png", "a.tif"):
+        image_of(deep, tmp_path / name)
+        np.testing.assert_array_equal(read_images([tmp_path / name])[0], [[0, 4, 12], [233, 241, 255]])
+    image_of(np.array([[0, 0.5, 1]], np.float32), tmp_path / "fractions.tif")
+    np.testing.assert_array_equal(read_images([tmp_path / "fractions.tif"])[0], [[0, 128, 255]])
+    image_of(np.array([[0, 7, 255]], np.int32), tmp_path / "whole.tif")
+    np.testing.assert_array_equal(read_images([tmp_path / "whole.tif"])[0], [[0, 7, 255]])
+    for bad in (np.array([[0, 256]], np.int32), np.float32([[0, 1.5]]), np.float32([[0, np.nan]])):
+        image_of(bad, tmp_path / "bad.tif")
+        with pytest.raises(
+            DataError, match=r"bad\.tif holds pixels from \S+ to \S+; grey of 32 bits must lie"
+        ):
+            read_images([tmp_path / "bad.tif"])
+
+
 def test_no_output_replaces_what_is_read(folder, steps, tmp_path):
     read = write(tmp_path / "texts.csv", (folder / "texts.csv").read_bytes())
     query = ("--sql", f"select * from '{read}'")

@@ -25,7 +25,8 @@ __all__ = [
 ]
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_GREY = ("1", "L", "I", "I;16", "F")
+_GREY = ("1", "L")
+_LARGE = {"I": 255, "F": 1.0}  # the largest pixel of modes of 32 bits, by Pillow's name of each
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -120,10 +121,26 @@ def _gif(path: Path) -> NDArray[Any]:
 
 def _pixels(path: Path, mask: bool) -> NDArray[Any]:
     with _opened(path) as image:
+        if not mask and (image.mode in _LARGE or image.mode.startswith("I;16")):
+            return _eight_bits(image, path)
         pixels = np.asarray(image if mask else image.convert("L" if image.mode in _GREY else "RGB"))
     if mask and (pixels.ndim != 2 or pixels.dtype.kind not in "bui"):
         raise DataError(f"{path} has colours; an image of labels has one whole number for each pixel")
     return pixels
+
+
+def _eight_bits(image: Any, path: Path) -> NDArray[np.uint8]:
+    """Grey of 16 bits or more, which Pillow would cut off at 255, as 0 to 255."""
+    pixels = np.asarray(image)
+    # Before version 11 Pillow called a PNG of 16 bits one of 32, which there are none of.
+    most = 65535 if image.format == "PNG" else _LARGE.get(image.mode, 65535)
+    least, largest = pixels.min(), pixels.max()
+    if not (least >= 0 and largest <= most):  # nor NaN
+        raise DataError(
+            f"{path} holds pixels from {least:g} to {largest:g}; grey of 32 bits must lie within "
+            f"0 .. {most:g}: scale it, or save it with 8 or 16 bits"
+        )
+    return np.rint(pixels * (255 / most)).astype(np.uint8)
 
 
 @contextmanager
