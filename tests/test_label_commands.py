@@ -326,6 +326,13 @@ def test_images_that_do_not_fit_are_refused_in_one_line(folder, steps, tmp_path)
     assert "has no image called 000" in refused(
         5, "label", "train", images, *out, "--masks", tmp_path / "odd"
     )
+    for name in ("c.bmp", "c.png"):
+        image_of(np.zeros((8, 12), np.uint8), tmp_path / "two" / name)
+    for arguments in (
+        ("label", "run", steps / "images.karusel", tmp_path / "two", "--out", tmp_path),
+        ("label", "score", steps / "images.karusel", images, "--masks", tmp_path / "two"),
+    ):
+        assert "two holds c.bmp and c.png; images and their labels go together" in refused(5, *arguments)
     Image.new("RGB", (12, 8)).save(tmp_path / "c.png")
     with pytest.raises(DataError, match="has colours"):
         read_images([tmp_path / "c.png"], masks=True)

@@ -189,12 +189,12 @@ def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *
     if labels and masks is None:
         raise UsageError(f"{folder} is a folder of images; --masks FOLDER says where their labels are")
     progress(f"reading {folder}")
-    paths = images_in(folder)
+    paths = list(_by_stem(folder).values())
     images, y = read_images(paths), None
     if masks is not None:
         if not masks.is_dir():
             raise FileMissingError(f"the folder {masks} does not exist; check the name")
-        by_name = {path.stem: path for path in images_in(masks)}
+        by_name = _by_stem(masks)
         lost = next((path for path in paths if path.stem not in by_name), None)
         if lost is not None:
             raise DataError(
@@ -204,6 +204,19 @@ def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *
     size = " x ".join(map(str, images.shape[1:3]))
     found = f"{folder}: {len(paths):,} images of {size} pixels" + (f", labels in {masks}" if masks else "")
     return Examples("images", images, y, [path.stem for path in paths], found)
+
+
+def _by_stem(folder: Path) -> dict[str, Path]:
+    """The images of a folder by their names without endings, which they share with their labels."""
+    found: dict[str, Path] = {}
+    for path in images_in(folder):
+        if path.stem in found:
+            raise DataError(
+                f"{folder} holds {found[path.stem].name} and {path.name}; images and their "
+                "labels go together by the name before the ending: rename one"
+            )
+        found[path.stem] = path
+    return found
 
 
 def _flat(labels: Any) -> NDArray[Any]:
