@@ -162,7 +162,13 @@ def test_what_goes_wrong_is_one_line(folder, tmp_path):
     assert "which unit words does not read" in refused(
         2, *train, folder / "tunes.npz", "--unit", "words", *out
     )
-    assert "no NumPy file" in refused(5, *train, write(tmp_path / "x.npy", "text"), *out)
+    tunes = (folder / "tunes.npz").read_bytes()
+    damaged = bytearray(tunes)
+    damaged[300] ^= 1
+    for name, data in (("x.npy", "text"), ("cut.npz", tunes[:-200]), ("x.npz", bytes(damaged))):
+        assert "no NumPy file" in refused(5, *train, write(tmp_path / name, data), *out)
+    np.savez(tmp_path / "objects.npz", np.array([None]))
+    assert "no NumPy file of numbers" in refused(5, *train, tmp_path / "objects.npz", *out)
     assert "unit is 'letters'" in refused(2, *train, JACK, "--unit", "letters", *out)
     assert "--lines is for text" in refused(2, *train, folder / "tunes.npz", "--lines", *out)
     assert "has no line with text" in refused(5, *train, write(tmp_path / "b.txt", "\n\n"), "--lines", *out)
@@ -190,6 +196,18 @@ def test_what_goes_wrong_is_one_line(folder, tmp_path):
     assert "which unit characters does not read" in refused(
         2, "generate", "score", model, folder / "tunes.npz"
     )
+
+
+def test_numpy_files_are_read_by_what_they_hold(folder, tmp_path):
+    one = tmp_path / "one.npy"
+    np.save(one, tune(9))
+    for file, ending in ((folder / "tunes.npz", ".npy"), (one, ".npz")):
+        other = write(tmp_path / f"other{ending}", file.read_bytes())
+        told = [
+            json.loads(karusel_run("generate", "score", folder / "music.karusel", name, "--json").out)
+            for name in (file, other)
+        ]
+        assert told[0]["nats"] == told[1]["nats"]
 
 
 def test_bytes_go_through_as_they_are(tmp_path):

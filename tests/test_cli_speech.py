@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import wave
 
 import numpy as np
 import pytest
@@ -99,6 +100,8 @@ def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     assert "it must have `file` and `text`" in refused(5, *train, tmp_path / "a.csv", *out)
     (tmp_path / "a.csv").write_text("file,text\nx.wav\n")
     assert "a.csv, row 1: a file and its text are needed" in refused(5, *train, tmp_path / "a.csv", *out)
+    (tmp_path / "a.csv").write_text("file,text\nx\0.wav,a\n")
+    refused(5, *train, tmp_path / "a.csv", *out)
     (tmp_path / "a.csv").write_text("file,text\nx.wav,a\n")
     refused(4, *train, tmp_path / "a.csv", *out)
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\x00")
@@ -109,6 +112,13 @@ def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     cut = tmp_path / "cut.wav"
     cut.write_bytes((folder / "0.wav").read_bytes()[:-100])
     assert "is cut off" in refused(5, *run, cut)
+    with wave.open(str(tmp_path / "wide.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 0, "NONE", ""))
+        file.writeframes(bytes(8000))
+    wide = bytearray((tmp_path / "wide.wav").read_bytes())
+    wide[32:36] = 8, 0, 64, 0
+    (tmp_path / "wide.wav").write_bytes(wide)
+    assert "has samples of 64 bits; save it with 16" in refused(5, *run, tmp_path / "wide.wav")
     assert "are expected; convert it" in refused(
         5, *run, write_wav(tmp_path / "r.wav", np.sin(np.arange(900)), 16000)
     )

@@ -144,8 +144,10 @@ def test_videos_are_folders_of_frames_arrays_or_gifs(tmp_path):
     assert "01.npy has shape [4]; a video is [frames, rows, columns]" in refused(
         5, "classify", "score", grey, tmp_path / "arrays"
     )
-    write(tmp_path / "arrays" / "down" / "01.npy", "text")
-    assert "01.npy is no NumPy file" in refused(5, "classify", "score", grey, tmp_path / "arrays")
+    np.savez(tmp_path / "several.npz", videos[0])
+    for data in ("text", (tmp_path / "several.npz").read_bytes()):
+        write(tmp_path / "arrays" / "down" / "01.npy", data)
+        assert "01.npy is no NumPy file" in refused(5, "classify", "score", grey, tmp_path / "arrays")
     (tmp_path / "none" / "down").mkdir(parents=True)
     assert "and no videos (folders of images, .npy, .gif)" in refused(
         5, "classify", "score", grey, tmp_path / "none"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from karusel.errors import DataError, FileMissingError, MissingDependencyError
+from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError
 from karusel.tasks import read_midi, write_midi
 from karusel.tasks.midi import NOTES
 
@@ -115,6 +115,10 @@ def test_files_that_cannot_be_read(tmp_path):
         read_midi(tmp_path / "text.mid")
     with pytest.raises(FileMissingError, match="is not there"):
         read_midi(tmp_path / "none.mid")
+    with pytest.raises(KaruselError, match="cannot be read"):
+        read_midi(tmp_path)
+    with pytest.raises(FileMissingError, match="make its folder first"):
+        write_midi(tmp_path / "none" / "a.mid", np.zeros((4, NOTES)))
     for told, made in {
         r"no notes that a piano has": midi(tmp_path / "silent.mid", track()),
         r"several pieces in one": midi(tmp_path / "two.mid", note, note, kind=2),

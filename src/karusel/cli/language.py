@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from karusel.cli import document
 from karusel.cli.files import check_output, write_whole
@@ -275,14 +274,15 @@ def _read_music(path: Path, ending: str, part: str) -> list[Any]:
             )
         return list(cells.get(wanted, next(iter(cells.values()))).reshape(-1))
     try:
-        read: Any = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            read: Any = np.load(file, allow_pickle=False)
+            if not isinstance(read, np.ndarray):  # several arrays, whatever the ending says
+                return [read[name] for name in read.files]
+    except OSError:
+        raise
+    except Exception as error:  # a damaged file fails anywhere in NumPy
         raise DataError(f"{path} is no NumPy file of numbers: {error}") from None
-    if ending == ".npz":
-        with read:
-            return [read[name] for name in read.files]
-    array: NDArray[Any] = read
-    return list(array) if array.ndim == 3 else [array]
+    return list(read) if read.ndim == 3 else [read]
 
 
 def _read_mat(path: Path) -> dict[str, Any]:

@@ -93,8 +93,9 @@ def _frames(path: Path) -> NDArray[Any]:
     if path.suffix.lower() == ".gif":
         return _gif(path)
     try:
-        frames: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+        with path.open("rb") as file:
+            frames: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except Exception as error:  # a damaged file fails anywhere in NumPy
         raise DataError(f"{path} is no NumPy file of numbers: {error}") from None
     if frames.ndim not in (3, 4):
         raise DataError(

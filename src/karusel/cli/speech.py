@@ -130,4 +130,8 @@ def _listed(path: Path) -> tuple[list[Path], list[str]]:
     for number, row in enumerate(rows, start=1):
         if not row["file"] or row["text"] is None:
             raise DataError(f"{path.name}, row {number}: a file and its text are needed")
+        if "\0" in row["file"]:
+            raise DataError(
+                f"{path.name}, row {number}: the file is {row['file']!r}, which no file is called"
+            )
     return [path.parent / row["file"] for row in rows], [row["text"].strip() for row in rows]

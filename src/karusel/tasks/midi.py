@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, FileMissingError, MissingDependencyError
+from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError
 
 __all__ = ["NOTES", "read_midi", "write_midi"]
 
@@ -29,14 +29,16 @@ def read_midi(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     the file has it, and lasts a frame at least; one that is struck anew without a rest is held, since frames
     do not tell these apart. Drums, and notes that a piano does not have, are left out.
 
-    Raises `FileMissingError` when there is no such file, `DataError` for one that is broken or has no notes,
-    `MissingDependencyError` without mido.
+    Raises `FileMissingError` when there is no such file, `KaruselError` for one that the system cannot read,
+    `DataError` for one that is broken or has no notes, `MissingDependencyError` without mido.
     """
     mido, name = _library(path), os.fspath(path)
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
         raise FileMissingError(f"{name} is not there: check the path") from None
+    except OSError as error:
+        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
     try:
         file = mido.MidiFile(file=io.BytesIO(data))
     except Exception as error:  # a damaged file fails anywhere in mido
@@ -66,9 +68,11 @@ def write_midi(path: str | os.PathLike[str], frames: Any) -> None:
     """Writes frames [T, 88] as a MIDI file of one track, a piano, at 120 beats a minute.
 
     A note that sounds in frames one after the other is held. `read_midi` gives the same frames back, but for
-    silence at the end.
+    silence at the end. Raises `FileMissingError` when there is no such folder, `DataError` for other frames.
     """
     mido = _library(path)
+    if not Path(path).parent.is_dir():
+        raise FileMissingError(f"{os.fspath(path)} cannot be written: make its folder first")
     sounds = np.asarray(frames)
     if sounds.ndim != 2 or sounds.shape[1] != NOTES:
         raise DataError(f"frames have shape {list(sounds.shape)}; a MIDI file takes [frames, {NOTES}]")

@@ -137,6 +137,8 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[Numbers, int]:
         raise DataError(
             f"{name!r} is no WAV file of whole samples (PCM): {str(fault) or 'it ends in its header'}"
         ) from None
+    if width > 4:
+        raise DataError(f"{name!r} has samples of {8 * width} bits; save it with 16, or with 8, 24 or 32")
     found = len(data) // (channels * width)
     if found < promised:
         raise DataError(
