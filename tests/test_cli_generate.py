@@ -178,6 +178,8 @@ def test_what_goes_wrong_is_one_line(folder, tmp_path):
         5, "generate", "score", model, strange
     )
     assert "the prompt: " in refused(5, "generate", "run", model, "--prompt", "§")
+    no_text = "a\udcff"  # as Python gives an argument of the bytes 61 ff
+    assert "the prompt: character 2 is no text" in refused(5, "generate", "run", model, "--prompt", no_text)
     assert "is not there" in refused(4, "generate", "run", tmp_path / "none")
     assert "--out FILE.mid or FILE.npy" in refused(2, "generate", "run", folder / "music.karusel")
     assert "the 88 keys of a piano, but the model writes 5 notes" in refused(
@@ -217,4 +219,19 @@ def test_bytes_go_through_as_they_are(tmp_path):
     )
     out = tmp_path / "written.bin"
     karusel_run("generate", "run", tmp_path / "m", "--length", 20, "--out", out)
-    assert out.read_bytes() == Generator.load(tmp_path / "m").generate(length=20)
+    model = Generator.load(tmp_path / "m")
+    assert out.read_bytes() == model.generate(length=20)
+    karusel_run("generate", "run", tmp_path / "m", "--prompt", "\udcc9\udcca", "--length", 20, "--out", out)
+    assert out.read_bytes() == model.generate(b"\xc9\xca", 20)
+
+
+def test_the_mark_before_a_text_is_no_part_of_it(folder, tmp_path):
+    told = []
+    for name, mark in (("plain.txt", b""), ("marked.txt", b"\xef\xbb\xbf")):
+        text = write(tmp_path / name, mark + b"This is the house")
+        told.append(karusel_run("generate", "score", folder / "text.karusel", text, "--json"))
+    assert json.loads(told[0].out)["nats"] == json.loads(told[1].out)["nats"]
+    bad = write(tmp_path / "bad.txt", b"\xef\xbb\xbfab\xff")
+    assert "byte 6, 0xff, is no UTF-8 text" in refused(5, "generate", "score", folder / "text.karusel", bad)
+    mark = write(tmp_path / "mark.txt", b"\xef\xbb\xbf")
+    assert "mark.txt is empty" in refused(5, "generate", "score", folder / "text.karusel", mark)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import wave
@@ -180,8 +181,6 @@ def test_processes_that_cannot_be_learned_or_controlled(folder, tank, tmp_path, 
         2, "control", "train", *records, "--out", folder / "tank.csv"
     )
     assert "either RECORDS" in refused(2, "control", "train", "--out", tmp_path / "m.karusel")
-    import io
-
     for given, target, code, message in [
         ("1\n", [], 5, "line 1 of the input has 1 numbers"),
         ("one\n", [2], 5, "line 1 of the input is 'one', not numbers"),
@@ -191,6 +190,15 @@ def test_processes_that_cannot_be_learned_or_controlled(folder, tank, tmp_path, 
         monkeypatch.setattr("sys.stdin", io.StringIO(given))
         options = [part for one in target for part in ("--target", one)]
         assert message in refused(code, "control", "run", folder / "tank.karusel", *options)
+
+
+def test_a_mark_before_the_first_line_is_no_part_of_it(folder, tank, monkeypatch) -> None:
+    told = []
+    for mark in ("", "\ufeff"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{mark}1,1.5\n1.1,1.5\n"))
+        told.append(karusel_run("control", "run", folder / "tank.karusel"))
+    assert told[0] == told[1]
+    assert told[0].out.count("\n") == 2
 
 
 def test_a_policy_is_learned_played_and_scored(tmp_path) -> None:

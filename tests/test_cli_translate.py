@@ -71,6 +71,11 @@ def test_lines_are_translated_as_in_python(folder, trained) -> None:
     )
     assert [one["translation"] for one in found["translations"]] == expected
     assert [one["source"] for one in found["translations"]] == sentences
+    (folder / "windows.de").write_bytes(
+        b"\xef\xbb\xbf" + (folder / "test.de").read_bytes().replace(b"\n", b"\r\n")
+    )
+    windows = karusel_run("translate", "run", folder / "m.karusel", folder / "windows.de", "--json")
+    assert json.loads(windows.out)["translations"] == found["translations"]
 
 
 def test_standard_input_is_translated(folder, trained) -> None:

@@ -293,6 +293,14 @@ def test_live_answers_each_value_with_a_line(air, tmp_path):
     assert float(rows[-1]["LSTM"]) == kept[0]["LSTM"]
 
 
+def test_live_passes_over_a_mark_before_the_first_line(air, monkeypatch):
+    told = []
+    for mark in ("", "\ufeff"):
+        monkeypatch.setattr("sys.stdin", io.StringIO(f"{mark}417\n391\n"))
+        told.append(run_well("live", air / "air.karusel"))
+    assert told[0] == told[1]
+
+
 def test_live_takes_times_and_missing_values(air):
     done = live(air, 'Month,"Passengers"\n"1960-01-01",417\n\n1960-03,"419"\nNA\n', "--json")
     assert (done.returncode, done.stderr) == (0, "")

@@ -17,7 +17,7 @@ from karusel.cli.generate import Drawing, Fitting
 from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
-from karusel.cli.writing import fit
+from karusel.cli.writing import decoded, fit
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
 from karusel.tasks.generator import Generator, Likelihood
 from karusel.tasks.midi import NOTES, read_midi, write_midi
@@ -93,7 +93,7 @@ def run_run(
         _check_music_out(out, made.reader_.notes, json)
     if out is not None:
         check_output(out, [model, *map(Path, _files(prompt_file) if prompt_file is not None else ())])
-    begin: Any = prompt
+    begin: Any = None if prompt is None else _of_argument(prompt, unit)
     if prompt_file is not None:
         begin = _read([prompt_file], False, unit, "train")
         if isinstance(begin, list):
@@ -248,13 +248,21 @@ def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
         raise DataError(f"{name} is empty")
     if unit == "bytes":
         return [data]
+    text = decoded(name, data, "convert it, or read it as it is with --unit bytes")
+    if not text:
+        raise DataError(f"{name} is empty")
+    return [text]
+
+
+def _of_argument(prompt: str, unit: str) -> str | bytes:
+    """A prompt as the model reads it; bytes of a command line that are no text came in as surrogates."""
     try:
-        return [data.decode()]
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{name}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; convert it, "
-            "or read it as it is with --unit bytes"
-        ) from None
+        if unit == "bytes":
+            return prompt.encode(errors="surrogateescape")
+        prompt.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(f"the prompt: character {error.start + 1:,} is no text; give it in UTF-8") from None
+    return prompt
 
 
 def _read_music(path: Path, ending: str, part: str) -> list[Any]:

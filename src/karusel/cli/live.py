@@ -67,6 +67,7 @@ def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
     frequency, count = panel.frequency, len(panel)
     time = panel.ends[0]  # live series end together
     for number, line in enumerate(sys.stdin, 1):
+        line = line.removeprefix("\ufeff")  # a mark (BOM) that some programs put before text
         if not line.strip() or (number == 1 and _is_header(line, count)):
             continue
         try:

@@ -143,6 +143,7 @@ def run_run(path: Path, target: list[float], environment: str | None, episodes: 
     if target and len(target) != outputs:
         raise UsageError(f"--target must be given once for each of {outputs} outputs, got {len(target)}")
     for number, line in enumerate(sys.stdin, 1):
+        line = line.removeprefix("\ufeff")  # a mark (BOM) that some programs put before text
         if not line.strip():
             continue
         try:

@@ -14,7 +14,7 @@ from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
-from karusel.cli.writing import fit, searching
+from karusel.cli.writing import decoded, fit, searching
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
 from karusel.plots import draw_alignment, need_matplotlib
 from karusel.tasks.translator import Alignment, Translator
@@ -176,18 +176,12 @@ def _lines(name: str) -> list[str]:
         raise FileMissingError(f"{name} is not there: check the path") from None
     except OSError as error:
         raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"{short}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; convert it"
-        ) from None
+    text = decoded(short, data, "convert it")
     if not text.strip():
         raise DataError(f"{short} is empty")
-    lines = text.removesuffix("\n").split(
-        "\n"
-    )  # at nothing else, so that the lines of two files stay together
+    # Cut at nothing else, so that the lines of two files stay together.
+    lines = [line.strip() for line in text.removesuffix("\n").split("\n")]
     for number, line in enumerate(lines, start=1):
-        if not line.strip():
+        if not line:
             raise DataError(f"{short}, line {number} is empty; leave it out, in both files of a pair")
     return lines

@@ -1,4 +1,4 @@
-"""What commands of models that write do alike: a fit told in nats, and the width of a search."""
+"""What commands of models that write do alike: texts read, a fit told in nats, and the width of a search."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ import numpy as np
 from karusel.cli.document import versions
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming
+from karusel.errors import DataError
 
 if TYPE_CHECKING:
     from karusel.tasks.captioner import Captioner
     from karusel.tasks.generator import Generator
     from karusel.tasks.translator import Translator
 
-__all__ = ["Fit", "fit", "searching"]
+__all__ = ["Fit", "decoded", "fit", "searching"]
 
 
 class _Searching(Protocol):
@@ -84,6 +85,16 @@ def fit(
     model.save(out)
     seconds = time.perf_counter() - started
     return Fit(model.history_["val_loss"], model.network_.count_params(), seconds, out)
+
+
+def decoded(name: str, data: bytes, remedy: str) -> str:
+    """Text in UTF-8, without the mark (BOM) that some programs put before it."""
+    try:
+        return data.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"{name}: byte {error.start + 1:,}, 0x{data[error.start]:02x}, is no UTF-8 text; {remedy}"
+        ) from None
 
 
 def searching(model: S, beam_width: int | None) -> S:
