@@ -13,6 +13,7 @@ from command import KARUSEL, karusel_run, refused, write
 from karusel.cli.pictures import read_images
 from karusel.cli.tasks import by_label
 from karusel.errors import DataError
+from karusel.sources.labelled import read_labelled
 from karusel.tasks import Classifier, Labeller
 from test_classifier import bars, sentences, waves
 from test_labeller import blocks, spells
@@ -184,6 +185,17 @@ def test_a_text_model_takes_json_and_no_labels(folder, tmp_path):
     assert (tmp_path / "o.parquet").exists()
 
 
+def test_a_column_called_as_texts_are_is_not_the_labels(tmp_path):
+    first = read_labelled([write(tmp_path / "a.csv", "mood,text\ngood,fine\nbad,awful\n")], labels=True)
+    assert (first.text_col, first.label_col, first.texts) == ("text", "mood", ["fine", "awful"])
+    both = write(tmp_path / "b.csv", "text,title\nfine,good\nawful,bad\n")
+    assert read_labelled([both], text_col="text", labels=True).label_col == "title"
+    with pytest.raises(
+        DataError, match=r"b\.csv has no column of labels beside text, title; add one, or name"
+    ):
+        read_labelled([both], labels=True)
+
+
 def test_byte_pairs_and_weights(folder, tmp_path):
     pytest.importorskip("tokenizers")
     options = ("--unit", "pairs", "--class-weight", "balanced", *QUICK)
@@ -277,6 +289,7 @@ def test_images_are_labelled_as_images(steps, tmp_path):
         ("unique_id,label,v\na,x,1\na,y,2\nb,y,1\n", "series \"a\" has the labels 'x' and 'y'"),
         ("unique_id,label,v\na,x,1\na,x,\nb,y,1\n", 'line 3, column "v" holds no finite number'),
         (b"text,label\n\x00\x01\x02,a\n", "is a binary file, not text"),
+        ("text\ngood film\nbad film\n", "bad.csv has no column of labels beside text; add one"),
         ("text,label\ngood,a\nbad,b\n", "every label has a single example"),
     ],
 )

@@ -134,6 +134,7 @@ def test_sentences_that_cannot_be_translated_are_refused(model) -> None:
 def test_what_was_never_seen_is_read_where_most_is_known(model) -> None:
     assert len(model.predict(["eins ☃ zwei 7 ō eins"])) == 1
     assert len(model.predict(["7 !"])) == 1
+    assert len(model.predict(["ZWEI DREI"])) == 1
     assert len(model.predict(["eins " * 200])) == 1
 
 
@@ -145,6 +146,7 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
         Translator(**FAST).fit(X, [*y[:2], "", *y[3:]])
     with pytest.raises(DataError, match="a single sentence; at least two are needed"):
         Translator(**FAST).fit(X[:1], y[:1])
+    Translator(**FAST | {"epochs": 1}, validation_share=0.9).fit(X[:3], y[:3])  # one is left to train on
     with pytest.raises(UsageError, match="beam_width is 0; it must be a whole number from 1 up"):
         Translator(beam_width=0).fit(X, y)
     with pytest.raises(UsageError, match="not fitted"):

@@ -71,10 +71,10 @@ def read_labelled(
     """Read the columns for labels from a source, as `read_table` names them.
 
     Without overrides: the label column is called `label`, `class`, `category`, `target`, `tag` or `y`, or
-    else is the last one; the id column is called `unique_id`; the text column is called `text` or the like,
-    or else is the first whose cells are no numbers, where no `value_cols` are named. Without one the values
-    are all other columns of numbers. labels: whether there must be some; a source of other data to label may
-    have none.
+    else is the last one that is not called as texts are; the id column is called `unique_id`; the text column
+    is called `text` or the like, or else is the first whose cells are no numbers, where no `value_cols` are
+    named. Without one the values are all other columns of numbers. labels: whether there must be some; a
+    source of other data to label may have none.
 
     Raises `FileMissingError`, `UsageError` for an override that names no column, and `DataError` for the
     rest: an empty text, a missing number, a row without a label.
@@ -103,9 +103,16 @@ def _choose(
     taken = {name for name, _ in roles} | set(value_cols)
     free = [name for name in origin.columns if name not in taken]
     if label_col is None and (labels or _called(free, _LABEL_NAMES)):
-        label_col = _called(free, _LABEL_NAMES) or (free[-1] if free else None)
+        label_col = _called(free, _LABEL_NAMES)
         if label_col is None:
-            raise DataError(f"{origin.name} has no column of labels beside {', '.join(sorted(taken))}")
+            texts = () if text_col or value_cols else _TEXT_NAMES  # what is called so is what is labelled
+            others = [name for name in free if name.lower() not in texts]
+            if not others:
+                raise DataError(
+                    f"{origin.name} has no column of labels beside {', '.join(origin.columns)}; add one, or "
+                    "name it with --label-col"
+                )
+            label_col = others[-1]
         free.remove(label_col)
     columns = {column.name: column for column in cells.look(range(len(origin.columns)))}
     if text_col is None and not value_cols:

@@ -62,10 +62,10 @@ def fit_network(
 def hold_out(
     random: np.random.Generator, count: int, share: float, what: str
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Numbers of examples drawn to be held out, one at least, and of the rest; `what` one of them is."""
-    held_out, rest = np.split(random.permutation(count), [max(1, round(share * count))])
-    if len(rest) == 0:
+    """Numbers of examples drawn to be held out, and of the rest: one at least of both; `what` one is."""
+    if count < 2:
         raise DataError(f"there is a single {what}; at least two are needed, to hold one out")
+    held_out, rest = np.split(random.permutation(count), [int(np.clip(round(share * count), 1, count - 1))])
     return held_out, rest
 
 

@@ -254,9 +254,10 @@ class Translator(Task):
         """Sentences to translate, checked, as tokens."""
         self._fitted()
         sentences = _sentences(X, "sentence")
+        known = self.letters_.casefold()
         for number, text in enumerate(sentences, start=1):
-            letters = Counter(one for one in text if one.isalpha())
-            strange = [one for one in letters if one not in self.letters_]
+            letters = Counter(one for one in text.casefold() if one.isalpha())
+            strange = [one for one in letters if one not in known]
             if 2 * sum(letters[one] for one in strange) > letters.total():
                 raise DataError(
                     f"sentence {number} is written in letters that no sentence of the training had, such as "
