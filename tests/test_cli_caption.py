@@ -168,6 +168,7 @@ def test_what_cannot_be_read_gets_one_line(folder, trained, tmp_path) -> None:
             ["caption", "run", model, images, "--out", tmp_path / "x.csv", "--plot", tmp_path / "x.csv"],
             "--out and --plot both name",
         ),
+        (2, ["caption", "run", model, images, "--plot", tmp_path / "x.pdf"], "x.pdf is not a .png file"),
         (2, [*train, images, folder / "test.csv", *out, "--unit", "letters"], "must be one of words, pairs"),
     ):
         assert message in refused(code, *arguments)

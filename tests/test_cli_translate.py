@@ -105,6 +105,9 @@ def test_alignment_is_drawn(folder, trained, tmp_path) -> None:
     write(tmp_path / "one.de", ["eins"])
     assert karusel_run(*command, tmp_path / "one.de", "--plot", tmp_path / "one.png").code == 0
     assert image.imread(tmp_path / "one.png").shape[0] < sizes[0][0] / 3
+    for name in ("one.svg", "one.pdf", "one"):
+        error = refused(2, *command, tmp_path / "one.de", "--plot", tmp_path / name)
+        assert f"{name} is not a .png file; plots are written as PNG" in error
     assert "one.de" in refused(2, *command, tmp_path / "one.de", "--plot", tmp_path / "one.de")
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from karusel.cli.caption import Captions, Learning
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_apart, check_output, write_whole
+from karusel.cli.files import check_apart, check_output, check_png, write_whole
 from karusel.cli.options import Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
 from karusel.cli.pictures import images_in, picture_files, read_images
@@ -19,7 +19,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import fit, searching
 from karusel.errors import DataError, FileMissingError
-from karusel.plots import draw_attention, need_matplotlib
+from karusel.plots import draw_attention
 from karusel.sources.captions import read_captions
 from karusel.sources.origin import find_files
 from karusel.tasks.captioner import Captioner
@@ -77,8 +77,7 @@ def run_run(
     if out is not None:
         check_rows_output(out, [path, *paths], [])
     if plot is not None:
-        need_matplotlib()
-        check_output(plot, [path, *paths])
+        check_png(plot, [path, *paths])
     with Progress() as progress:
         progress(f"reading {images.name}")
         model = searching(Captioner.load(path), beam_width)

@@ -9,10 +9,11 @@ from pathlib import Path
 from karusel.cli.labels import Source
 from karusel.cli.options import Printing, Reading
 from karusel.errors import FileMissingError, KaruselError, UsageError
+from karusel.plots import need_matplotlib
 from karusel.sources.origin import find_files, find_files_of_query
 from karusel.whole import written_whole
 
-__all__ = ["check_apart", "check_output", "files_read", "write_whole"]
+__all__ = ["check_apart", "check_output", "check_png", "files_read", "write_whole"]
 
 
 def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
@@ -37,6 +38,14 @@ def check_apart(outputs: Mapping[str, str | Path | None]) -> None:
         if whole in named:
             raise UsageError(f"{named[whole]} and {option} both name {path}; give each its own file")
         named[whole] = option
+
+
+def check_png(plot: Path, sources: Iterable[Path]) -> None:
+    """Raise now what would only come up when a plot is drawn that is written as PNG alone."""
+    check_output(plot, sources)
+    if plot.suffix.lower() != ".png":
+        raise UsageError(f"--plot {plot} is not a .png file; plots are written as PNG")
+    need_matplotlib()
 
 
 def files_read(reading: Reading | Source, printing: Printing, others: Iterable[str] = ()) -> tuple[Path, ...]:

@@ -13,13 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import karusel
-from karusel.cli.files import check_apart, check_output, write_whole
+from karusel.cli.files import check_apart, check_output, check_png, write_whole
 from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
 from karusel.inspect.plots import draw_summary
 from karusel.layers import Embedding
 from karusel.network import Sequential, load
-from karusel.plots import need_matplotlib
 from karusel.sources import read_table
 
 __all__ = ["Request", "run_inspect"]
@@ -64,12 +63,11 @@ class _Result:
 def run_inspect(request: Request) -> None:
     """Run the command; results go to stdout and the file asked for."""
     check_apart({"--plot": request.plot, "--report": request.report})
-    for output in filter(None, (request.plot, request.report)):
-        check_output(output, filter(None, (request.model, request.data)))
+    read = [path for path in (request.model, request.data) if path is not None]
     if request.plot is not None:
-        if request.plot.suffix.lower() != ".png":
-            raise UsageError(f"--plot {request.plot} is not a .png file; plots are written as PNG")
-        need_matplotlib()
+        check_png(request.plot, read)
+    if request.report is not None:
+        check_output(request.report, read)
     if request.input_cols and request.data is None:
         raise UsageError("--input-col names columns of DATA; give the file too")
     network = load(request.model)

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_apart, check_output, write_whole
+from karusel.cli.files import check_apart, check_output, check_png, write_whole
 from karusel.cli.options import Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import decoded, fit, searching
 from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
-from karusel.plots import draw_alignment, need_matplotlib
+from karusel.plots import draw_alignment
 from karusel.tasks.translator import Alignment, Translator
 
 __all__ = ["run_run", "run_score", "run_train"]
@@ -75,8 +75,7 @@ def run_run(
     if out is not None:
         check_output(out, read)
     if plot is not None:
-        need_matplotlib()
-        check_output(plot, read)
+        check_png(plot, read)
     with Progress() as progress:
         model = searching(Translator.load(path), beam_width)
         sentences = _lines(source)
