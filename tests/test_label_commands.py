@@ -11,7 +11,7 @@ import pytest
 
 from command import KARUSEL, karusel_run, refused, write
 from karusel.cli.pictures import read_images
-from karusel.cli.tasks import by_label
+from karusel.cli.tasks import by_label, like_classes
 from karusel.errors import DataError
 from karusel.sources.labelled import read_labelled
 from karusel.tasks import Classifier, Labeller
@@ -170,6 +170,19 @@ def test_scores_by_hand():
     found = by_label(np.array(list("aaab")), np.array(list("aabb")))
     assert found[0] == {"label": "a", "count": 3, "recall": 2 / 3, "precision": 1.0, "iou": 2 / 3}
     assert found[1] == {"label": "b", "count": 1, "recall": 1.0, "precision": 0.5, "iou": 0.5}
+
+
+def test_labels_of_a_table_are_as_the_model_knows_them():
+    numbers, truths = np.array([0, 1, 12]), np.array([False, True])
+    assert like_classes(np.array(["12", "0", "1.0"]), numbers).tolist() == [12, 0, 1]
+    assert like_classes(np.array(["True", "false"]), truths).tolist() == [True, False]
+    assert like_classes(np.array(["1", "0"]), truths).tolist() == [1, 0]
+    assert like_classes(np.array(["1", "0"]), np.array(["0", "1"])).tolist() == ["1", "0"]
+    for odd in ("0.7", "nan", "inf", "one", "True"):
+        with pytest.raises(DataError, match=f"a label is '{odd}', but they were whole numbers when fitted"):
+            like_classes(np.array(["1", odd]), numbers)
+    with pytest.raises(DataError, match="a label is 'yes', but they were True or False when fitted"):
+        like_classes(np.array(["yes"]), truths)
 
 
 def test_a_text_model_takes_json_and_no_labels(folder, tmp_path):

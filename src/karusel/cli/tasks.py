@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -197,15 +198,28 @@ def _epochs_told(progress: Progress, epochs: int) -> Callable[[int, dict[str, fl
 
 
 def like_classes(labels: NDArray[Any], classes: NDArray[Any]) -> NDArray[Any]:
-    """Labels of a table, which are texts, as a model knows them: whole numbers where its are."""
+    """Labels of a table, which are texts, or of images as a model knows them: whole numbers where its are."""
     if classes.dtype.kind == "U":
         return labels.astype(str)
+    if labels.dtype.kind != "U":
+        return labels
+    different, which = np.unique(labels, return_inverse=True)
+    yes_or_no = classes.dtype.kind == "b"
+    return np.array([_number_of(str(label), yes_or_no=yes_or_no) for label in different])[which]
+
+
+def _number_of(label: str, *, yes_or_no: bool) -> int:
+    """A label of a table as a whole number, or as true or false."""
+    if yes_or_no and label.lower() in ("true", "false"):
+        return label.lower() == "true"
     try:
-        return labels.astype(np.float64).astype(np.int64)
+        number = float(label)
     except ValueError:
-        raise DataError(
-            f"the labels are texts such as {str(labels[0])!r}, but whole numbers when fitted"
-        ) from None
+        number = math.nan
+    if not number.is_integer() or abs(number) >= 2**63:
+        kind = "True or False" if yes_or_no else "whole numbers"
+        raise DataError(f"a label is {label!r}, but they were {kind} when fitted; correct it")
+    return int(number)
 
 
 def shares(labels: NDArray[Any]) -> str:
