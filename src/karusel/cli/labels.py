@@ -44,7 +44,11 @@ class Source:
         ),
     ] = None
     label_col: Annotated[
-        str | None, typer.Option(help="Column of labels; `label`, or else the last one, by default.")
+        str | None,
+        typer.Option(
+            help="Column of labels; `label`, or else the last one that is not called `text` or the like, by "
+            "default."
+        ),
     ] = None
 
 

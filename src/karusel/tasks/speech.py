@@ -123,7 +123,8 @@ class LogMel:
 def read_wav(path: str | os.PathLike[str]) -> tuple[Numbers, int]:
     """Samples [n] of a WAV file within -1 .. 1, channels averaged, and its samples a second.
 
-    Raises `FileMissingError` when there is none, `DataError` for one that is cut off or no PCM WAV file.
+    Raises `FileMissingError` when there is none, `DataError` for one that is cut off or no PCM WAV file of
+    at most 32 bits a sample.
     """
     name = os.fspath(path)
     try:
