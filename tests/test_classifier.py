@@ -252,6 +252,24 @@ def test_a_saved_classifier_gives_the_same_answers(tmp_path, labelled):
         Classifier.load(tmp_path / "m.karusel")
 
 
+def interrupt(epoch, logs):
+    raise KeyboardInterrupt
+
+
+def test_a_fit_that_fails_or_is_interrupted_leaves_the_model_as_it_was():
+    X, y = waves(60, 0)
+    model = Classifier(**{**SMALL, "epochs": 2}).fit(X, y)
+    before = model.predict_proba(X)
+    two = [label == "still" for label in y]
+    with pytest.raises(UsageError, match="time_limit must be"):
+        model.fit([series[:, :1] for series in X], two, time_limit=-1)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit([series[:, :1] for series in X], two, progress=interrupt)
+    assert model.classes_.tolist() == ["fast", "slow", "still"]
+    np.testing.assert_array_equal(model.predict_proba(X), before)
+    assert model.fit([series[:, :1] for series in X], two).classes_.tolist() == [False, True]
+
+
 @pytest.mark.parametrize(
     ("X", "y", "words"),
     [

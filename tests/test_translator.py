@@ -97,6 +97,17 @@ def test_sentences_given_to_hold_out_are_held_out() -> None:
     assert epochs == [0, 1]
 
 
+def test_an_interrupted_fit_leaves_the_model_as_it_was(model) -> None:
+    def interrupt(epoch: int, logs: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    X, _ = parallel(5, 7)
+    before = model.predict(X)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(["un deux", "trois"] * 9, ["one two", "three"] * 9, progress=interrupt)
+    assert model.predict(X) == before
+
+
 def test_bleu_is_sacrebleu_s(model) -> None:
     sacrebleu = pytest.importorskip("sacrebleu")
     X, y = parallel(30, 6)

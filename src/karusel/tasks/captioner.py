@@ -27,7 +27,7 @@ from karusel.tasks.fitting import (
 from karusel.tasks.labelling import sweeps
 from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, reader_of
-from karusel.tasks.task import Task
+from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import END, UNKNOWN, Pairs, Tokens, Words, tokens_of
 from karusel.tasks.writing import after_end, bleu, decoder, decoding, most_alike, text_of
 
@@ -147,6 +147,7 @@ class Captioner(Task):
 
     # -- fitting ---------------------------------------------------------------------------------
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,

@@ -22,6 +22,7 @@ from karusel.tasks.labelling import (
 )
 from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, Reader, Series, Texts, Videos
+from karusel.tasks.task import all_or_nothing
 
 __all__ = ["Classifier"]
 
@@ -119,6 +120,7 @@ class Classifier(Labelling):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self, X: Any, y: Any, *, time_limit: float | None = None, progress: Progress = no_progress
     ) -> Classifier:

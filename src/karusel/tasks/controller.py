@@ -15,7 +15,7 @@ from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
 from karusel.tasks.sequences import step_array
-from karusel.tasks.task import Task
+from karusel.tasks.task import Task, all_or_nothing
 
 __all__ = ["Controller", "ControllerStream"]
 
@@ -117,6 +117,7 @@ class Controller(Task):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         u: Any,

@@ -23,7 +23,7 @@ from karusel.tasks.fitting import (
     no_progress,
     usual_batch,
 )
-from karusel.tasks.task import Task
+from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import END, UNITS, Notes, Tokens, tokens_of
 from karusel.windows import Windows
 
@@ -152,6 +152,7 @@ class Generator(Task):
 
     # -- fitting ---------------------------------------------------------------------------------
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,

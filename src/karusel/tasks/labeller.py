@@ -21,6 +21,7 @@ from karusel.tasks.labelling import (
     taken,
 )
 from karusel.tasks.sequences import Images, Reader, Series, Texts
+from karusel.tasks.task import all_or_nothing
 
 __all__ = ["LabelStream", "Labeller"]
 
@@ -113,6 +114,7 @@ class Labeller(Labelling):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self, X: Any, y: Any, *, time_limit: float | None = None, progress: Progress = no_progress
     ) -> Labeller:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import inspect
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
 from karusel.errors import ModelFileError, UsageError
 from karusel.network import Sequential, fill
 
-__all__ = ["Task"]
+__all__ = ["Task", "all_or_nothing"]
 
 T = TypeVar("T", bound="Task")
+P = ParamSpec("P")
 
 
 class Task(ABC):
@@ -83,6 +85,18 @@ class Task(ABC):
     def _fitted(self) -> None:
         if not hasattr(self, "network_"):
             raise UsageError(f"the {self.task} is not fitted; call {self.fits} first")
+
+
+def all_or_nothing(fit: Callable[Concatenate[T, P], T]) -> Callable[Concatenate[T, P], T]:
+    """A `fit` that learns in a copy: the model stays as it was where the fit fails or is interrupted."""
+
+    @wraps(fit)
+    def learn(self: T, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        made = fit(type(self)(**self._settings()), *args, **kwargs)
+        vars(self).update(vars(made))
+        return self
+
+    return learn
 
 
 def _plain(value: Any) -> Any:

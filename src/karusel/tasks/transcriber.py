@@ -23,7 +23,7 @@ from karusel.tasks.fitting import (
     usual_batch,
 )
 from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
-from karusel.tasks.task import Task
+from karusel.tasks.task import Task, all_or_nothing
 
 __all__ = ["Transcriber", "TranscriberStream"]
 
@@ -112,6 +112,7 @@ class Transcriber(Task):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         X: Any,

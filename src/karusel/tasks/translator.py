@@ -24,7 +24,7 @@ from karusel.tasks.fitting import (
     no_progress,
     usual_batch,
 )
-from karusel.tasks.task import Task
+from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import END, Pairs, tokens_of
 from karusel.tasks.writing import after_end, bleu, decoder, decoding, text_of, with_end
 
@@ -135,6 +135,7 @@ class Translator(Task):
 
     # -- fitting ---------------------------------------------------------------------------------
 
+    @all_or_nothing
     def fit(
         self,
         X: Sequence[str],
