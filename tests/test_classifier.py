@@ -185,6 +185,14 @@ def test_labels_have_the_weights_that_are_given():
         Classifier(class_weight="fair", **SMALL).fit(X, y)
 
 
+def test_whole_numbers_may_come_as_objects():
+    X, y = waves(30, 0)
+    numbers = np.array([("fast", "slow", "still").index(label) for label in y], object)
+    model = Classifier(**{**SMALL, "epochs": 1}).fit(X, numbers)
+    assert model.classes_.tolist() == [0, 1, 2]
+    assert model.score(X, numbers) == np.mean(model.predict(X) == numbers)
+
+
 def test_byte_pairs():
     pytest.importorskip("tokenizers")
     X, y = sentences(240, 0)
@@ -280,7 +288,11 @@ def test_a_fit_that_fails_or_is_interrupted_leaves_the_model_as_it_was():
         ([[1.0], [np.nan]], [0, 1], "series 1, step 0 holds NaN"),
         ([[[1.0, 2.0]], [[1.0]]], [0, 1], "series 1 has 1 numbers a step, the others have 2"),
         ([[1.0], []], [0, 1], "series 1 has shape"),
-        ([[1.0], [2.0]], [0.5, 1.0], "labels are float64"),
+        ([[1.0], [2.0]], [0.5, 1.0], "label 0 is 0.5; labels must be all text or all whole numbers"),
+        ([[1.0], [2.0]], np.array([0.5, 1.0]), "labels are float64"),
+        ([[1.0], [2.0], [3.0]], ["a", "b", np.nan], "label 2 is nan; labels must be all text"),
+        ([[1.0], [2.0], [3.0]], ["a", None, "b"], "label 1 is None"),
+        ([[1.0], [2.0]], [1, "a"], "label 1 is 'a'"),
         ([[1.0], [2.0]], [0, 1], "every label has a single example"),
         ([], [], "labels must be one for each example"),
     ],

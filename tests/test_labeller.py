@@ -179,7 +179,13 @@ def test_a_saved_labeller_gives_the_same_answers(tmp_path, of_steps, of_pixels):
         ([[1.0, 2.0]], [[0, 1]], "a single example"),
         ([[1.0], [2.0]], [[0]], "2 examples and labels for 1"),
         ([[1.0], [np.nan]], [[0], [1]], "series 1, step 0 holds NaN"),
-        ([[1.0, 2.0], [2.0]], [[0.5, 1.0], [1.0]], "labels are float64"),
+        (
+            [[1.0, 2.0], [2.0]],
+            [[0.5, 1.0], [1.0]],
+            "example 0, label 0 is 0.5; labels must be all text or all",
+        ),
+        ([[1.0], [1.0, 2.0]], [["a"], ["a", None]], "example 1, label 1 is None"),
+        ([[1.0], [2.0]], [[0], ["a"]], "example 0 has the label 0, example 1 'a'"),
     ],
 )
 def test_bad_data_is_refused(X, y, words):

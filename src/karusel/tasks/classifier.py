@@ -15,6 +15,7 @@ from karusel.tasks.fitting import Progress, no_progress
 from karusel.tasks.labelling import (
     ClassWeight,
     Labelling,
+    label_array,
     number_labels,
     softmax,
     sweeps,
@@ -131,7 +132,7 @@ class Classifier(Labelling):
         or whole numbers. `time_limit` is in seconds; `progress` is told each epoch and its losses.
         """
         self._check()
-        labels = np.asarray(y)
+        labels = label_array(y)
         if labels.ndim != 1 or labels.size == 0:
             raise DataError(f"labels must be one for each example, got shape {list(labels.shape)}")
         if len(X) != len(labels):
@@ -179,7 +180,7 @@ class Classifier(Labelling):
 
     def compare(self, found: NDArray[Any], y: Any) -> float:
         """The same for labels that `predict` found before."""
-        wanted = np.asarray(y)
+        wanted = label_array(y)
         if wanted.shape != found.shape:
             raise DataError(f"there are {len(found):,} examples and labels of shape {list(wanted.shape)}")
         self._numbers_of(wanted)

@@ -15,6 +15,7 @@ from karusel.tasks.fitting import Progress, no_progress
 from karusel.tasks.labelling import (
     ClassWeight,
     Labelling,
+    label_array,
     number_labels,
     softmax,
     sweeps,
@@ -296,14 +297,15 @@ def _label_arrays(reader: Reader, sequences: Any, y: Any, joined: bool = False) 
     joined: those of images by pixels instead.
     """
     if isinstance(reader, Images):
-        labels = np.asarray(y)
-        if labels.shape[1:] != reader.shape[:2]:
-            size, own = (" x ".join(map(str, one)) for one in (labels.shape[1:], reader.shape[:2]))
+        pixels = _of_one_kind([label_array(one, f"image {k}, label") for k, one in enumerate(y)])
+        odd = next((one.shape for one in pixels if one.shape != reader.shape[:2]), None)
+        if odd is not None:
+            size, own = (" x ".join(map(str, one)) for one in (odd, reader.shape[:2]))
             raise DataError(f"the labels have {size} pixels, but the images {own}; every pixel needs a label")
-        return list(labels if joined else reader.cut(labels[..., None]))
+        return pixels if joined else list(reader.cut(np.stack(pixels)[..., None]))
     arrays = []
     for number, (steps, one) in enumerate(zip(sequences, y, strict=True)):
-        labels = np.asarray(list(one) if isinstance(one, str) else one)
+        labels = label_array(list(one) if isinstance(one, str) else one, f"example {number}, label")
         if labels.shape != (len(steps),):
             what = {"series": "steps", "texts": "words or characters"}[reader.kind]
             raise DataError(
@@ -311,7 +313,21 @@ def _label_arrays(reader: Reader, sequences: Any, y: Any, joined: bool = False) 
                 "needs one label"
             )
         arrays.append(labels)
-    return arrays
+    return _of_one_kind(arrays)
+
+
+def _of_one_kind(labels: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Labels of examples; raises `DataError` where some are text and others numbers."""
+    odd = next(
+        (k for k, one in enumerate(labels) if (one.dtype.kind == "U") != (labels[0].dtype.kind == "U")), None
+    )
+    if odd is not None:
+        first, other = (labels[k].flat[0].item() for k in (0, odd))
+        raise DataError(
+            f"example 0 has the label {first!r}, example {odd} {other!r}; labels must be all text or all "
+            "whole numbers: convert them"
+        )
+    return labels
 
 
 def _weights(weight_of: NDArray[np.float32], targets: Any) -> Any:

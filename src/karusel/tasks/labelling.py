@@ -19,7 +19,7 @@ from karusel.tasks.fitting import Progress, check_share, check_whole, fit_networ
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, reader_of
 from karusel.tasks.task import Task
 
-__all__ = ["Labelling", "number_labels", "softmax", "sweeps", "taken"]
+__all__ = ["Labelling", "label_array", "number_labels", "softmax", "sweeps", "taken"]
 
 ClassWeight = str | Mapping[Any, float] | None
 
@@ -156,15 +156,30 @@ class Labelling(Task):
         self.temperature_ = float(header["temperature"])
 
 
+def label_array(y: Any, what: str = "label") -> NDArray[Any]:
+    """Labels as an array; raises `DataError` unless all are text or all whole numbers. `what` one is called.
+
+    By itself NumPy would make text of None, of NaN, and of numbers beside text.
+    """
+    labels = np.asarray(y if hasattr(y, "dtype") else np.asarray(y, object))
+    if labels.dtype.kind == "O" and labels.size:
+        listed = labels.ravel().tolist()
+        kind = str if isinstance(listed[0], str) else (int, np.integer, np.bool_)
+        odd = next((k for k, one in enumerate(listed) if not isinstance(one, kind)), None)
+        if odd is not None:
+            place = ", ".join(map(str, np.unravel_index(odd, labels.shape)))
+            raise DataError(
+                f"{what} {place} is {listed[odd]!r}; labels must be all text or all whole numbers: convert "
+                "it, or leave it out with its example"
+            )
+        labels = np.array(labels.tolist())
+    if labels.dtype.kind not in "biuU" and labels.size:
+        raise DataError(f"labels are {labels.dtype}; they must be text or whole numbers: convert them")
+    return labels
+
+
 def number_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The different labels, ascending, and the number of each in `labels`, of any shape."""
-    if labels.dtype.kind == "O":
-        odd = next((one for one in labels.ravel() if not isinstance(one, str)), None)
-        if odd is not None:
-            raise DataError(f"a label is {odd!r}; labels must be all text or all whole numbers")
-        labels = labels.astype(str)
-    if labels.dtype.kind not in "biuU":
-        raise DataError(f"labels are {labels.dtype}; they must be text or whole numbers: convert them")
     classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise DataError(f"all labels are {classes[0].item()!r}; at least two different ones are needed")
