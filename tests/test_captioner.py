@@ -214,6 +214,7 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
         ([*y[:2], [], *y[3:]], "image 3 has no caption"),
         ([*y[:2], ["a", 7], *y[3:]], "image 3 has the caption 7; give a text"),
         ([*y[:2], 7, *y[3:]], "image 3 has int for captions; give a text or a list of texts"),
+        ([*y[:2], "a \ud800", *y[3:]], r"the caption of image 3 has '\\ud800' as character 3"),
         ("a dark ring", "captions must be a list with those of each image, got str"),
     ):
         with pytest.raises(DataError, match=message):

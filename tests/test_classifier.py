@@ -293,6 +293,8 @@ def test_a_fit_that_fails_or_is_interrupted_leaves_the_model_as_it_was():
         ([[1.0], [2.0], [3.0]], ["a", "b", np.nan], "label 2 is nan; labels must be all text"),
         ([[1.0], [2.0], [3.0]], ["a", None, "b"], "label 1 is None"),
         ([[1.0], [2.0]], [1, "a"], "label 1 is 'a'"),
+        ([[1.0], [2.0]], ["a", "b\ud800"], r"the label 'b\\ud800' has '\\ud800' as character 2"),
+        (["a a", "a \ud800"], [0, 1], r"text 1 has '\\ud800' as character 3"),
         ([[1.0], [2.0]], [0, 1], "every label has a single example"),
         ([], [], "labels must be one for each example"),
     ],

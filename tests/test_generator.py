@@ -85,6 +85,13 @@ def test_byte_pairs_join_what_stands_together():
     assert isinstance(model.generate("This", 20), str)
 
 
+def test_a_character_of_several_pairs_is_written_wherever_it_comes():
+    pytest.importorskip("tokenizers")
+    model = Generator(unit="pairs", vocabulary_size=256, epochs=10, **SMALL).fit("日" * 700)
+    assert len(model.reader_.read("日")) == 3
+    assert model.generate("日", 120, temperature=0) == "日" * 40
+
+
 def test_bytes_read_anything():
     data = bytes(range(200, 232)) * 60
     model = Generator(epochs=40, **SMALL).fit(data)
@@ -206,6 +213,12 @@ def test_bf16_learns_and_is_kept(monkeypatch, tmp_path):
         ("too short", {}, "there are 7 characters to train on, fewer than a window of 25"),
         (b"fine" * 100 + b"\xff", {"unit": "characters"}, "byte 401 of the text, 0xff, is no UTF-8"),
         ([1.0, 2.0], {"unit": "words"}, "a text is float"),
+        (
+            "fine \ud800",
+            {"unit": "words"},
+            r"the text has '\\ud800' as character 6, which is no character of",
+        ),
+        ("\udcff", {"unit": "bytes"}, r"the text has '\\udcff' as character 1"),
         ([tune(3)], {}, "there is one piece of music"),
         ([tune(3), tune(3)[:, :4]], {}, "piece 1 has 4 notes a frame, where 5 are expected"),
         ([tune(3), 2 * tune(3)], {}, "piece 1, frame 0 holds numbers besides 0 and 1"),
@@ -223,6 +236,8 @@ def test_what_does_not_fit_what_was_fitted_is_refused(rhyme, band):
         rhyme.measure("the§cat")
     with pytest.raises(DataError, match="as character 1"):
         rhyme.generate("é")
+    with pytest.raises(DataError, match=r"the text has '\\udcff' as character 3, which is no character"):
+        rhyme.generate("a \udcff")
     with pytest.raises(DataError, match="the text is empty"):
         rhyme.score("")
     with pytest.raises(DataError, match="4 notes a frame, where 5"):

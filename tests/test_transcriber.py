@@ -204,6 +204,7 @@ def test_bad_recordings_get_one_clear_line(tmp_path, model) -> None:
         ([np.linspace(0, 1, 500)], [""], "all texts are empty"),
         ([np.linspace(0, 1, 500)], ["a", "b"], "1 recordings and 2 texts"),
         ([np.linspace(0, 1, 500)], [3], "text 0 is int, not text"),
+        ([np.linspace(0, 1, 500)], ["\ud800"], r"text 0 has '\\ud800' as character 1"),
         ([np.linspace(0, 1, 500)], ["a"], "a single recording"),
         ([], [], "there are no recordings"),
     ],

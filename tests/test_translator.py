@@ -128,6 +128,8 @@ def test_without_sacrebleu_the_extra_is_named(monkeypatch) -> None:
 def test_sentences_that_cannot_be_translated_are_refused(model) -> None:
     with pytest.raises(DataError, match="sentence 2 is empty; leave it out"):
         model.predict(["eins", " \t"])
+    with pytest.raises(DataError, match=r"sentence 1 has '\\ud800' as character 6"):
+        model.predict(["eins \ud800"])
     with pytest.raises(DataError, match="sentence 1 is int, not text"):
         model.predict([3])
     with pytest.raises(DataError, match="sentences must be a list of texts, got str"):

@@ -28,7 +28,7 @@ from karusel.tasks.labelling import sweeps
 from karusel.tasks.moving import Moved
 from karusel.tasks.sequences import Images, reader_of
 from karusel.tasks.task import Task, all_or_nothing
-from karusel.tasks.tokens import END, UNKNOWN, Pairs, Tokens, Words, tokens_of
+from karusel.tasks.tokens import END, UNKNOWN, Pairs, Tokens, Words, tokens_of, valid_text
 from karusel.tasks.writing import after_end, bleu, decoder, decoding, most_alike, text_of
 
 __all__ = ["Captioner", "Look"]
@@ -333,5 +333,6 @@ def _captions(X: Any, y: Any) -> list[list[str]]:
         for one in its:
             if not isinstance(one, str) or not one.strip():
                 raise DataError(f"image {number} has the caption {one!r}; give a text, or leave it out")
+            valid_text(one, f"the caption of image {number}")
         several.append([" ".join(one.split()) for one in its])
     return several

@@ -322,9 +322,11 @@ class Generator(Task):
             given = np.array([[END]], np.int32)
             if prompt:
                 given = np.concatenate([given, self.reader_.read(prompt)[:, None]])
-        return self._drawn(given, length, sampling)
+        drawn = self._drawn(given, length, sampling)
+        return drawn if notes else self.reader_.write(drawn, int(given[-1].item()))
 
     def _drawn(self, given: NDArray[Any], length: int | None, sampling: Sampling) -> Iterator[Any]:
+        """Tokens up to an end, or frames."""
         live = self.network_.stream()
         if len(given) > 1:
             live.run(given[None, :-1])
@@ -338,7 +340,7 @@ class Generator(Task):
             else:
                 ends = np.flatnonzero(drawn == END)
                 kept = drawn[: ends[0]] if len(ends) else drawn
-                yield from self.reader_.write(kept.tolist(), int(last.item()))
+                yield from kept.tolist()
                 if len(ends):
                     return
             last, count = drawn[-1], count + len(drawn)

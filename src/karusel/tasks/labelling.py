@@ -18,6 +18,7 @@ from karusel.network import Sequential
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, reader_of
 from karusel.tasks.task import Task
+from karusel.tasks.tokens import valid_text
 
 __all__ = ["Labelling", "label_array", "number_labels", "softmax", "sweeps", "taken"]
 
@@ -181,6 +182,8 @@ def label_array(y: Any, what: str = "label") -> NDArray[Any]:
 def number_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """The different labels, ascending, and the number of each in `labels`, of any shape."""
     classes, numbers = np.unique(labels, return_inverse=True)
+    for label in classes.tolist() if classes.dtype.kind == "U" else ():
+        valid_text(label, f"the label {label!r}")
     if len(classes) < 2:
         raise DataError(f"all labels are {classes[0].item()!r}; at least two different ones are needed")
     return classes, numbers.reshape(labels.shape).astype(np.int64)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, UsageError
-from karusel.tasks.tokens import Pairs, tokenizers_library
+from karusel.tasks.tokens import Pairs, tokenizers_library, valid_text
 
 __all__ = ["READERS", "Grid", "Images", "Reader", "Series", "Texts", "Videos", "reader_of", "step_array"]
 
@@ -136,6 +136,8 @@ class Texts(Reader):
                 text = list(text)
             elif not isinstance(text, str):
                 raise DataError(f"text {number} is {type(text).__name__}, not text; decode or convert it")
+            for part in text if isinstance(text, list) else [text]:
+                valid_text(part, f"text {number}")
             texts.append(text)
         if not texts:
             raise DataError("there are no texts; give at least one")

@@ -10,7 +10,7 @@ import codecs
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -32,6 +32,7 @@ __all__ = [
     "Words",
     "tokenizers_library",
     "tokens_of",
+    "valid_text",
 ]
 
 END = 0  # the token before the first of a text, and after the last of each of several
@@ -60,8 +61,11 @@ class Tokens(ABC):
         """A text's tokens, without an end."""
 
     @abstractmethod
-    def write(self, tokens: Sequence[int], before: int) -> Iterator[Any]:
-        """What each token adds to the text, `before` being the one before them; none of them is an end."""
+    def write(self, tokens: Iterable[int], before: int) -> Iterator[Any]:
+        """What each token adds to the text, `before` being the one before them; none of them is an end.
+
+        All tokens of a text go to one call, since several may make one character; they may come one by one.
+        """
 
     @abstractmethod
     def join(self, parts: Iterator[Any]) -> Any:
@@ -99,7 +103,7 @@ class Characters(Tokens):
             )
         return (found + 1).astype(np.int32)
 
-    def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
+    def write(self, tokens: Iterable[int], before: int) -> Iterator[str]:
         for token in tokens:
             yield self.known[token - 1]
 
@@ -121,12 +125,12 @@ class Bytes(Tokens):
         return 257
 
     def read(self, text: Any) -> NDArray[np.int32]:
-        data = text.encode() if isinstance(text, str) else text
+        data = valid_text(text, "the text").encode() if isinstance(text, str) else text
         if not isinstance(data, (bytes, bytearray)):
             raise DataError(f"a text is {type(text).__name__}; it must be text or bytes")
         return np.frombuffer(data, np.uint8).astype(np.int32) + 1
 
-    def write(self, tokens: Sequence[int], before: int) -> Iterator[bytes]:
+    def write(self, tokens: Iterable[int], before: int) -> Iterator[bytes]:
         for token in tokens:
             yield bytes([token - 1])
 
@@ -158,7 +162,7 @@ class Words(Tokens):
         index = {word: number for number, word in enumerate(self.known, start=1)}
         return np.array([index.get(word, UNKNOWN) for word in _WORD.findall(_text(text))], np.int32)
 
-    def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
+    def write(self, tokens: Iterable[int], before: int) -> Iterator[str]:
         last = "\n" if before == END else self.known[before - 1]
         for token in tokens:
             word = self.known[token - 1]
@@ -202,7 +206,7 @@ class Pairs(Tokens):
     def read(self, text: Any) -> NDArray[np.int32]:
         return np.array(self._made.encode(_text(text)).ids, np.int32) + 1
 
-    def write(self, tokens: Sequence[int], before: int) -> Iterator[str]:
+    def write(self, tokens: Iterable[int], before: int) -> Iterator[str]:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         for token in tokens:
             name = self._made.id_to_token(token - 1)
@@ -289,4 +293,16 @@ def _text(text: Any) -> str:
             ) from None
     if not isinstance(text, str):
         raise DataError(f"a text is {type(text).__name__}; it must be text or bytes")
+    return valid_text(text, "the text")
+
+
+def valid_text(text: str, what: str) -> str:
+    """The text, called `what`; raises `DataError` where it holds what is no character of Unicode."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError(
+            f"{what} has {text[error.start]!r} as character {error.start + 1:,}, which is no character of "
+            "Unicode and fits in no file: read it in its own encoding, or leave it out"
+        ) from None
     return text

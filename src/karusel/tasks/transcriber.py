@@ -24,6 +24,7 @@ from karusel.tasks.fitting import (
 )
 from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
 from karusel.tasks.task import Task, all_or_nothing
+from karusel.tasks.tokens import valid_text
 
 __all__ = ["Transcriber", "TranscriberStream"]
 
@@ -331,6 +332,7 @@ def _texts(y: Any, n: int) -> list[str]:
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {number} is {type(text).__name__}, not text; convert it")
+        valid_text(text, f"text {number}")
     if len(texts) != n:
         raise DataError(f"there are {n:,} recordings and {len(texts):,} texts; they must be equally many")
     return texts

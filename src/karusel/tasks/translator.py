@@ -25,7 +25,7 @@ from karusel.tasks.fitting import (
     usual_batch,
 )
 from karusel.tasks.task import Task, all_or_nothing
-from karusel.tasks.tokens import END, Pairs, tokens_of
+from karusel.tasks.tokens import END, Pairs, tokens_of, valid_text
 from karusel.tasks.writing import after_end, bleu, decoder, decoding, text_of, with_end
 
 __all__ = ["Alignment", "Translator"]
@@ -295,7 +295,7 @@ def _sentences(X: Any, what: str) -> list[str]:
     for number, text in enumerate(texts, start=1):
         if not isinstance(text, str):
             raise DataError(f"{what} {number} is {type(text).__name__}, not text; convert it")
-        if not text.strip():
+        if not valid_text(text, f"{what} {number}").strip():
             raise DataError(f"{what} {number} is empty; leave it out")
     return [text.strip() for text in texts]
 
