@@ -155,6 +155,14 @@ def test_numbers_are_centred_by_the_training_data():
     np.testing.assert_allclose(reader.read([[[3.0, 6.0]]])[0], [[0.0, 1.0]])
 
 
+def test_a_number_that_never_changes_keeps_its_unit():
+    column = np.full(1000, 0.1)
+    assert column.std() > 0  # by rounding
+    reader = Series().fit([column])
+    assert reader.spread == (1.0,)
+    np.testing.assert_allclose(reader.read([[0.2]])[0], [[0.1]])
+
+
 def test_held_out_probabilities_are_calibrated():
     random = np.random.default_rng(3)
     y = random.integers(0, 2, 400)

@@ -153,6 +153,7 @@ def test_least_squares_within_bounds(seed: int) -> None:
         (np.zeros(60), np.zeros(60), "record 0 has 60 steps, 48 of them to train on; at least 50 are needed"),
         (np.r_[np.nan, np.zeros(99)], np.zeros(100), "record 0 of u, step 0 holds NaN"),
         (np.arange(100.0), np.zeros(100), "output 0 never changes in the training part"),
+        (np.full(100, 0.1), np.arange(100.0), "input 0 never changes in the training part"),
         (
             [np.zeros(100), np.zeros((100, 2))],
             [np.zeros(100)] * 2,

@@ -119,6 +119,19 @@ def test_bleu_is_sacrebleu_s(model) -> None:
         model.score(X, y, tokenize="words")
 
 
+def test_bleu_of_what_does_not_belong_together_is_refused() -> None:
+    pytest.importorskip("sacrebleu")
+    for found, y, message in (
+        (["a b", "c"], ["a b"], "there are 2 texts found and references of 1; they must be equally many"),
+        (["a b"], ["a b", "c"], "there are 1 texts found and references of 2"),
+        (["a"] * 3, "a b", "translations must be a list of texts, got str"),
+        ("a b", ["a"] * 3, "what was found must be a list of texts"),
+        ([], [], "there is no translation"),
+    ):
+        with pytest.raises(DataError, match=message):
+            Translator.bleu(found, y)
+
+
 def test_without_sacrebleu_the_extra_is_named(monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "sacrebleu", None)
     with pytest.raises(MissingDependencyError, match=r"pip install 'karusel\[translate\]'"):

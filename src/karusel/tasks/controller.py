@@ -14,7 +14,7 @@ from karusel.losses import SquaredError
 from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
-from karusel.tasks.sequences import step_array
+from karusel.tasks.sequences import spread_of, step_array
 from karusel.tasks.task import Task, all_or_nothing
 
 __all__ = ["Controller", "ControllerStream"]
@@ -148,8 +148,8 @@ class Controller(Task):
             train.append((own_u[:cut], own_y[:cut]))
             held_out.append((own_u[cut:], own_y[cut:]))
         all_u, all_y = (np.concatenate(parts) for parts in zip(*train, strict=True))
-        self.u_mean_, self.u_spread_ = all_u.mean(axis=0), all_u.std(axis=0)
-        self.y_mean_, self.y_spread_ = all_y.mean(axis=0), all_y.std(axis=0)
+        self.u_mean_, self.u_spread_ = all_u.mean(axis=0), spread_of(all_u)
+        self.y_mean_, self.y_spread_ = all_y.mean(axis=0), spread_of(all_y)
         self.y_low_, self.y_high_ = all_y.min(axis=0), all_y.max(axis=0)
         for what, spread in (("input", self.u_spread_), ("output", self.y_spread_)):
             if (spread == 0).any():

@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 from karusel.errors import DataError, UsageError
 from karusel.tasks.tokens import Pairs, tokenizers_library, valid_text
 
-__all__ = ["READERS", "Grid", "Images", "Reader", "Series", "Texts", "Videos", "reader_of", "step_array"]
+__all__ = [
+    "READERS",
+    "Grid",
+    "Images",
+    "Reader",
+    "Series",
+    "Texts",
+    "Videos",
+    "reader_of",
+    "spread_of",
+    "step_array",
+]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _UNITS = ("words", "characters", "pairs")
@@ -63,7 +74,7 @@ class Series(Reader):
 
     def fit(self, data: Any) -> Series:
         steps = np.concatenate(self._arrays(data, None))
-        spread = steps.std(axis=0)
+        spread = spread_of(steps)
         return Series(tuple(steps.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist()))
 
     def read(self, data: Any) -> list[NDArray[Any]]:
@@ -284,6 +295,11 @@ def step_array(values: Any, what: str, mend: str) -> NDArray[np.float64]:
         step = int(np.argmin(np.isfinite(array).all(axis=1)))
         raise DataError(f"{what}, step {step} holds NaN or an infinite value; {mend}")
     return array
+
+
+def spread_of(steps: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The standard deviation of each column [T, numbers]: 0 where all are alike, whatever rounding leaves."""
+    return np.where(np.ptp(steps, axis=0) > 0, steps.std(axis=0), 0.0)
 
 
 def _patches(pixels: NDArray[Any], p: int) -> NDArray[Any]:

@@ -231,7 +231,7 @@ class Translator(Task):
 
         tokenize: how sacrebleu cuts into words: "13a", "intl", "char", or "none" for text cut already.
         """
-        return bleu(found, [[one] for one in y], tokenize=tokenize)
+        return bleu(found, [[one] for one in _sentences(y, "translation")], tokenize=tokenize)
 
     def _translate(self, sources: list[Tokens]) -> list[Tokens]:
         longest = [2 * len(one) + 10 for one in sources]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import MissingDependencyError, UsageError
+from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, Layer, LayerNorm
 from karusel.tasks.tokens import END, Tokens
 
@@ -83,6 +83,8 @@ def bleu(
 
     tokenize: how sacrebleu cuts into words: "13a", "intl", "char", or "none" for text cut already.
     order: the longest strings of words that count; BLEU-1 counts single words.
+
+    Raises `DataError` for texts and references that are not equally many, or none.
     """
     if tokenize not in _TOKENIZERS:
         raise UsageError(f"tokenize is {tokenize!r}; it must be one of {', '.join(_TOKENIZERS)}")
@@ -94,6 +96,15 @@ def bleu(
         raise MissingDependencyError(
             "BLEU needs the package sacrebleu: pip install 'karusel[translate]'"
         ) from None
+    if isinstance(found, (str, bytes)) or not all(isinstance(one, str) for one in found):
+        raise DataError("what was found must be a list of texts: put a single one in a list")
+    if len(found) != len(references):
+        raise DataError(
+            f"there are {len(found):,} texts found and references of {len(references):,}; they must be "
+            "equally many"
+        )
+    if len(found) == 0:
+        raise DataError("there are no texts; give at least one")
     most = max(map(len, references))
     streams: Any = [[one[k] if k < len(one) else None for one in references] for k in range(most)]
     # `force`: no warning that text seems to be cut already.
