@@ -60,6 +60,23 @@ def test_it_learns_to_remember(policy) -> None:
         assert action == side
 
 
+def test_actions_are_counted_from_where_the_environment_begins(tmp_path) -> None:
+    class Late(Recall):
+        action_space = Space(n=2)
+        action_space.start = 3
+
+        def step(self, action):
+            assert action in (3, 4)
+            return super().step(action - 3)
+
+    late, plain = (Policy(**SMALL).fit(one, rounds=3) for one in (Late, Recall))
+    assert late.returns_ == plain.returns_
+    assert late.score(Late) == plain.score(Recall)
+    late.save(tmp_path / "p.karusel")
+    for policy in (late, Policy.load(tmp_path / "p.karusel")):
+        assert policy.stream().step([1.0, 0.0]) == 3 + plain.stream().step([1.0, 0.0])
+
+
 def test_who_is_not_shown_the_bell_cannot_know() -> None:
     blind = Policy(observe=(1,), **SMALL).fit(Recall, rounds=15)
     assert abs(blind.score(Recall, episodes=200)) < 0.3
@@ -139,7 +156,8 @@ def raising(self, *_, **__):
             DataError,
             "gave a reward of inf in step 0",
         ),
-        (broken(action_space=Space(n=1)), UsageError, "two or more to choose from"),
+        (broken(action_space=Space(n=1)), UsageError, "two or more to choose one from"),
+        (broken(action_space=Space(n=3, shape=(3,))), UsageError, "two or more to choose one from"),
         (broken(observation_space=Space(shape=(3, 3))), UsageError, "a line of numbers"),
         ("NoSuchPole-v7", DataError, "the environment NoSuchPole-v7 could not be made"),
     ],

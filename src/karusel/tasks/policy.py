@@ -51,7 +51,7 @@ class Policy(Task):
 
     Attributes
     ----------
-    network_ : what was learned; `mean_`, `spread_` : of what is observed.
+    network_ : what was learned; `mean_`, `spread_` : of what is observed; `start_` : the first action.
     returns_ : the return of every episode played in training; `steps_` : steps played.
     """
 
@@ -142,12 +142,14 @@ class Policy(Task):
         return PolicyStream(self)
 
     def _kept(self) -> dict[str, Any]:
-        return {"scales": {"mean": self.mean_.tolist(), "spread": self.spread_.tolist()}}
+        scales = {"mean": self.mean_.tolist(), "spread": self.spread_.tolist()}
+        return {"scales": scales, "start": self.start_}
 
     def _take(self, header: dict[str, Any]) -> None:
         self.mean_, self.spread_ = (
             np.array(header["scales"][name], np.float64) for name in ("mean", "spread")
         )
+        self.start_ = int(header["start"])
 
     # -- playing -----------------------------------------------------------------------------------
 
@@ -155,18 +157,19 @@ class Policy(Task):
         self._random = np.random.default_rng(self.random_state)
         world.seed(self.random_state)
         width = len(self._seen(np.zeros(world.width)))
-        self.network_ = Sequential(
+        network = Sequential(
             [LSTM(self.hidden_size, return_sequences=True), Dense(world.actions + 1)],
             random_state=self.random_state,
             n_jobs=self.n_jobs,
         )
-        self.network_.compile(
+        network.compile(
             ClippedSurrogate(self.clip, value=0.5, entropy=self.entropy),
             Adam(self.learning_rate, clip_norm=0.5),
         )
-        self.network_.build((None, width))
+        network.build((None, width))
         # All actions are equally likely at first, and nothing is expected.
-        self.network_.parameters["dense_1.W"][:] *= 0.01
+        network.parameters["dense_1.W"][:] *= 0.01
+        self.network_, self.start_ = network, world.start
         self.mean_, self.spread_ = np.zeros(width), np.ones(width)
         self._moments = np.zeros((3, width))  # how many, their sum, the sum of their squares
         self._gains = np.zeros(3)  # the same of discounted returns
@@ -285,7 +288,8 @@ class PolicyStream:
         seen = self._policy._seen(observation)
         if seen.shape != self._policy.mean_.shape or not np.isfinite(seen).all():
             raise DataError(f"an observation must be finite numbers, as in training, got {observation!r}")
-        return int(np.argmax(self._network.step(self._policy._normal(seen))[:-1]))
+        scores = self._network.step(self._policy._normal(seen))[:-1]
+        return self._policy.start_ + int(np.argmax(scores))
 
 
 class _Episode:
@@ -310,13 +314,15 @@ class _World:
         self._seeds: list[int | None] = [None] * count
         self.returns: list[float] = []
         self.lengths: list[int] = []
-        actions = getattr(self._all[0].action_space, "n", None)
-        if actions is None or actions < 2:
+        space = self._all[0].action_space
+        actions = getattr(space, "n", None)
+        # MultiBinary has an n as well: so many actions at once.
+        if actions is None or getattr(space, "shape", None) or actions < 2:
             raise UsageError(
-                f"{self.name} has actions {self._all[0].action_space}; a policy needs two or more to choose "
-                "from"
+                f"{self.name} has actions {space}; a policy needs two or more to choose one from"
             )
         self.actions = int(actions)
+        self.start = int(getattr(space, "start", 0))
         shape = getattr(self._all[0].observation_space, "shape", None)
         if not shape or len(shape) != 1:
             raise UsageError(
@@ -362,9 +368,13 @@ class _World:
         return found
 
     def step(self, k: int, action: int) -> tuple[Any, float, bool, bool]:
-        """Observation, reward, whether the episode is over, whether a time limit cut it off."""
+        """Observation, reward, whether the episode is over, whether a time limit cut it off.
+
+        Actions are counted from 0 here, in an environment from its `start`.
+        """
         what = f"failed in step {self.lengths[k]}"
-        observation, reward, over, cut, _ = self._guarded(what, partial(self._all[k].step, action))
+        act = partial(self._all[k].step, self.start + action)
+        observation, reward, over, cut, _ = self._guarded(what, act)
         self.lengths[k] += 1
         self.returns[k] += float(reward)
         if not math.isfinite(reward):
