@@ -110,6 +110,16 @@ def test_texts_of_a_list_have_an_end():
     assert model.measure(names).tokens == sum(map(len, names)) + len(names)
 
 
+def test_texts_have_an_end_whatever_holds_them():
+    pandas = pytest.importorskip("pandas")
+    names = ["anna", "hanna", "joanna", "susanna", "johanna"] * 20
+    held = [names, np.array(names), pandas.Series(names)[5:], (name for name in names)]
+    models = [Generator(epochs=1, **SMALL).fit(one) for one in held]
+    assert all(model.ends_ and model.reader_ == models[0].reader_ for model in models)
+    assert models[1].generate(seed=1) == models[0].generate(seed=1)
+    assert not Generator(epochs=1, **SMALL).fit("anna " * 40).ends_
+
+
 def test_music_of_several_notes(band):
     found = band.measure([tune(6), tune(3, 1)])
     assert (found.tokens, found.characters, found.bits_per_character) == (24 + 12 - 2, None, None)

@@ -168,12 +168,12 @@ class Generator(Task):
         seconds; `progress` is told each epoch and its losses, in nats per token or frame.
         """
         self._check()
-        unit = self.unit or _unit_of(X)
-        reader: Any = UNITS[unit](self.vocabulary_size) if unit in ("words", "pairs") else UNITS[unit]()
         train = _listed(X)
+        unit = self.unit or _unit_of(train[0])
+        reader: Any = UNITS[unit](self.vocabulary_size) if unit in ("words", "pairs") else UNITS[unit]()
         held_out = None if validation is None else _listed(validation)
         reader = reader.fit(train + (held_out or []))
-        self.ends_ = isinstance(X, (list, tuple))
+        self.ends_ = not _is_one(X)
         if isinstance(reader, Notes):
             examples, tested, streams = self._music(reader, train, held_out)
             network = self._network(self._layers(reader.notes, notes=True))
@@ -380,8 +380,12 @@ def _usual_batch(examples: int) -> int:
     return usual_batch(examples, _STEPS, *_BATCHES)
 
 
-def _unit_of(X: Any) -> str:
-    first = X[0] if isinstance(X, (list, tuple)) and X else X
+def _is_one(X: Any) -> bool:
+    """Whether this is one text, not several texts or pieces of music."""
+    return isinstance(X, (str, bytes, bytearray))
+
+
+def _unit_of(first: Any) -> str:
     if isinstance(first, (bytes, bytearray)):
         return "bytes"
     return "characters" if isinstance(first, str) else "notes"
@@ -389,8 +393,7 @@ def _unit_of(X: Any) -> str:
 
 def _listed(X: Any) -> list[Any]:
     """The texts or pieces of music, one or several."""
-    one = isinstance(X, (str, bytes, bytearray))
-    listed = [X] if one else list(X) if np.iterable(X) else []
+    listed = [X] if _is_one(X) else list(X) if np.iterable(X) else []
     if not listed:
         raise DataError("there is nothing to read; give at least one text or piece of music")
     return listed
