@@ -84,6 +84,19 @@ def test_images_are_read_as_sequences(sweep):
     assert model.score(*bars(100, 1)) > 0.9
 
 
+def test_images_of_another_range_are_refused():
+    X, y = bars(20, 0)
+    whole, fractions = (
+        Classifier(kind="images", **{**SMALL, "epochs": 1}).fit(images, y) for images in (X, X / 255)
+    )
+    np.testing.assert_array_equal(whole.predict_proba(X.astype(float)), whole.predict_proba(X))
+    assert len(whole.predict(np.zeros((2, 8, 12)))) == 2  # black is black
+    with pytest.raises(DataError, match=r"are floats within 1 \(float64\), but whole numbers from 0 to 255"):
+        whole.score(X / 255, y)
+    with pytest.raises(DataError, match=r"are whole numbers \(uint8\), but floats when fitted"):
+        fractions.predict(X)
+
+
 def test_patches_lie_row_by_row():
     image = np.arange(48.0).reshape(1, 6, 8)
     reader = Images("patches", 2).fit(image)

@@ -199,6 +199,10 @@ def test_what_does_not_fit_what_was_fitted_is_refused(of_steps, of_pixels):
         of_steps.score([[[1.0, 2.0]]], [["loud"]])
     with pytest.raises(DataError, match="8 x 10 pixels, but 8 x 12 when fitted"):
         of_pixels.predict(X[:, :, :10])
+    with pytest.raises(DataError, match=r"images must be numbers .* got uint8 \[0, 8, 12, 2\]"):
+        of_pixels.predict(X[:0])
+    with pytest.raises(DataError, match="are floats within 1"):
+        of_pixels.predict(X / 255)
     with pytest.raises(DataError, match="the labels have 8 x 10 pixels, but the images 8 x 12"):
         of_pixels.score(X, y[:, :, :10])
     with pytest.raises(UsageError, match="measure is 'f1'; it must be one of accuracy, mean_iou"):

@@ -245,9 +245,10 @@ class Labeller(Labelling):
             for one in self.network_.predict(reader.read(X)):
                 yield softmax(np.asarray(one, np.float64) / self.temperature_)
             return
-        classes = len(self.classes_)
-        for first in range(0, len(X), _IMAGES_AT_ONCE):
-            outputs = self.network_.predict(reader.read(X[first : first + _IMAGES_AT_ONCE]))
+        classes, pixels = len(self.classes_), reader.pixels(X)
+        for first in range(0, len(pixels), _IMAGES_AT_ONCE):
+            part = reader.centred(pixels[first : first + _IMAGES_AT_ONCE])
+            outputs = self.network_.predict(reader.cut(part))
             logits = reader.joined(np.asarray(outputs, np.float64))
             yield softmax(logits / self.temperature_).reshape(*logits.shape[:3], classes)
 

@@ -200,6 +200,10 @@ class Images(Reader):
 
     def numbers(self, data: Any) -> NDArray[np.float32]:
         """Pixels around 0, [n, ..., R, C, F]."""
+        return self.centred(self.pixels(data))
+
+    def pixels(self, data: Any) -> NDArray[Any]:
+        """Pixels as they come, [n, ..., R, C, F], which must be like those of `fit`."""
         pixels = self._pixels(data)
         if pixels.shape[1:] != self.shape:
             size, own = (" x ".join(map(str, one)) for one in (pixels.shape[1:-1], self.shape[:-1]))
@@ -208,6 +212,21 @@ class Images(Reader):
                 if size != own
                 else f"the {self.kind} have {pixels.shape[-1]} colours, but {self.shape[-1]} when fitted"
             )
+        whole = pixels.dtype.kind in "ui"
+        if whole and not self.bytes:
+            raise DataError(
+                f"the {self.kind} are whole numbers ({pixels.dtype}), but floats when fitted; make them floats "
+                "in the range of those"
+            )
+        if self.bytes and not whole and 0 < np.abs(pixels).max() <= 1:
+            raise DataError(
+                f"the {self.kind} are floats within 1 ({pixels.dtype}), but whole numbers from 0 to 255 "
+                "when fitted; multiply them by 255"
+            )
+        return pixels
+
+    def centred(self, pixels: NDArray[Any]) -> NDArray[np.float32]:
+        """Pixels as they come, around 0."""
         return np.asarray((pixels / 255.0 if self.bytes else pixels).astype(np.float32) - np.float32(0.5))
 
     def cut(self, pixels: NDArray[Any]) -> NDArray[Any]:
