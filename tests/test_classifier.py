@@ -71,6 +71,19 @@ def test_series_of_any_lengths(labelled):
     assert (labelled.classes_[probability.argmax(1)] == labelled.predict(X)).all()
 
 
+def test_examples_may_come_in_parts_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    X, y = sentences(60, 0)
+    model = Classifier(**{**SMALL, "epochs": 2}).fit(X[5:], y[5:])
+    again = Classifier(**{**SMALL, "epochs": 2}).fit(pandas.Series(X)[5:], pandas.Series(y)[5:])
+    assert again.score(pandas.Series(X)[5:], pandas.Series(y)[5:]) == model.score(X[5:], y[5:])
+    rows = np.random.default_rng(0).normal(size=(60, 7))
+    frame = pandas.DataFrame(rows, columns=list("abcdefg"))
+    model = Classifier(**{**SMALL, "epochs": 2}).fit(rows[5:], y[5:])
+    again = Classifier(**{**SMALL, "epochs": 2}).fit(frame[5:], y[5:])
+    np.testing.assert_array_equal(again.predict_proba(frame[5:]), model.predict_proba(rows[5:]))
+
+
 def test_texts_by_words_and_by_characters():
     X, y = sentences(240, 0)
     for unit in ("words", "characters"):

@@ -124,6 +124,16 @@ def test_two_inputs_and_two_outputs() -> None:
     assert hand.step([0, 0], [0.9, 0.4]).shape == (2,)
 
 
+def test_records_may_come_in_parts_of_pandas() -> None:
+    pandas = pytest.importorskip("pandas")
+    u, y = record(400, 0)
+    short = {**SMALL, "epochs": 2}
+    model = Controller(low=0, high=2, **short).fit(u[5:], y[5:])
+    for of in (pandas.Series, pandas.DataFrame):
+        again = Controller(low=0, high=2, **short).fit(of(u)[5:], of(y)[5:])
+        assert again.score(of(u)[5:], of(y)[5:]) == model.score(u[5:], y[5:])
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32))
 def test_least_squares_within_bounds(seed: int) -> None:

@@ -97,6 +97,18 @@ def test_characters_are_labelled():
     assert "".join(model.predict(["ab12"])[0]) == "--dd"
 
 
+def test_examples_may_come_in_parts_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    rows = np.random.default_rng(0).normal(size=(30, 5))
+    X, y = pandas.DataFrame(rows, columns=list("abcde")), pandas.DataFrame(rows > 0)
+    model, again = (
+        Labeller(**{**SMALL, "epochs": 2}).fit(*data) for data in ((rows[5:], rows[5:] > 0), (X[5:], y[5:]))
+    )
+    assert again.score(X[5:], y[5:]) == model.score(rows[5:], rows[5:] > 0)
+    texts, tags = (pandas.Series(part) for part in sentences(20, 0))
+    assert Labeller(**{**SMALL, "epochs": 1}).fit(texts[5:], tags[5:]).reader_.kind == "texts"
+
+
 def test_pixels_of_images(of_pixels):
     X, y = blocks(60, 1)
     assert of_pixels.classes_.tolist() == [0, 3, 7]

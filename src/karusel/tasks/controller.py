@@ -14,7 +14,7 @@ from karusel.losses import SquaredError
 from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
-from karusel.tasks.sequences import spread_of, step_array
+from karusel.tasks.sequences import by_example, spread_of, step_array
 from karusel.tasks.task import Task, all_or_nothing
 
 __all__ = ["Controller", "ControllerStream"]
@@ -421,6 +421,7 @@ def _bounded_least_squares(A: Numbers, b: Numbers, low: Numbers, high: Numbers) 
 
 def _records(u: Any, y: Any, same: bool = True) -> list[Record]:
     """Records as arrays of two axes; a single one may come by itself."""
+    u, y = by_example(u), by_example(y)
     single = len(u) == 0 or np.ndim(u[0]) == 0 or (isinstance(u, np.ndarray) and u.ndim == 2)
     us, ys = ([u], [y]) if single else (list(u), list(y))
     if len(us) != len(ys):

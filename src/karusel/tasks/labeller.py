@@ -21,7 +21,7 @@ from karusel.tasks.labelling import (
     sweeps,
     taken,
 )
-from karusel.tasks.sequences import Images, Reader, Series, Texts
+from karusel.tasks.sequences import Images, Reader, Series, Texts, by_example
 from karusel.tasks.task import all_or_nothing
 
 __all__ = ["LabelStream", "Labeller"]
@@ -297,6 +297,7 @@ def _label_arrays(reader: Reader, sequences: Any, y: Any, joined: bool = False) 
 
     joined: those of images by pixels instead.
     """
+    y = by_example(y)
     if isinstance(reader, Images):
         pixels = _of_one_kind([label_array(one, f"image {k}, label") for k, one in enumerate(y)])
         odd = next((one.shape for one in pixels if one.shape != reader.shape[:2]), None)

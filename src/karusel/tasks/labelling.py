@@ -16,7 +16,7 @@ from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
 from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
-from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, reader_of
+from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, by_example, reader_of
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import valid_text
 
@@ -75,7 +75,7 @@ class Labelling(Task):
     def _kind_of(self, X: Any) -> str:
         if self.kind is not None:
             return self.kind
-        first = X[0] if len(X) else None
+        first = next(iter(by_example(X)), None)
         while isinstance(first, (list, tuple)) and len(first):
             first = first[0]
         return Texts.kind if isinstance(first, (str, bytes)) else Series.kind

@@ -28,6 +28,7 @@ __all__ = [
     "Series",
     "Texts",
     "Videos",
+    "by_example",
     "reader_of",
     "spread_of",
     "step_array",
@@ -83,7 +84,7 @@ class Series(Reader):
 
     def _arrays(self, data: Any, width: int | None) -> list[NDArray[np.float64]]:
         arrays = []
-        for number, one in enumerate(data):
+        for number, one in enumerate(by_example(data)):
             array = step_array(one, f"series {number}", "fill it in")
             width = array.shape[1] if width is None else width
             if array.shape[1] != width:
@@ -142,7 +143,7 @@ class Texts(Reader):
 
     def _texts(self, data: Any) -> list[str | list[str]]:
         texts: list[str | list[str]] = []
-        for number, text in enumerate(data):
+        for number, text in enumerate(by_example(data)):
             if isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text):
                 text = list(text)
             elif not isinstance(text, str):
@@ -293,6 +294,11 @@ class Videos(Images):
     @property
     def grid(self) -> Grid:
         return *super().grid, self.shape[0]
+
+
+def by_example(data: Any) -> Any:
+    """Data whose items are the examples, from 0 on; those of a pandas frame are its columns, by name."""
+    return data.to_numpy() if hasattr(data, "to_numpy") else data
 
 
 def step_array(values: Any, what: str, mend: str) -> NDArray[np.float64]:
