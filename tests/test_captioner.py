@@ -235,6 +235,7 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
         ({"unit": "letters"}, "unit is 'letters'; it must be one of words, pairs"),
         ({"beam_width": 0}, "beam_width is 0; it must be a whole number from 1 up"),
         ({"samples": -1}, "samples is -1; it must be a whole number from 0 up"),
+        ({"random_state": 1.5}, "random_state is 1.5; it must be a whole number from 0 up"),
         ({"shift": -1}, "shift is -1; it must be a whole number from 0 up"),
         ({"vocabulary_size": 1}, "vocabulary_size is 1; it must be a whole number from 2 up"),
     ],

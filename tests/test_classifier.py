@@ -227,6 +227,32 @@ def test_whole_numbers_may_come_as_objects():
     assert model.score(X, numbers) == np.mean(model.predict(X) == numbers)
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"random_state": -1}, "random_state is -1; it must be a whole number from 0 up"),
+        ({"random_state": 1.5}, "random_state is 1.5; it must be"),
+        ({"validation_share": None}, "validation_share is None; it must lie between 0 and 1"),
+        ({"class_weight": np.array([1, 2])}, "class_weight is array.*; it must be None, 'balanced'"),
+        (
+            {"class_weight": {"still": None}},
+            "class_weight is {'still': None}; it must hold numbers from 0 up",
+        ),
+    ],
+)
+def test_settings_that_break_a_rule_are_refused(setting, words):
+    with pytest.raises(UsageError, match=words):
+        Classifier(**{**SMALL, **setting}).fit(*waves(9, 0))
+
+
+def test_a_time_limit_is_a_number():
+    for limit in ("x", True, np.nan):
+        with pytest.raises(
+            UsageError, match=f"time_limit must be a number of seconds above 0, got {limit!r}"
+        ):
+            Classifier(**SMALL).fit(*waves(30, 0), time_limit=limit)
+
+
 def test_byte_pairs():
     pytest.importorskip("tokenizers")
     X, y = sentences(240, 0)
@@ -350,5 +376,7 @@ def test_what_does_not_fit_what_was_fitted_is_refused(labelled):
         Classifier(kind="images", patch=5).fit(*bars(20, 0))
     with pytest.raises(UsageError, match="not fitted"):
         Classifier().predict([[1.0]])
+    with pytest.raises(UsageError, match="not fitted"):
+        Classifier().compare(np.array([1]), [1])
     with pytest.raises(UsageError, match="kind is 'sounds'"):
         Classifier(kind="sounds").fit([[1.0]], [1])

@@ -187,7 +187,7 @@ def test_settings_and_targets(model) -> None:
     ]:
         with pytest.raises(UsageError, match=message):
             Controller(low=low, high=high, **SMALL).fit(u, y)
-    for setting in ({"horizon": 0}, {"caution": -1}, {"validation_share": 0}):
+    for setting in ({"horizon": 0}, {"caution": -1}, {"caution": "x"}, {"validation_share": 0}):
         with pytest.raises(UsageError, match=next(iter(setting))):
             Controller(low=0, high=1, **setting).fit(u, y)
     with pytest.raises(UsageError, match="not fitted"):

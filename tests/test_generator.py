@@ -256,8 +256,9 @@ def test_what_does_not_fit_what_was_fitted_is_refused(rhyme, band):
         band.measure([tune(3)[:1]])
     with pytest.raises(UsageError, match="notes are drawn each by itself"):
         band.generate(top_k=3)
-    with pytest.raises(UsageError, match="length must be"):
-        rhyme.stream(length=0)
+    for length in (0, math.nan, "abc"):
+        with pytest.raises(UsageError, match="length must be"):
+            rhyme.stream(length=length)
     with pytest.raises(UsageError, match="not fitted"):
         Generator().generate()
     with pytest.raises(UsageError, match="unit is 'letters'"):

@@ -225,5 +225,7 @@ def test_what_does_not_fit_what_was_fitted_is_refused(of_steps, of_pixels):
         of_steps.stream()
     with pytest.raises(UsageError, match="not fitted"):
         Labeller().predict([[1.0]])
+    with pytest.raises(UsageError, match="not fitted"):
+        Labeller().compare([[1]], [[1]])
     with pytest.raises(UsageError, match="kind is 'videos'"):
         Labeller(kind="videos").fit([[1.0]], [[1]])

@@ -171,9 +171,18 @@ def test_one_clear_line(environment, error, message) -> None:
 
 
 def test_settings(policy) -> None:
-    for setting in ({"episodes": 0}, {"discount": 1.1}, {"observe": (0, 5)}):
+    for setting in (
+        *({"episodes": 0}, {"discount": 1.1}, {"discount": "x"}, {"observe": (0, 5)}),
+        {"random_state": -1},
+    ):
         with pytest.raises(UsageError, match=next(iter(setting))):
             Policy(**setting).fit(Recall, rounds=1)
+    for option in ({"time_limit": -1}, {"time_limit": np.nan}, {"rounds": 0}, {"goal": np.nan}):
+        with pytest.raises(UsageError, match=next(iter(option))):
+            Policy(**SMALL).fit(Recall, **option)
+    for option in ({"episodes": 0}, {"seed": -1}):
+        with pytest.raises(UsageError, match=next(iter(option))):
+            policy.play(Recall, **option)
     with pytest.raises(UsageError, match="not fitted"):
         Policy().score(Recall)
     with pytest.raises(DataError, match="an observation must be finite numbers"):

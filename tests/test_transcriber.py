@@ -220,7 +220,15 @@ def test_settings_and_rates(model) -> None:
         Transcriber().fit(X, y)
     with pytest.raises(DataError, match="16,000 samples a second, the model was trained at 8,000"):
         model.predict(X, rate=16000)
-    for setting in ({"epochs": 0}, {"beam_width": 0}, {"variations": -1}, {"validation_share": 1}):
+    for rate in ("8000", 8000.5):
+        with pytest.raises(UsageError, match=f"rate is {rate!r}; it must be a whole number of samples"):
+            Transcriber().fit(X, y, rate=rate)
+        with pytest.raises(UsageError, match="rate is"):
+            model.predict(X, rate=rate)
+    for setting in (
+        *({"epochs": 0}, {"beam_width": 0}, {"variations": -1}, {"validation_share": 1}),
+        {"random_state": -1},
+    ):
         with pytest.raises(UsageError, match=next(iter(setting))):
             Transcriber(**setting).fit(X, y, rate=RATE)
     with pytest.raises(UsageError, match="not fitted"):
@@ -299,6 +307,13 @@ def test_a_model_file_gives_the_same_in_a_fresh_process(model, tmp_path) -> None
     loaded = Transcriber.load(tmp_path / "m.karusel")
     for a, b in zip(model.predict_proba(X), loaded.predict_proba(X), strict=True):
         assert (a == b).all()
+
+
+def test_a_rate_of_numpy_is_kept(tmp_path) -> None:
+    X, y = speech(4, 5)
+    model = Transcriber(**{**SMALL, "epochs": 1}).fit(X, y, rate=np.int64(RATE))
+    model.save(tmp_path / "m.karusel")
+    assert Transcriber.load(tmp_path / "m.karusel").predict(X, rate=np.int64(RATE)) == model.predict(X)
 
 
 def test_files_that_are_no_transcriber(model, tmp_path) -> None:

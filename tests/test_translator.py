@@ -173,6 +173,8 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="a single sentence; at least two are needed"):
         Translator(**FAST).fit(X[:1], y[:1])
     Translator(**FAST | {"epochs": 1}, validation_share=0.9).fit(X[:3], y[:3])  # one is left to train on
+    with pytest.raises(UsageError, match="random_state is -1; it must be a whole number from 0 up"):
+        Translator(random_state=-1).fit(X, y)
     with pytest.raises(UsageError, match="beam_width is 0; it must be a whole number from 1 up"):
         Translator(beam_width=0).fit(X, y)
     with pytest.raises(UsageError, match="not fitted"):

@@ -22,7 +22,7 @@ from karusel.windows import Index, Runs
 if TYPE_CHECKING:
     from karusel.network import Sequential
 
-__all__ = ["History", "Training"]
+__all__ = ["History", "Training", "check_time_limit"]
 
 AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
 NOT_FINITE = ("inf", "-inf", "nan")  # in a checkpoint's header
@@ -79,8 +79,7 @@ class Training:
             raise UsageError(f"callbacks must be a list of karusel.callbacks objects, got {callbacks!r}")
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
         self.time_limit = time_limit
-        if time_limit is not None and not time_limit > 0:
-            raise UsageError(f"time_limit must be a number of seconds above 0, got {time_limit!r}")
+        check_time_limit(time_limit)
         self.rows, self.held_out_rows = self._split(validation_split, validation)
         self.steps_per_epoch = steps_per_epoch
         if steps_per_epoch is not None:
@@ -444,6 +443,13 @@ def _checksum(examples: Examples) -> int:
 def _text(number: float) -> float | str:
     """What JSON has for a number."""
     return number if np.isfinite(number) else str(number)
+
+
+def check_time_limit(seconds: Any) -> None:
+    """Raise `UsageError` for a limit that is neither None nor a number of seconds above 0."""
+    number = isinstance(seconds, (int, float, np.number)) and not isinstance(seconds, bool)
+    if seconds is not None and not (number and seconds > 0):
+        raise UsageError(f"time_limit must be a number of seconds above 0, got {seconds!r}")
 
 
 def _whole(name: str, value: Any, least: int) -> int:

@@ -307,7 +307,7 @@ class Captioner(Task):
             optional=("batch_size",),
         )
         check_whole(self, "vocabulary_size", least=2)
-        check_whole(self, "shift", "samples", least=0)
+        check_whole(self, "shift", "samples", "random_state", least=0)
 
 
 def _captions(X: Any, y: Any) -> list[list[str]]:

@@ -180,6 +180,7 @@ class Classifier(Labelling):
 
     def compare(self, found: NDArray[Any], y: Any) -> float:
         """The same for labels that `predict` found before."""
+        self._fitted()
         wanted = label_array(y)
         if wanted.shape != found.shape:
             raise DataError(f"there are {len(found):,} examples and labels of shape {list(wanted.shape)}")

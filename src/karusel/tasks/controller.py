@@ -13,7 +13,7 @@ from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
 from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
-from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
+from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, is_number, no_progress
 from karusel.tasks.sequences import by_example, spread_of, step_array
 from karusel.tasks.task import Task, all_or_nothing
 
@@ -294,7 +294,7 @@ class Controller(Task):
 
     def _check(self) -> None:
         check_share(self)
-        if not (np.isfinite(self.caution) and self.caution >= 0):
+        if not (is_number(self.caution) and 0 <= self.caution < np.inf):
             raise UsageError(f"caution is {self.caution!r}; it must be a finite number from 0 up")
         check_whole(self, "horizon", "known", "ahead", "epochs", "batch_size")
 

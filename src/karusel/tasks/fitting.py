@@ -14,7 +14,17 @@ from karusel.losses import Loss
 from karusel.network import Sequential
 from karusel.optimizers import Adam, Cosine
 
-__all__ = ["Progress", "check_share", "check_whole", "fit_network", "hold_out", "no_progress", "usual_batch"]
+__all__ = [
+    "Progress",
+    "check_count",
+    "check_share",
+    "check_whole",
+    "fit_network",
+    "hold_out",
+    "is_number",
+    "no_progress",
+    "usual_batch",
+]
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -78,15 +88,24 @@ def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] 
     """Raise `UsageError` for settings that are no whole numbers from `least` up, or None where `optional`."""
     for name in (*names, *optional):
         value = getattr(task, name)
-        if value is None and name in optional:
-            continue
-        if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-            raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
+        if value is not None or name not in optional:
+            check_count(name, value, least)
+
+
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Raise `UsageError` for what is no whole number from `least` up."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is a number, which True and text are not."""
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def check_share(task: Any) -> None:
     """Raise `UsageError` for a share to hold out that is none."""
-    if not 0 < task.validation_share < 1:
+    if not (is_number(task.validation_share) and 0 < task.validation_share < 1):
         raise UsageError(f"validation_share is {task.validation_share!r}; it must lie between 0 and 1")
 
 

@@ -20,6 +20,7 @@ from karusel.tasks.fitting import (
     check_share,
     check_whole,
     fit_network,
+    is_number,
     no_progress,
     usual_batch,
 )
@@ -310,7 +311,7 @@ class Generator(Task):
         are drawn.
         """
         self._fitted()
-        if length is not None and (isinstance(length, bool) or int(length) != length or length < 1):
+        if length is not None and not (is_number(length) and length >= 1 and length % 1 == 0):
             raise UsageError(f"length must be None or a whole number from 1 up, got {length!r}")
         notes = isinstance(self.reader_, Notes)
         sampling = Sampling(temperature, top_k, top_p, seed, notes)

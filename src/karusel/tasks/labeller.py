@@ -180,6 +180,7 @@ class Labeller(Labelling):
 
     def compare(self, found: Any, y: Any, measure: str = "accuracy") -> float:
         """The same for labels that `predict` found before."""
+        self._fitted()
         if measure not in MEASURES:
             raise UsageError(f"measure is {measure!r}; it must be one of {', '.join(MEASURES)}")
         if len(found) != len(y):

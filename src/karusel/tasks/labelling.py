@@ -15,7 +15,7 @@ from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
-from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
+from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, is_number, usual_batch
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, by_example, reader_of
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import valid_text
@@ -65,12 +65,14 @@ class Labelling(Task):
         if self.kind not in (None, *READERS):
             raise UsageError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
         weight = self.class_weight
-        if not (weight in (None, "balanced") or isinstance(weight, Mapping)):
+        named_so = isinstance(weight, str) and weight == "balanced"
+        if not (weight is None or named_so or isinstance(weight, Mapping)):
             raise UsageError(
                 f"class_weight is {weight!r}; it must be None, 'balanced' or a weight for each label"
             )
         check_share(self)
         check_whole(self, "patch", "epochs", optional=("batch_size",))
+        check_whole(self, "random_state", least=0)
 
     def _kind_of(self, X: Any) -> str:
         if self.kind is not None:
@@ -86,9 +88,9 @@ class Labelling(Task):
         if self.class_weight is None:
             return np.ones(len(classes), np.float32)
         if isinstance(self.class_weight, Mapping):
-            weights = {str(label): float(weight) for label, weight in self.class_weight.items()}
+            weights = {str(label): weight for label, weight in self.class_weight.items()}
             odd = set(weights) - set(map(str, classes.tolist()))
-            if odd or any(not weight >= 0 for weight in weights.values()):
+            if odd or not all(is_number(one) and 0 <= one < np.inf for one in weights.values()):
                 raise UsageError(
                     f"class_weight is {dict(self.class_weight)!r}; it must hold numbers from 0 up for "
                     f"some of the labels {named(classes)}"

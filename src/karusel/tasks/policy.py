@@ -16,8 +16,9 @@ from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential
 from karusel.optimizers import Adam
-from karusel.tasks.fitting import check_whole
+from karusel.tasks.fitting import check_count, check_whole, is_number
 from karusel.tasks.task import Task
+from karusel.training import check_time_limit
 
 __all__ = ["Policy", "PolicyStream"]
 
@@ -104,6 +105,10 @@ class Policy(Task):
         `time_limit` seconds. `progress` is told each round: its mean return, and the steps played so far.
         """
         self._check()
+        check_count("rounds", rounds)
+        check_time_limit(time_limit)
+        if not is_number(goal) or math.isnan(goal):
+            raise UsageError(f"goal is {goal!r}; it must be a mean return to reach")
         started = time.monotonic()
         world = _World(environment, self.episodes)
         try:
@@ -128,6 +133,8 @@ class Policy(Task):
     def play(self, environment: str | Callable[[], Any], *, episodes: int = 1, seed: int = 1) -> list[float]:
         """The return of each of some episodes, with the likeliest action at each step."""
         self._fitted()
+        check_count("episodes", episodes)
+        check_count("seed", seed, 0)
         world = _World(environment, episodes)
         try:
             world.seed(seed)
@@ -267,9 +274,11 @@ class Policy(Task):
 
     def _check(self) -> None:
         check_whole(self, "episodes", "epochs", "batch_size")
+        check_whole(self, "random_state", least=0)
         for name in ("discount", "trace"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is {getattr(self, name)!r}; it must lie from 0 to 1")
+            share = getattr(self, name)
+            if not (is_number(share) and 0 <= share <= 1):
+                raise UsageError(f"{name} is {share!r}; it must lie from 0 to 1")
 
 
 class PolicyStream:

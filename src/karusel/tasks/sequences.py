@@ -216,8 +216,8 @@ class Images(Reader):
         whole = pixels.dtype.kind in "ui"
         if whole and not self.bytes:
             raise DataError(
-                f"the {self.kind} are whole numbers ({pixels.dtype}), but floats when fitted; make them floats "
-                "in the range of those"
+                f"the {self.kind} are whole numbers ({pixels.dtype}), but floats when fitted; make "
+                "them floats in the range of those"
             )
         if self.bytes and not whole and 0 < np.abs(pixels).max() <= 1:
             raise DataError(

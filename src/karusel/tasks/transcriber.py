@@ -19,6 +19,7 @@ from karusel.tasks.fitting import (
     check_whole,
     fit_network,
     hold_out,
+    is_number,
     no_progress,
     usual_batch,
 )
@@ -129,7 +130,7 @@ class Transcriber(Task):
         a text for each. `time_limit` is in seconds; `progress` is told each epoch and its losses.
         """
         self._check()
-        recordings, rate, names = read_recordings(X, rate)
+        recordings, rate, names = read_recordings(X, _whole_rate(rate))
         texts = _texts(y, len(recordings))
         self.features_ = LogMel(rate)
         self.characters_ = "".join(sorted(set("".join(texts))))
@@ -191,7 +192,7 @@ class Transcriber(Task):
     def predict_proba(self, X: Any, *, rate: int | None = None) -> list[NDArray[np.float32]]:
         """Of each recording the probabilities [steps, 1 + characters] of the blank and of every character."""
         self._fitted()
-        own = self.features_.rate
+        own, rate = self.features_.rate, _whole_rate(rate)
         if rate not in (None, own):
             raise DataError(
                 f"the recordings have {rate:,} samples a second, the model was trained at {own:,}; "
@@ -279,7 +280,7 @@ class Transcriber(Task):
     def _check(self) -> None:
         check_share(self)
         check_whole(self, "epochs", "beam_width", optional=("batch_size",))
-        check_whole(self, "variations", least=0)
+        check_whole(self, "variations", "random_state", least=0)
 
 
 class TranscriberStream:
@@ -325,6 +326,14 @@ class TranscriberStream:
     def finish(self) -> str:
         """What is new after the end; returns it, and is ready for another recording after `reset`."""
         return self.feed(self._model._tail())
+
+
+def _whole_rate(rate: Any) -> int | None:
+    if rate is None:
+        return None
+    if not is_number(rate) or rate % 1 != 0:
+        raise UsageError(f"rate is {rate!r}; it must be a whole number of samples a second")
+    return int(rate)
 
 
 def _texts(y: Any, n: int) -> list[str]:

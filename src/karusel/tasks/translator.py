@@ -282,6 +282,7 @@ class Translator(Task):
             *(self, "vocabulary_size", "hidden_size", "num_layers", "beam_width", "epochs"),
             optional=("batch_size",),
         )
+        check_whole(self, "random_state", least=0)
 
 
 def _sentences(X: Any, what: str) -> list[str]:
