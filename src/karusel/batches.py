@@ -235,16 +235,15 @@ def read_sequences(
     lines_of: rows whose lengths these must share, line for line.
     first: the number of the first row, for messages.
     """
-    if isinstance(data, np.ndarray) and data.dtype == object and data.ndim == 1:
-        data = Sequences(data)
-    if isinstance(data, Windows) or (isinstance(data, (list, tuple)) and not _is_rectangular(data)):
+    listed = _listed(data)
+    if isinstance(data, Windows) or listed is not None:
         if lengths is not None:
             kind = "Windows" if isinstance(data, Windows) else "a list of sequences"
             raise DataError(f"{what} is {kind}: lengths are known from it, leave lengths= out")
         rows = (
             _read_windows(data, what, dtype, as_lines=False)
             if isinstance(data, Windows)
-            else _read_list(data, what, dtype, first)
+            else _read_list(listed or [], what, dtype, first)
         )
     else:
         rows = _read_array(data, lengths, what, dtype, lines_of, first)
@@ -333,16 +332,13 @@ def in_pieces(
     rows_at_once: pieces are whole multiples of it, where rows are not larger than a piece themselves.
     Returns how many rows there are, too; None for data in one piece, which may be of any type.
     """
-    if isinstance(data, np.ndarray) and data.dtype == object and data.ndim == 1:
-        data = Sequences(data)
-    listed = isinstance(data, (list, tuple)) and lengths is None and not _is_rectangular(data)
-    if listed:
-        data = Sequences(data)
-    if not listed and (not isinstance(data, np.ndarray) or data.ndim < 2):
+    listed = _listed(data) if lengths is None else None
+    data = data if listed is None else listed
+    if listed is None and (not isinstance(data, np.ndarray) or data.ndim < 2):
         return None, iter([(0, data, lengths)])
     n, rows = len(data), rows_at_once
-    kind: Callable[[Any], Any] = Sequences if listed else np.asanyarray
-    if not listed:
+    kind: Callable[[Any], Any] = np.asanyarray if listed is None else Sequences
+    if listed is None:
         rows = max(1, PIECE // max(1, data.size // max(1, n)))
         rows = rows if rows < rows_at_once else rows - rows % rows_at_once
     if n <= rows:
@@ -392,6 +388,14 @@ def _read_windows(windows: Windows, what: str, dtype: Any, as_lines: bool) -> Ro
         shift=windows.shift,
         scale=windows.scale,
     )
+
+
+def _listed(data: Any) -> Sequences | None:
+    """Data as a list of sequences, if they are one, in a list or an array of objects."""
+    if isinstance(data, np.ndarray):
+        return Sequences(data) if data.dtype == object and data.ndim == 1 else None
+    several = isinstance(data, (list, tuple)) and not _is_rectangular(data)
+    return Sequences(data) if several else None
 
 
 def _is_rectangular(data: Sequence[Any]) -> bool:

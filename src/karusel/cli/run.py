@@ -79,8 +79,10 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
         command = _known_command(arguments)
         help_line = " ".join(filter(None, ["karusel", command, "--help"]))
         words = _one_line(error.format_message()).rstrip(".")
-        if words in ("", "Missing command"):  # of a group, whose help may have been printed
-            commands = ", ".join(error.ctx.command.commands)  # type: ignore[attr-defined]
+        if words in ("", "Missing command") and hasattr(
+            error, "ctx"
+        ):  # of a group, whose help may be printed
+            commands = ", ".join(error.ctx.command.commands)
             words = f"a command is missing: {commands}"
         return int(error.exit_code), f"{words}; see {help_line}"
     if isinstance(error, MemoryError):

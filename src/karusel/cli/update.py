@@ -32,7 +32,7 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
         later = read_like(reading, model, progress).panel
         progress("update")
         with naming(short_name(source)):
-            notes = before.append(later).notes[len(before.notes) :]
+            notes = before.noted(later)
             model.update(later, train=train, progress=progress)
         progress(f"writing {target}")
         model.save(target)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import gcd
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -383,14 +383,14 @@ def _assemble(
     if len(units) > 1:  # blocks whose models compute in different ones
         predicted = [(there, linear(one)) for there, one in predicted]
         units = {Units()}
-    parts = {name: np.full(shape, np.nan) for name in ("middle", "below", "above", "factor", "shift")}
+    parts: dict[str, Any] = {
+        name: np.full(shape, np.nan) for name in ("middle", "below", "above", "factor", "shift")
+    }
+    parts["still"] = np.zeros((*shape[:2], 1), bool)
     for there, one in predicted:
         for name, whole in parts.items():
             whole[there] = getattr(one, name)
-    support, still = predicted[-1][1].support, np.zeros((*shape[:2], 1), bool)
-    for there, one in predicted:
-        still[there] = one.still
-    return Prediction(units.pop(), **parts, support=support, still=still)
+    return Prediction(units.pop(), **parts, support=predicted[-1][1].support)
 
 
 def _scales(

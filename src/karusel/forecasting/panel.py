@@ -195,7 +195,7 @@ class Panel:
         """
         if (later.frequency, later.covariates.described) != (self.frequency, self.covariates.described):
             raise UsageError("the later rows were read differently; read them with like=panel")
-        own = {name: number for number, name in enumerate(self.ids)}
+        own = set(self.ids)
         added = [name for name in later.ids if name not in own]
         texts = {str(name): name for name in self.ids}
         for name in added:
@@ -205,13 +205,8 @@ class Panel:
                     f"the later rows have the id {name!r} ({type(name).__name__}), but the series is known "
                     f"as {own_name!r} ({type(own_name).__name__}); convert the ids"
                 )
-        own.update({name: len(self) + number for number, name in enumerate(added)})
-        into = np.array([own[name] for name in later.ids], np.int64)
+        into, gap = self._places(later)
         known = into < len(self)
-
-        gap = np.zeros(len(later), np.int64)
-        gap[known] = self._steps_to(later, into, known)
-        notes = (*self.notes, *later.notes, *self._note_absent(gap, into))
         lengths = np.concatenate([self.lengths, np.zeros(len(added), np.int64)])
         before = lengths[into] + gap
         longer = lengths.copy()
@@ -233,18 +228,34 @@ class Panel:
             ids=(*self.ids, *added),
             starts=starts,
             covariates=replace(covariates, static=static),
-            notes=notes,
+            notes=(*self.notes, *self._noted(later, into, gap)),
         )
 
-    def _note_absent(self, gap: NDArray[np.int64], into: NDArray[np.int64]) -> list[str]:
-        """What is said of times absent between the ends of series and their later rows."""
+    def noted(self, later: Panel) -> tuple[str, ...]:
+        """What `append` adds to the notes: of the later rows, and of times absent before them."""
+        return self._noted(later, *self._places(later))
+
+    def _noted(self, later: Panel, into: NDArray[np.int64], gap: NDArray[np.int64]) -> tuple[str, ...]:
         if not gap.any():
-            return []
+            return later.notes
         number = int(into[np.argmax(gap > 0)])
         first = self.frequency.label(self.frequency.at(self.starts[number], self.lengths[number]))
         where = first if len(self) == 1 else f"{first} in {self.series_word(number)}"
         absent = count_of(int(gap.sum()), "time")
-        return [f"{absent} absent before the later rows, first {where}: taken as missing values"]
+        return (
+            *later.notes,
+            f"{absent} absent before the later rows, first {where}: taken as missing values",
+        )
+
+    def _places(self, later: Panel) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The number of the series that each later one goes on or becomes, and steps absent before."""
+        own = {name: number for number, name in enumerate(self.ids)}
+        for name in later.ids:
+            own.setdefault(name, len(own))
+        into = np.array([own[name] for name in later.ids], np.int64)
+        known, gap = into < len(self), np.zeros(len(later), np.int64)
+        gap[known] = self._steps_to(later, into, known)
+        return into, gap
 
     def _steps_to(self, later: Panel, into: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Steps absent between the end of each series and its later rows."""
