@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import positive_integer
 from karusel.errors import UsageError
-from karusel.layers.base import positive_integer
 
 if TYPE_CHECKING:
     from karusel.inspect import Flow

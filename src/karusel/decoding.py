@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import UsageError
 
 __all__ = ["beam", "greedy"]
@@ -49,7 +50,7 @@ def beam(p: NDArray[Any], width: int = 16) -> list[tuple[tuple[int, ...], float]
     width
         Beginnings that are kept; at least 1.
     """
-    if isinstance(width, bool) or not isinstance(width, (int, np.integer)) or width < 1:
+    if not is_whole(width) or width < 1:
         raise UsageError(f"beam: width must be a whole number from 1 up, got {width!r}")
     with np.errstate(divide="ignore"):
         log_p = np.log(np.asarray(p, dtype=np.float64))

@@ -17,10 +17,8 @@ from abc import ABC
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
-
+from karusel.arguments import is_whole, positive_integer
 from karusel.errors import UsageError
-from karusel.layers.base import positive_integer
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent
 
@@ -179,9 +177,7 @@ class SoftmaxCrossEntropy(Loss):
     integer_target = True
 
     def __init__(self, classes: int | None = None) -> None:
-        if classes is not None and (
-            isinstance(classes, bool) or not isinstance(classes, (int, np.integer)) or classes < 2
-        ):
+        if classes is not None and (not is_whole(classes) or classes < 2):
             raise UsageError(
                 f"SoftmaxCrossEntropy: classes must be None or a whole number from 2 up, got {classes!r}"
             )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole, positive_integer
 from karusel.batches import (
     Examples,
     Rows,
@@ -38,7 +39,7 @@ from karusel.layers import (
     Pool,
     Transpose,
 )
-from karusel.layers.base import Shape, positive_integer, read_shape
+from karusel.layers.base import Shape, read_shape
 from karusel.losses import CTC, ClippedSurrogate, Loss, SoftmaxCrossEntropy, get_loss
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
@@ -116,11 +117,7 @@ class Sequential:
         executor: str = "auto",
         precision: str = "float32",
     ) -> None:
-        if (
-            isinstance(random_state, bool)
-            or not isinstance(random_state, (int, np.integer))
-            or not 0 <= random_state < 2**63
-        ):
+        if not is_whole(random_state) or not 0 <= random_state < 2**63:
             raise UsageError(
                 f"random_state must be a whole number from 0 up, below 2^63, got {random_state!r}"
             )
@@ -524,7 +521,7 @@ class Sequential:
         """The examples, each going on from the state that the one `streams` before it left."""
         if streams is None:
             return examples
-        if isinstance(streams, bool) or not isinstance(streams, (int, np.integer)) or streams < 1:
+        if not is_whole(streams) or streams < 1:
             raise UsageError(f"streams must be a whole number from 1 up, got {streams!r}")
         if examples.source_lengths is not None:
             raise UsageError("streams= carries states on: a network with an Attention reads whole rows")

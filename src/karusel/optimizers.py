@@ -9,27 +9,22 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number, is_whole, share
 from karusel.errors import UsageError
 
 __all__ = ["Adam", "AdamW", "Constant", "Cosine", "Schedule", "Step", "get_optimizer"]
 
 
 def _positive(owner: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+    if not is_number(value):
         raise UsageError(f"{owner}: {name} must be a number, got {value!r}")
     if not (value > 0 and math.isfinite(value)):
         raise UsageError(f"{owner}: {name} must be a finite number above 0, got {value!r}")
     return float(value)
 
 
-def _share(owner: str, name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
-        raise UsageError(f"{owner}: {name} must be at least 0 and below 1, got {value!r}")
-    return float(value)
-
-
 def _whole(owner: str, name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         raise UsageError(f"{owner}: {name} must be a whole number from {least} up, got {value!r}")
     return int(value)
 
@@ -175,11 +170,11 @@ class Adam:
             if isinstance(learning_rate, Schedule)
             else Constant(_positive(name, "learning_rate", learning_rate))
         )
-        self.beta_1 = _share(name, "beta_1", beta_1)
-        self.beta_2 = _share(name, "beta_2", beta_2)
+        self.beta_1 = share(name, "beta_1", beta_1)
+        self.beta_2 = share(name, "beta_2", beta_2)
         self.epsilon = _positive(name, "epsilon", epsilon)
         self.clip_norm = None if clip_norm is None else _positive(name, "clip_norm", clip_norm)
-        self.ema_decay = None if ema_decay is None else _share(name, "ema_decay", ema_decay)
+        self.ema_decay = None if ema_decay is None else share(name, "ema_decay", ema_decay)
         self.weight_decay = 0.0
 
     def config(self) -> dict[str, Any]:

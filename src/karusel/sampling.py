@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number, is_whole
 from karusel.errors import UsageError
 from karusel.randomness import call_key, uniform
 
@@ -45,15 +46,15 @@ class Sampling:
     notes: bool = False
 
     def __post_init__(self) -> None:
-        if not (_is_number(self.temperature) and 0 <= self.temperature < math.inf):
+        if not (is_number(self.temperature) and 0 <= self.temperature < math.inf):
             raise UsageError(f"temperature must be a finite number from 0 up, got {self.temperature!r}")
-        if self.top_k is not None and not (_is_whole(self.top_k) and 1 <= self.top_k < 2**63):
+        if self.top_k is not None and not (is_whole(self.top_k) and 1 <= self.top_k < 2**63):
             raise UsageError(
                 f"top_k must be None or a whole number from 1 up, below 2^63, got {self.top_k!r}"
             )
-        if not (_is_number(self.top_p) and 0 < self.top_p <= 1):
+        if not (is_number(self.top_p) and 0 < self.top_p <= 1):
             raise UsageError(f"top_p must be above 0 and at most 1, got {self.top_p!r}")
-        if not (_is_whole(self.seed) and 0 <= self.seed < 2**63):
+        if not (is_whole(self.seed) and 0 <= self.seed < 2**63):
             raise UsageError(f"seed must be a whole number from 0 up, below 2^63, got {self.seed!r}")
         if self.notes and (self.top_k is not None or self.top_p < 1):
             raise UsageError("top_k and top_p choose among symbols; notes are drawn each by itself")
@@ -87,11 +88,3 @@ class Sampling:
             order = order[before < self.top_p * chances[order].sum()]
         ends = np.cumsum(chances[order])
         return int(order[min(np.searchsorted(ends, u * ends[-1], side="right"), len(order) - 1)])
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)

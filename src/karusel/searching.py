@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.batches import Examples, Stream
 from karusel.errors import UsageError
 from karusel.layers import LSTM
@@ -131,7 +132,7 @@ def _draw(
 
 
 def _check_count(name: str, value: Any) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+    if not is_whole(value) or value < 1:
         raise UsageError(f"search: {name} must be a whole number from 1 up, got {value!r}")
 
 

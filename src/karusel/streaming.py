@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole, positive_integer
 from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Embedding
-from karusel.layers.base import positive_integer
 from karusel.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Stream:
     """
 
     def __init__(self, network: Sequential, rows: int = 1, initial_state: Any = None) -> None:
-        if isinstance(rows, bool) or not isinstance(rows, (int, np.integer)) or rows < 1:
+        if not is_whole(rows) or rows < 1:
             raise UsageError(f"rows must be a whole number from 1 up, got {rows!r}")
         if not network._per_step:
             raise UsageError("a network without time steps has no stream: use predict")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number, is_whole
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
 from karusel.errors import DataError, DivergenceError, ModelFileError, UsageError
@@ -98,8 +99,7 @@ class Training:
         n = len(self.examples)
         if how not in ("last", "random"):
             raise UsageError(f"validation must be 'last' or 'random', got {how!r}")
-        number = isinstance(share, (int, float, np.number)) and not isinstance(share, bool)
-        if not number or not 0 <= share < 1:
+        if not is_number(share) or not 0 <= share < 1:
             raise UsageError(f"validation_split must be at least 0 and below 1, got {share!r}")
         if share == 0 or self.held_out is not None:
             return Runs.upto(n), Runs.upto(0)
@@ -447,12 +447,11 @@ def _text(number: float) -> float | str:
 
 def check_time_limit(seconds: Any) -> None:
     """Raise `UsageError` for a limit that is neither None nor a number of seconds above 0."""
-    number = isinstance(seconds, (int, float, np.number)) and not isinstance(seconds, bool)
-    if seconds is not None and not (number and seconds > 0):
+    if seconds is not None and not (is_number(seconds) and seconds > 0):
         raise UsageError(f"time_limit must be a number of seconds above 0, got {seconds!r}")
 
 
 def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         raise UsageError(f"{name} must be a whole number from {least} up, got {value!r}")
     return int(value)

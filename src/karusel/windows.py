@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import DataError
 
 __all__ = ["PIECE", "Index", "Runs", "Windows"]
@@ -261,6 +262,6 @@ def _whole_numbers(given: Any, what: str) -> NDArray[Any]:
 
 
 def _one_length(value: Any, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+    if not is_whole(value) or value < 1:
         raise DataError(f"Windows: {what} must be a whole number from 1 up, got {value!r}")
     return int(value)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import LEVELS, NETWORK, most_rows_behind, run_backtest
@@ -403,7 +404,7 @@ class Forecaster:
         self._check()
         step = self.h if step_size is None else step_size
         for name, value in (("n_windows", n_windows), ("step_size", step), ("refit", int(refit) or 1)):
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
         columns = Columns.of(id_col, time_col, target_col, hist_exog_list, futr_exog_list, stat_exog_list)
         panel, kind = self._read(data, columns, static_df)
@@ -583,9 +584,9 @@ class Forecaster:
             value = getattr(self, name)
             if value is None and name != "h":
                 continue
-            if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+            if not is_whole(value) or value < 1:
                 raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
-        if isinstance(self.random_state, bool) or not isinstance(self.random_state, (int, np.integer)):
+        if not is_whole(self.random_state):
             raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
         if self.best and not self.backtest:
             raise UsageError("best=True chooses by the backtest, but backtest=False; leave that out")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import DataError, UsageError
 from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.frequency import Frequency
@@ -238,7 +239,7 @@ class _Clock:
 
     def _read(self, t: Any) -> Any:
         if self._frequency.unit == "integer":
-            if isinstance(t, bool) or not isinstance(t, (int, np.integer)):
+            if not is_whole(t):
                 raise DataError(f"the time is {t!r}; it must be a whole number, as when fitted")
             return int(t)
         try:

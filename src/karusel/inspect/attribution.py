@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
 from karusel.inspect.horizon import output_gradient
@@ -130,7 +131,7 @@ def integrated_gradients(
     >>> found.values.shape, bool(abs(found.error).max() < 1e-5)
     ((3, 5, 2), True)
     """
-    if isinstance(points, bool) or not isinstance(points, (int, np.integer)) or points < 1:
+    if not is_whole(points) or points < 1:
         raise UsageError(f"points must be a whole number from 1 up, got {points!r}")
     if network.layers and network._reads_indices:
         raise UsageError(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import UsageError
 from karusel.inspect.cell import Gates
 from karusel.inspect.flow import Flow
@@ -60,7 +61,7 @@ def draw_gates(seen: Gates, path: str | os.PathLike[str], *, row: int = 0) -> No
         For a row that is not there.
     """
     rows = len(seen.inputs)
-    if isinstance(row, bool) or not isinstance(row, (int, np.integer)) or not 0 <= row < rows:
+    if not is_whole(row) or not 0 <= row < rows:
         raise UsageError(f"row must be a whole number from 0 to {rows - 1}, got {row!r}")
     figure = new_figure(9, _gates_height(seen))
     _gates_into(figure, seen, int(row))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from karusel.arguments import positive_integer
 from karusel.errors import UsageError
 from karusel.layers.activation import Activation
-from karusel.layers.base import Layer, NewParameter, Shape, positive_integer
+from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.layers.dense import Dense
 from karusel.layers.embedding import Embedding
 from karusel.program.lowering import Lowering, Signal

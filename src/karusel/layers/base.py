@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 
-__all__ = ["Layer", "NewParameter", "Shape", "positive_integer", "read_shape", "share"]
+__all__ = ["Layer", "NewParameter", "Shape", "read_shape"]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class Layer(ABC):
 def read_shape(shape: Any) -> tuple[int] | tuple[int | None, int]:
     """The shape of a row of inputs: (I,), or (T, I), where T may be None; UsageError for anything else."""
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else ()
-    whole = [isinstance(n, (int, np.integer)) and not isinstance(n, bool) and n >= 1 for n in sizes]
+    whole = [is_whole(n) and n >= 1 for n in sizes]
     if len(sizes) == 1 and all(whole):
         return (int(sizes[0]),)
     if len(sizes) == 2 and whole[1] and (whole[0] or sizes[0] is None):
@@ -99,23 +100,3 @@ def read_shape(shape: Any) -> tuple[int] | tuple[int | None, int]:
         "input_shape must be (steps, inputs) or (inputs,), of whole numbers from 1 up; steps may be None: "
         f"got {shape!r}"
     )
-
-
-def positive_integer(layer: str, name: str, value: Any, below: int = 2**31) -> int:
-    """The value as an int, or UsageError."""
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        number = 0
-    if isinstance(value, bool) or number != value or number < 1:
-        raise UsageError(f"{layer}: {name} must be a whole number from 1 up, got {value!r}")
-    if number >= below:
-        raise UsageError(f"{layer}: {name} must be below {below:,}, got {value!r}")
-    return number
-
-
-def share(layer: str, name: str, value: Any) -> float:
-    """A share in [0, 1), or UsageError."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 <= value < 1:
-        raise UsageError(f"{layer}: {name} must be at least 0 and below 1, got {value!r}")
-    return float(value)

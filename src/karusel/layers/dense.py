@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from karusel.arguments import positive_integer
 from karusel.errors import UsageError
 from karusel.initializers import glorot_uniform
 from karusel.layers.activation import Activation
-from karusel.layers.base import Layer, NewParameter, Shape, positive_integer
+from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Parameter
 

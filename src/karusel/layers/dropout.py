@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from karusel.layers.base import Layer, Shape, share
+from karusel.arguments import share
+from karusel.layers.base import Layer, Shape
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, Parameter, View
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from karusel.arguments import positive_integer
 from karusel.errors import UsageError
-from karusel.layers.base import Layer, NewParameter, Shape, positive_integer
+from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.program.lowering import Lowering, Signal
 
 __all__ = ["Embedding"]

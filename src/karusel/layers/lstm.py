@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from karusel.arguments import positive_integer, share
 from karusel.errors import UsageError
 from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogonal
-from karusel.layers.base import Layer, NewParameter, Shape, positive_integer, share
+from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.layers.dropout import lower_dropout, lower_mask, lower_weight_drop
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent, View
@@ -118,7 +119,8 @@ class LSTM(Layer):
         self.num_layers = positive_integer("LSTM", "num_layers", num_layers, below=MOST_LAYERS)
         self.direction = _choice("direction", direction, tuple(DIRECTIONS))
         self.return_sequences = bool(return_sequences)
-        each = [dilation] * self.num_layers if np.ndim(dilation) == 0 else list(dilation)  # type: ignore[arg-type]
+        one = np.ndim(dilation) == 0
+        each = [dilation] * self.num_layers if one else list(cast("Sequence[int]", dilation))
         if len(each) != self.num_layers:
             raise UsageError(
                 f"LSTM: dilation must be one number or one per depth: {self.num_layers} wanted, "

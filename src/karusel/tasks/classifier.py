@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.callbacks import Callback
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer, Pool
@@ -222,7 +223,7 @@ class Classifier(Labelling):
         super()._check()
         if self.direction not in ("bidirectional", "forward"):
             raise UsageError(f"direction is {self.direction!r}; it must be bidirectional or forward")
-        if isinstance(self.shift, bool) or not isinstance(self.shift, (int, np.integer)) or self.shift < 0:
+        if not is_whole(self.shift) or self.shift < 0:
             raise UsageError(f"shift is {self.shift!r}; it must be a whole number of pixels from 0 up")
 
 

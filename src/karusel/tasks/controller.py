@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
 from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
-from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, is_number, no_progress
+from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
 from karusel.tasks.sequences import by_example, spread_of, step_array
 from karusel.tasks.task import Task, all_or_nothing
 

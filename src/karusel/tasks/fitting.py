@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number, is_whole
 from karusel.callbacks import Callback, EarlyStopping
 from karusel.errors import DataError, UsageError
 from karusel.losses import Loss
@@ -21,7 +22,6 @@ __all__ = [
     "check_whole",
     "fit_network",
     "hold_out",
-    "is_number",
     "no_progress",
     "usual_batch",
 ]
@@ -94,13 +94,8 @@ def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] 
 
 def check_count(name: str, value: Any, least: int = 1) -> None:
     """Raise `UsageError` for what is no whole number from `least` up."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+    if not is_whole(value) or value < least:
         raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
-
-
-def is_number(value: Any) -> bool:
-    """Whether this is a number, which True and text are not."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
 
 
 def check_share(task: Any) -> None:

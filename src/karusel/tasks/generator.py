@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
@@ -20,7 +21,6 @@ from karusel.tasks.fitting import (
     check_share,
     check_whole,
     fit_network,
-    is_number,
     no_progress,
     usual_batch,
 )

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number
 from karusel.callbacks import Callback
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
-from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, is_number, usual_batch
+from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, by_example, reader_of
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import valid_text

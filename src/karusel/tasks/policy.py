@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number
 from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential
 from karusel.optimizers import Adam
-from karusel.tasks.fitting import check_count, check_whole, is_number
+from karusel.tasks.fitting import check_count, check_whole
 from karusel.tasks.task import Task
 from karusel.training import check_time_limit
 

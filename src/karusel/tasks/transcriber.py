@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number
 from karusel.decoding import beam, greedy
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout
@@ -19,7 +20,6 @@ from karusel.tasks.fitting import (
     check_whole,
     fit_network,
     hold_out,
-    is_number,
     no_progress,
     usual_batch,
 )
