@@ -19,7 +19,7 @@ from karusel.forecasting.intervals import (
     reached_coverage,
     rolling,
 )
-from karusel.forecasting.prediction import Prediction, Units
+from karusel.forecasting.prediction import Prediction, Support, Units
 
 
 def test_calibration_by_hand():
@@ -112,22 +112,23 @@ def test_quantiles_never_cross(horizon, rows, seed, quantiles):
             assert np.all(lower <= higher)
 
 
-def test_still_windows_are_calibrated_by_themselves():
-    """Their unit is arbitrary: a thousandfold error of theirs says nothing of other windows."""
-    random = np.random.default_rng(2)
-    still = random.random((400, 3, 1)) < 0.3
-    scores = random.normal(size=(400, 3, 2)) * np.where(still, 1000, 1)
-    known = calibrate(scores, still)
-    kinds = {kind: calibrate(np.where(still == kind, scores, np.nan)) for kind in (False, True)}
-    both = known.half_width(80, np.array([[True], [False]]))
-    np.testing.assert_array_equal(both, [kinds[True].half_width(80), kinds[False].half_width(80)])
-    assert known.half_width(80).max() < 2
-    np.testing.assert_array_equal(known.quantile(0.9, still[:1, :1]).shape, (1, 1, 2))
-    reached, _ = reached_coverage(scores, (80.0,), still=still)
-    assert abs(reached[80.0] - 0.8) < 0.03
-    few = np.zeros((400, 3, 1), bool)
-    few[:2] = True  # six forecasts tell too little
-    np.testing.assert_array_equal(calibrate(scores, few).half_width(80), calibrate(scores).half_width(80))
+def test_a_unit_is_the_geometric_mean_of_the_windows_and_the_usual_step():
+    """One of the two where the other vanishes, a thousandth of the value where both do."""
+    value = np.array([30.0, 90.0])
+    size, usual = np.log([[4.0], [4.0], [1.0], [1.0]]), np.array([[40.0], [0.0], [40.0], [0.0]])
+    support = Support(non_negative=True, whole=True)
+    made = Prediction(Units(log=True), np.tile(np.log(value), (4, 1)), size, 2 * size, support=support)
+    made = made.in_own_units(usual)
+    np.testing.assert_allclose(made.values, [value] * 4)
+    alone = [[40, 40], value / 1000]
+    np.testing.assert_allclose(made.below, [np.sqrt(0.75 * value * 40), 0.75 * value, *alone])
+    np.testing.assert_allclose(made.above, [np.sqrt(15 * value * 40), 15 * value, *alone])
+    low, high = made.interval(1.0)
+    np.testing.assert_array_equal(low[0], [0, np.rint(90 - np.sqrt(67.5 * 40))])
+    np.testing.assert_array_equal(high[2], [70, 130])
+    nothing = np.zeros((1, 1))
+    zero = Prediction(Units(), nothing, nothing, nothing).in_own_units(nothing)
+    assert zero.above == zero.below == 1
 
 
 def test_scores_say_where_the_truth_lies_in_the_prediction():
@@ -137,11 +138,6 @@ def test_scores_say_where_the_truth_lies_in_the_prediction():
     np.testing.assert_array_equal(prediction.at(prediction.scores(truth)), truth)
     np.testing.assert_array_equal(prediction.scores(np.array([[np.nan, 20.0]])), [[np.nan, 0]])
     np.testing.assert_array_equal(np.stack(prediction.interval(2.0)), [[[8.0, 16.0]], [[18.0, 30.0]]])
-
-
-def test_a_truth_without_a_logarithm_lies_below_all_widths():
-    prediction = Prediction(Units(log=True), np.array([[1.0, 1.0]]), np.ones((1, 1)), np.ones((1, 1)))
-    np.testing.assert_array_equal(prediction.scores(np.array([[0.0, -3.0]])), [[-np.inf, -np.inf]])
 
 
 # Coverage

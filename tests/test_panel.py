@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karusel.errors import DataError, UsageError
-from karusel.forecasting import frequency, panel, rows
+from karusel.forecasting import frequency, panel, rows, windows
 from karusel.forecasting.covariates import Column, Covariate
 
 STARTS = st.integers(min_value=0, max_value=20_000).map(lambda days: np.datetime64("1950-01-01", "D") + days)
@@ -124,6 +124,17 @@ def test_an_unknown_frequency_is_a_usage_error(text):
 
 def monthly(count: int) -> np.ndarray:
     return month_times(np.datetime64("2000-01-01", "D"), count, 1, 1)
+
+
+def test_usual_steps_are_those_of_the_series_until_the_cutoff():
+    built = panel.from_columns(np.array([1, np.nan, 4, 9, 7, 50, 40, 41]), ids=list("aaaaabbb"))
+    at = np.arange(8)
+    usual = windows.Cutoffs(built, at).usual_steps(1)
+    np.testing.assert_allclose(usual, [[0], [0], [0], [5], [3.5], [0], [10], [5.5]])
+    usual = windows.Cutoffs(built, at[::-1]).usual_steps(2)[::-1]
+    np.testing.assert_allclose(usual, [[0], [0], [3], [3], [3], [0], [0], [9]])
+    np.testing.assert_allclose(built.mean_steps(2), [3, 9])
+    np.testing.assert_allclose(built.mean_steps(2, until=1), [3, 3])
 
 
 def test_rows_are_sorted_within_each_series_and_that_is_said():

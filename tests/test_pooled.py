@@ -509,3 +509,17 @@ def test_missing_values_change_a_backtest_and_no_refusal_stands_in_its_way():
     assert np.flatnonzero(missing.any((0, 2))).tolist() == [4]
     np.testing.assert_array_equal(gap.backtest_.truth[~missing], whole.truth[~missing])
     assert np.isfinite(gap.predict(level=[95])["LSTM-lo-95"]).all()
+
+
+def test_products_that_sell_now_and_then_have_bounds_of_their_own_order(monkeypatch):
+    """A window that hardly changed, in logarithms of mostly zeros, must not blow up all others' bounds."""
+    monkeypatch.setattr(members, "_VISITS", 1500)
+    random = np.random.default_rng(4)
+    y = (random.random((24, 160)) < 0.02).astype(float)
+    for row in y:
+        for start in random.integers(0, 150, 3):
+            row[start : start + 8] = np.rint(random.gamma(4, 30))
+    model = Forecaster(7, season_length=7, hidden_size=6, n_members=2, num_layers=1).fit(y)
+    assert model.model_.units.log
+    assert model.forecast([95]).intervals[95][1].max() < 20 * y.max()
+    assert model.coverage_[95] > 0.93

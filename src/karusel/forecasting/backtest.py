@@ -16,7 +16,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import gcd
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,6 @@ __all__ = [
     "SMOOTHING",
     "Backtest",
     "Table",
-    "linear",
     "most_rows_behind",
     "run_backtest",
 ]
@@ -99,16 +98,11 @@ class Backtest:
         """Errors [C, S, h] in units, as intervals are calibrated on them."""
         return self.prediction(method).scores(self.truth)
 
-    @property
-    def still(self) -> NDArray[np.bool_]:
-        """Which windows have no change, and a unit that is arbitrary [C, S, 1]."""
-        return np.broadcast_to(self.predicted.still, (*self.truth.shape[:2], 1))
-
     def prediction(self, method: str) -> Prediction:
         """A method's forecasts, their errors measured in the units that the network has at the same place."""
         if method == NETWORK:
             return self.predicted
-        return replace(self._linear, middle=self.forecasts[method])
+        return replace(self.predicted, middle=self.forecasts[method], support=ANY)
 
     def errors(self, *methods: str) -> list[NDArray[np.float64]]:
         """Absolute errors [C, S, h], each series in its own scale, NaN where one of them was not run."""
@@ -141,10 +135,6 @@ class Backtest:
     def by_series(self) -> Table:
         """The measures of `table` for each series, [S] each, by method; NaN for one that took no part."""
         return self._tables[2]
-
-    @cached_property
-    def _linear(self) -> Prediction:
-        return linear(self.predicted)
 
     @cached_property
     def sizes(self) -> NDArray[np.float64]:
@@ -180,14 +170,14 @@ class Backtest:
 
     def _interval_terms(self, method: str) -> dict[str, NDArray[np.float64]]:
         scores, prediction = self.scores(method), self.prediction(method)
-        shape = (self.cutoffs, len(self.ids) if self.still.any() else 1, self.truth.shape[2])
+        shape = (self.cutoffs, 1, self.truth.shape[2])
         ends = {level: np.full(shape, np.nan) for level in LEVELS}
         quantiles = {quantile: np.full(shape, np.nan) for quantile in _QUANTILES}
-        for group, calibration in rolling(scores, self.step, still=self.still):
+        for group, calibration in rolling(scores, self.step):
             for level in LEVELS:
-                ends[level][group] = calibration.half_width(level, self.still[group])
+                ends[level][group] = calibration.half_width(level)
             for quantile in _QUANTILES:
-                quantiles[quantile][group] = calibration.quantile(quantile, self.still[group])
+                quantiles[quantile][group] = calibration.quantile(quantile)
         loss = np.zeros(scores.shape)
         for quantile, score in quantiles.items():
             with np.errstate(invalid="ignore", over="ignore"):
@@ -214,14 +204,6 @@ def _measures(terms: dict[str, NDArray[np.float64]], axes: tuple[int, ...]) -> d
     return means
 
 
-def linear(prediction: Prediction) -> Prediction:
-    """The same forecasts, with units of constant width in the data's own: what one unit to either side is."""
-    free = replace(prediction, support=ANY)
-    values = free.values
-    below, above = values - free.at(-1.0), free.at(1.0) - values
-    return Prediction(Units(), prediction.values, below, above, still=prediction.still)
-
-
 def run_backtest(
     panel: Panel,
     horizon: int,
@@ -234,7 +216,8 @@ def run_backtest(
     least: int | None = None,
     slow_seconds: float = _SLOW_SECONDS,
 ) -> Backtest | None:
-    """Backtest the model that `fit` makes. None when no series has rows enough for one cutoff.
+    """Backtest the model that `fit` makes, which forecasts in the data's own units. None when no series has
+    rows enough for one cutoff.
 
     `refits` is how often it is fitted at most; `needed` how many rows before its first cutoff a series has
     that alone would do for a fit; `least` how many known values one has that takes part in a fit (`needed` by
@@ -379,18 +362,11 @@ def _assemble(
     shape: tuple[int, int, int],
 ) -> Prediction:
     """Predictions of some cutoffs and series each as one of all, NaN for the others."""
-    units = {Units(log=one.units.log, shift=one.units.shift) for _, one in predicted}
-    if len(units) > 1:  # blocks whose models compute in different ones
-        predicted = [(there, linear(one)) for there, one in predicted]
-        units = {Units()}
-    parts: dict[str, Any] = {
-        name: np.full(shape, np.nan) for name in ("middle", "below", "above", "factor", "shift")
-    }
-    parts["still"] = np.zeros((*shape[:2], 1), bool)
+    parts = {name: np.full(shape, np.nan) for name in ("middle", "below", "above")}
     for there, one in predicted:
         for name, whole in parts.items():
             whole[there] = getattr(one, name)
-    return Prediction(units.pop(), **parts, support=predicted[-1][1].support)
+    return Prediction(Units(), **parts, support=predicted[-1][1].support)
 
 
 def _scales(

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.forecasting.backtest import LEVELS, NETWORK, SMOOTHING, Backtest, linear
+from karusel.forecasting.backtest import LEVELS, NETWORK, SMOOTHING, Backtest
 from karusel.forecasting.baselines import baselines
 from karusel.forecasting.intervals import Calibration, calibrate, reached_coverage, rolling
 from karusel.forecasting.model import FittedModel
@@ -67,7 +67,7 @@ class Best:
             if method.name in self.weights:
                 forecasts[method.name] = method.fit(known).forecast(cutoffs)
         blend = np.sum([weight * forecasts[name] for name, weight in self.weights.items()], axis=0)
-        return replace(linear(network), middle=blend, support=network.support)
+        return replace(network, middle=blend)
 
 
 def choose_best(backtest: Backtest, season_length: int) -> Best:
@@ -80,10 +80,10 @@ def choose_best(backtest: Backtest, season_length: int) -> Best:
     errors = {name: backtest.errors(name)[0] for name in complete}
     weights = _weights(errors, slice(None))
     if weights.get(NETWORK) == 1:
-        calibration = calibrate(backtest.scores(), backtest.still)
+        calibration = calibrate(backtest.scores())
     else:
         blend = replace(backtest, forecasts={**complete, BEST: _blend(complete, weights)})
-        calibration = calibrate(blend.scores(BEST), blend.still)
+        calibration = calibrate(blend.scores(BEST))
 
     tried = np.full(backtest.truth.shape, np.nan)
     for group, _ in rolling(backtest.scores(), backtest.step):
@@ -94,7 +94,7 @@ def choose_best(backtest: Backtest, season_length: int) -> Best:
     cutoffs = int(np.count_nonzero(~np.isnan(own).all((1, 2))))
     total = float(np.nansum(network))
     skill = 1 - float(np.nansum(own)) / total if cutoffs and total > 0 else float("nan")
-    coverage, values = reached_coverage(rolled.scores(BEST), LEVELS, backtest.step, still=rolled.still)
+    coverage, values = reached_coverage(rolled.scores(BEST), LEVELS, backtest.step)
     sentence = _sentence(weights, skill, cutoffs)
     return Best(season_length, weights, calibration, skill, cutoffs, coverage, values, sentence)
 

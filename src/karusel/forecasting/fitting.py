@@ -14,6 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from karusel.forecasting.correction import NetworkSettings
 from karusel.forecasting.effects import Effects, fit_effects
 from karusel.forecasting.encoding import fit_encoding
@@ -129,8 +132,12 @@ class Fitted:
         return tuple(found)
 
     def predict(self, cutoffs: Cutoffs) -> Prediction:
-        """Forecasts of the windows at `cutoffs`."""
-        return self._around(self.model.predict(self._rest(cutoffs)), cutoffs)
+        """Forecasts of the windows at `cutoffs`, in the data's own units."""
+        return self.predict_with(cutoffs, cutoffs.usual_steps(self.season_length))
+
+    def predict_with(self, cutoffs: Cutoffs, usual: NDArray[np.float64]) -> Prediction:
+        """The same where the usual steps of the windows' series [n, 1] are known from more rows."""
+        return self._around(self.model.predict(self._rest(cutoffs)), cutoffs).in_own_units(usual)
 
     def predict_without_network(self, cutoffs: Cutoffs) -> Prediction:
         """What is forecast when the networks' part is left out."""

@@ -242,11 +242,9 @@ class Forecaster:
         self.coverage_: dict[float, float] = {}
         self.coverage_values_ = 0
         if self.backtest_ is not None:
-            scores, still = self.backtest_.scores(), self.backtest_.still
-            self.verdict_, self.calibration_ = judge(self.backtest_), calibrate(scores, still)
-            self.coverage_, self.coverage_values_ = reached_coverage(
-                scores, LEVELS, self.backtest_.step, still=still
-            )
+            scores = self.backtest_.scores()
+            self.verdict_, self.calibration_ = judge(self.backtest_), calibrate(scores)
+            self.coverage_, self.coverage_values_ = reached_coverage(scores, LEVELS, self.backtest_.step)
             self.notes_ += self.backtest_.notes
             if self.best:
                 self.best_ = choose_best(self.backtest_, season)
@@ -305,8 +303,8 @@ class Forecaster:
             panel.ids,
             panel.future_times(self.h),
             predicted.values,
-            {one: predicted.interval(self._calibration().half_width(one, predicted.still)) for one in levels},
-            {one: predicted.at(self._calibration().quantile(one, predicted.still)) for one in wanted},
+            {one: predicted.interval(self._calibration().half_width(one)) for one in levels},
+            {one: predicted.at(self._calibration().quantile(one)) for one in wanted},
             self._name(),
             (*self._short_notes(panel), *(future.notes if future else ())),
         )
@@ -429,7 +427,7 @@ class Forecaster:
                 fitted._fit(panel.without_last(int(rows)), lambda stage: None)
             at = panel.offsets[1:] - 1 - rows
             predicted = fitted._predicted(Cutoffs(panel, at))
-            widths = [fitted._calibration().half_width(one, predicted.still) for one in check_levels(level)]
+            widths = [fitted._calibration().half_width(one) for one in check_levels(level)]
             ends = (end for width in widths for end in predicted.interval(width))
             part = dict(zip(names, (predicted.values, *ends), strict=True))
             parts.append({"y": windows.targets(panel.values, at, self.h), **part})

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.prediction import mixed
 from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["Influence", "influence"]
@@ -74,7 +75,7 @@ def influence(model: Fitted, panel: Panel, number: int) -> Influence:
     cutoff = Cutoffs(rest, np.array([at]))
     window = cutoff.inputs(model.length)[0]
     smoothed = model.model.predict_without_network(cutoff)
-    units, size = smoothed.units, float(smoothed.below[0, 0])
+    units, size = smoothed.units, float(mixed(smoothed.below, np.zeros((1, 1)), smoothed.middle)[0, 0])
     u, known = units.transform(window), np.flatnonzero(np.isfinite(window))
     parts = np.array_split(known, min(known.size, _MOST_PARTS))
     away = np.zeros((2, len(parts), len(window)))

@@ -1,7 +1,8 @@
 """Prediction intervals calibrated on held-out cutoffs (split conformal; Vovk et al., 2005; Lei et al., 2018).
 
-The score of a held-out forecast is (truth - forecast) / unit, negative below it, where the unit is the local
-scale of its window, or the model's own width to that side (`karusel.forecasting.prediction`).
+The score of a held-out forecast is (truth - forecast) / unit, negative below it, where the unit is the
+geometric mean of what its window says, a size or the model's own width to that side, and of the usual step of
+the series (`karusel.forecasting.prediction`).
 For step k, with w_k the mean |score| k steps ahead, made non-decreasing in k,
 
     interval = forecast -+ Q(level) * w_k * unit,        quantile q = forecast + R(q) * w_k * unit,
@@ -15,7 +16,7 @@ Quantiles never cross, since R rises with q.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
@@ -37,32 +38,21 @@ _FEWEST_CALIBRATIONS = 8
 @dataclass(frozen=True)
 class Calibration:
     """Where errors lie, in units. `widths` [h] are the w_k; `ratios` [1, n], shared by all steps, or [h, n]
-    are scores over widths, ascending. `still` is that of windows without change, where they have their own.
+    are scores over widths, ascending.
     """
 
     widths: NDArray[np.float64]
     ratios: NDArray[np.float64]
-    still: Calibration | None = None
 
-    def half_width(self, level: float, still: NDArray[np.bool_] | bool = False) -> NDArray[np.float64]:
-        """Half width for each step [h] of the interval that promises to cover `level` percent.
-
-        `still` [..., 1] says which windows have no change: it is then [..., h].
-        """
-        if self.still is not None and np.any(still):
-            return np.where(still, self.still.half_width(level), self.half_width(level))
+    def half_width(self, level: float) -> NDArray[np.float64]:
+        """Half width for each step [h] of the interval that promises to cover `level` percent."""
         sizes = np.sort(np.abs(self.ratios), axis=1)
         count = sizes.shape[1]
         rank = int(np.ceil((count + 1) * level / 100)) - 1
         return self._scores(sizes[:, min(rank, count - 1)])
 
-    def quantile(self, quantile: float, still: NDArray[np.bool_] | bool = False) -> NDArray[np.float64]:
-        """The score for each step [h] below which a share `quantile` of the truth is promised to lie.
-
-        `still` as above.
-        """
-        if self.still is not None and np.any(still):
-            return np.where(still, self.still.quantile(quantile), self.quantile(quantile))
+    def quantile(self, quantile: float) -> NDArray[np.float64]:
+        """The score for each step [h] below which a share `quantile` of the truth is promised to lie."""
         count = self.ratios.shape[1]
         place = (count + 1) * quantile
         rank = int(np.ceil(place) if quantile >= 0.5 else np.floor(place)) - 1
@@ -98,17 +88,12 @@ def _refuse_no_numbers(name: str, given: Any, example: str) -> None:
         raise UsageError(f"{name} is {given!r}; it must be a list of numbers, such as {example}")
 
 
-def calibrate(scores: NDArray[np.float64], still: NDArray[np.bool_] | bool = False) -> Calibration:
+def calibrate(scores: NDArray[np.float64]) -> Calibration:
     """Calibrate on scores [..., h] of held-out forecasts, at least one of them known.
 
     NaN is an unknown one; an infinite one is a miss at any width. Of more than 200,000 scores so many are
-    used. `still` [..., 1] are windows without change: their units are arbitrary, and where there are enough
-    of either kind, each is calibrated by itself.
+    used.
     """
-    if np.any(still):
-        kinds = [np.where(kind, scores, np.nan) for kind in (~np.asarray(still), still)]
-        if all(np.count_nonzero(~np.isnan(one).all(-1)) >= _LEAST for one in kinds):
-            return replace(calibrate(kinds[0]), still=calibrate(kinds[1]))
     horizon = scores.shape[-1]
     scores = scores.reshape(-1, horizon)
     scores = scores[~np.isnan(scores).all(1)]
@@ -134,18 +119,13 @@ def _ordered(ratios: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 
 
 def rolling(
-    scores: NDArray[np.float64],
-    step: int = 1,
-    least: int = _LEAST,
-    still: NDArray[np.bool_] | bool = False,
+    scores: NDArray[np.float64], step: int = 1, least: int = _LEAST
 ) -> list[tuple[NDArray[np.int64], Calibration]]:
     """Cutoffs, and a calibration by those whose whole targets were known by the first of them, as in use.
 
     `scores` [C, ..., h] in order of time, `step` steps between cutoffs. Together the groups hold all cutoffs
-    before which at least `least` forecasts were known; many scores are calibrated on in few groups. `still`
-    [C, ..., 1] as in `calibrate`.
+    before which at least `least` forecasts were known; many scores are calibrated on in few groups.
     """
-    still = np.broadcast_to(still, (*scores.shape[:-1], 1))
     count, horizon = scores.shape[0], scores.shape[-1]
     overlap = -(-horizon // step)
     series = scores[0].size // horizon
@@ -157,31 +137,26 @@ def rolling(
     for group in np.array_split(tested, min(tested.size, most)):
         end = group[0] - overlap + 1
         if not np.isnan(scores[:end]).all():
-            found.append((group, calibrate(scores[:end], still[:end])))
+            found.append((group, calibrate(scores[:end])))
     return found
 
 
 def reached_coverage(
-    scores: NDArray[np.float64],
-    levels: Sequence[float],
-    step: int = 1,
-    least: int = _LEAST,
-    still: NDArray[np.bool_] | bool = False,
+    scores: NDArray[np.float64], levels: Sequence[float], step: int = 1, least: int = _LEAST
 ) -> tuple[dict[float, float], int]:
     """Coverage, from 0 to 1, of each level over cutoffs that took no part in their own calibration.
 
-    `scores`, `step`, `least` and `still` are those of `rolling`. Also returns how many held-out values were
+    `scores`, `step` and `least` are those of `rolling`. Also returns how many held-out values were
     tested, 0 (and no levels) when there are none.
     """
     hits: dict[float, list[NDArray[np.bool_]]] = {level: [] for level in levels}
     tested = 0
-    still = np.broadcast_to(still, (*scores.shape[:-1], 1))
-    for group, calibration in rolling(scores, step, least, still):
+    for group, calibration in rolling(scores, step, least):
         sizes = np.abs(scores[group])
         known = ~np.isnan(sizes)
         tested += int(np.count_nonzero(known))
         for level in levels:
-            hits[level].append((sizes <= calibration.half_width(level, still[group]))[known])
+            hits[level].append((sizes <= calibration.half_width(level))[known])
     if not tested:
         return {}, 0
     return {level: float(np.mean(np.concatenate(hits[level]))) for level in levels}, tested

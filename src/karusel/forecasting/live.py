@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +23,8 @@ from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.model import Model
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.prediction import ROUNDING, mixed
 from karusel.forecasting.rows import offsets_of
-from karusel.forecasting.scaling import ROUNDING
 from karusel.forecasting.windows import Cutoffs, filled, last_cutoffs
 
 if TYPE_CHECKING:
@@ -35,6 +34,7 @@ __all__ = ["Live", "LiveForecast"]
 
 _MOST_ABSENT = 10_000  # steps that may be missing before a value
 _ROOM = 4096  # values that storage has room for before it is moved
+_SIDES = np.array([[-1.0], [1.0]])
 
 
 class LiveForecast(NamedTuple):
@@ -92,7 +92,7 @@ class Live:
         (self.level,) = check_levels([level])
         self._forecaster = forecaster
         self._clock = _Clock(panel)
-        half_width = partial(forecaster.calibration_.half_width, self.level)
+        half_width = forecaster.calibration_.half_width(self.level)
         inner = model.model
         fast = len(panel) == 1 and isinstance(inner, Model)
         kind: Any = _OneWindow if fast else _Windows
@@ -178,10 +178,6 @@ class Live:
         return values
 
 
-# In units, of windows that are still and of others.
-HalfWidth: TypeAlias = "Callable[[NDArray[np.bool_] | bool], NDArray[np.float64]]"
-
-
 class _Series(Protocol):
     """What forecasts, and keeps the values that it needs for that. A value is a number of one series or an
     array [S] of several.
@@ -260,7 +256,7 @@ class _Clock:
 class _OneWindow:
     """The window of one series, by a product with a matrix."""
 
-    def __init__(self, model: Fitted, panel: Panel, half_width: HalfWidth) -> None:
+    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
         inner = model.model
         assert isinstance(inner, Model)
         self._scaling, self._support = inner.scaling, model.support
@@ -273,9 +269,10 @@ class _OneWindow:
         dtype = self._steppers[0].dtype
         self._x, self._y = np.zeros((1, seen, 2), dtype), np.empty((len(networks), horizon), dtype)
         self._gain = inner.correction.share * inner.correction.unit / len(networks)
-        self._away, self._away_still = (  # middle, low, high
-            np.stack([np.zeros(horizon), -half, half]) for half in (half_width(False), half_width(True))
-        )
+        self._half_width = half_width
+        self._lag = inner.season_length
+        steps = panel.steps_between(panel.offsets[:1], panel.offsets[1:], self._lag)
+        self._steps, self._n_steps = float(steps[0][0]), int(steps[1][0])
         self._begin = self._end = len(panel.values)
         self._values = np.concatenate([panel.values, np.full(_ROOM, np.nan)])  # NaN where missing
         with np.errstate(invalid="ignore"):
@@ -291,6 +288,9 @@ class _OneWindow:
             self._u[self._end] = self._u[self._end - 1]
         else:
             self._u[self._end] = math.log(value) if self._scaling.log else value
+        step = abs(value - float(self._values[self._end - self._lag]))
+        if step == step:
+            self._steps, self._n_steps = self._steps + step, self._n_steps + 1
         self._end += 1
 
     def outside(self, value: float) -> bool:
@@ -300,10 +300,10 @@ class _OneWindow:
         length, x, seen = self._length, self._x, self._x.shape[1]
         linear = self._matrix @ self._u[self._end - length : self._end]
         away, anchor = linear[:length], linear[2 * length :]
-        size, ends = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1), self._away
+        size = unit = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1)
         if size <= ROUNDING * abs(linear[length]):
             size = float(self._scaling.size(away[None], linear[None, length : length + 1])[0][0, 0])
-            ends = self._away_still
+            unit = 0.0
         away = self._scaling.cut(away / size)
         x[0, :, 0] = away[-seen:]
         first = seen - min(seen, length - 1)
@@ -312,7 +312,11 @@ class _OneWindow:
             stepper.clear()
             stepper.run(x, 0, seen, y)
         middle = anchor + (size * self._gain) * np.add.reduce(self._y, axis=0, dtype=np.float64)
-        self._made = self._support.nearest(self._scaling.invert(middle + size * ends))
+        values = self._scaling.invert(middle)
+        usual = np.array(self._steps / max(self._n_steps, 1))
+        units = mixed(self._scaling.width(middle, _SIDES * unit), usual, values)
+        ends = values + _SIDES * (units * self._half_width)
+        self._made = self._support.nearest(np.concatenate([values[None], ends]))
         return self._made[0], self._made[1], self._made[2]
 
     def pushed(self) -> NDArray[np.float64]:
@@ -322,15 +326,21 @@ class _OneWindow:
 class _Windows:
     """The last values of several series, forecast as a batch."""
 
-    def __init__(self, model: Fitted, panel: Panel, half_width: HalfWidth) -> None:
+    def __init__(self, model: Fitted, panel: Panel, half_width: NDArray[np.float64]) -> None:
         self._model, self._half_width = model, half_width
         self._panel = panel
+        self._lag = model.season_length
+        self._steps, self._n_steps = panel.steps_between(panel.offsets[:-1], panel.offsets[1:], self._lag)
         self._pushed: list[NDArray[np.float64]] = []
         self._window = Cutoffs(panel, last_cutoffs(panel)).inputs(model.length)
 
     def push(self, value: Any) -> None:
         values = np.broadcast_to(np.asarray(value, np.float64), len(self._panel)).copy()
         self._pushed.append(values)
+        step = np.abs(values - self._window[:, -self._lag])
+        known = np.isfinite(step)
+        self._steps[known] += step[known]
+        self._n_steps[known] += 1
         self._window = np.concatenate([self._window[:, 1:], values[:, None]], axis=1)
 
     def outside(self, value: Any) -> Any:
@@ -353,8 +363,9 @@ class _Windows:
                 np.zeros(0, np.int64), int(offsets[-1])
             ),
         )
-        predicted = self._model.predict(Cutoffs(panel, offsets[1:] - 1))
-        made = (predicted.values, *predicted.interval(self._half_width(predicted.still)))
+        usual = (self._steps / np.maximum(self._n_steps, 1))[:, None]
+        predicted = self._model.predict_with(Cutoffs(panel, offsets[1:] - 1), usual)
+        made = (predicted.values, *predicted.interval(self._half_width))
         self._made = made if len(panel) > 1 else tuple(one[0] for one in made)
         return self._made
 

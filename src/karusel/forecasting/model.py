@@ -112,31 +112,35 @@ class Model:
     def _predict(self, cutoffs: Cutoffs, *, networks: bool) -> Prediction:
         rows = np.minimum(cutoffs.at - cutoffs.starts + 1, self.length)
         middle, size = np.empty((len(cutoffs), self.horizon)), np.empty((len(cutoffs), 1))
-        still = np.empty((len(cutoffs), 1), bool)
         for count in np.unique(rows):
             some = np.flatnonzero(rows == count)
-            middle[some], size[some], still[some] = self._read(cutoffs.take(some), int(count), networks)
-        return Prediction(self.scaling, middle, size, size, still=still)
+            middle[some], size[some] = self._read(cutoffs.take(some), int(count), networks)
+        return Prediction(self.scaling, middle, size, size)
 
     def _read(
         self, cutoffs: Cutoffs, rows: int, networks: bool
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_] | bool]:
-        """Forecasts [n, h] in u of windows of so many rows, their sizes [n, 1] and which are still [n, 1]."""
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Forecasts [n, h] in u of windows of so many rows; their sizes [n, 1], 0 of those without change."""
         if rows < self.length:
             # Networks have seen windows of one length alone, whose level and season are of as many values.
             scaling = self.scaling.shorter(rows)
             u = scaling.transform(_inputs(cutoffs, scaling.length))
             away, level, anchor = scaling.linear(u, self.horizon)
             if rows > 1:
-                return anchor, *scaling.size(away, level)
+                return anchor, _known_size(*scaling.size(away, level))
             # One value shows no change: it may be anything of its order.
             order = np.ones_like(level) if scaling.log else np.where(level != 0, np.abs(level), 1.0)
-            return anchor, order, False
+            return anchor, order
         scaled = self.scaling.apply(_inputs(cutoffs, self.length), self.horizon)
+        size = _known_size(scaled.size, scaled.still)
         if not networks:
-            return scaled.anchor, scaled.size, scaled.still
+            return scaled.anchor, size
         corrected = self.correction.share * self.correction.predict(scaled.features)
-        return scaled.anchor + scaled.size * corrected, scaled.size, scaled.still
+        return scaled.anchor + scaled.size * corrected, size
+
+
+def _known_size(size: NDArray[np.float64], still: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(still, 0.0, size)
 
 
 def _inputs(cutoffs: Cutoffs, length: int) -> NDArray[np.float64]:

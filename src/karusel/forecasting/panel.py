@@ -159,14 +159,23 @@ class Panel:
         """Mean absolute step of each series over `lag` rows [S], without its last `until` rows; the median of
         the others where that is 0 or unknown.
         """
+        sums, counts = self.steps_between(self.offsets[:-1], self.offsets[1:] - until, lag)
+        steps = sums / np.maximum(counts, 1)
+        usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 1.0
+        return np.where(steps > 0, steps, usual)
+
+    def steps_between(
+        self, begins: NDArray[np.int64], ends: NDArray[np.int64], lag: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The sum of the absolute steps over `lag` rows between flat positions [n], the ends excluded, and
+        how many are known.
+        """
         step = np.abs(self.values[lag:] - self.values[:-lag])
         sums = np.concatenate([[0.0], np.cumsum(np.nan_to_num(step))])
         counts = np.concatenate([[0], np.cumsum(np.isfinite(step))])
-        firsts = np.minimum(self.offsets[:-1], len(step))
-        lasts = np.clip(self.offsets[1:] - until - lag, firsts, len(step))
-        steps = (sums[lasts] - sums[firsts]) / np.maximum(counts[lasts] - counts[firsts], 1)
-        usual = float(np.median(steps[steps > 0])) if np.any(steps > 0) else 1.0
-        return np.where(steps > 0, steps, usual)
+        begins = np.minimum(begins, len(step))
+        ends = np.clip(ends - lag, begins, len(step))
+        return sums[ends] - sums[begins], counts[ends] - counts[begins]
 
     def future_times(self, horizon: int) -> Times:
         """The times of the next `horizon` steps of every series [S, horizon]."""

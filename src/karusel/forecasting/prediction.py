@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ANY", "Prediction", "Support", "Units"]
+__all__ = ["ANY", "ROUNDING", "Prediction", "Support", "Units", "mixed"]
+
+ROUNDING = 1e-12  # of a level: a change that is none
+_FARTHEST = 3.0  # that a unit reaches in logarithms, twentyfold
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,13 @@ class Units:
             return u
         return np.maximum(np.exp(u) - self.shift, 0.0)
 
+    def width(self, u: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+        """How far invert(u + size) lies from invert(u); of logarithms beyond 3, so many times that of 3."""
+        if not self.log:
+            return np.abs(size)
+        part = _FARTHEST / np.maximum(np.abs(size), _FARTHEST)
+        return np.abs(self.invert(u + size * part) - self.invert(u)) / part
+
 
 @dataclass(frozen=True)
 class Support:
@@ -66,7 +76,6 @@ class Prediction:
 
     `middle` [n, h] are the forecasts in u; `below` and `above`, [n, h] or [n, 1], one unit to either side.
     A value is invert(u) factor + shift, with the effect of covariates [n, h], and then what `support` allows.
-    `still` [n, 1]: windows without change, whose unit is arbitrary.
     """
 
     units: Units
@@ -76,7 +85,6 @@ class Prediction:
     factor: NDArray[np.float64] | float = 1.0
     shift: NDArray[np.float64] | float = 0.0
     support: Support = ANY
-    still: NDArray[np.bool_] | bool = False
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -84,11 +92,10 @@ class Prediction:
         return self._values(self.middle)
 
     def scores(self, truth: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Errors [n, h] in units, negative where the truth lies below the forecast; minus infinity where it
-        has no logarithm, NaN where there is no truth or no forecast.
+        """Errors [n, h] in units, of forecasts in the data's own: negative where the truth lies below the
+        forecast, NaN where there is no truth or no forecast.
         """
-        away = self.units.transform((truth - self.shift) / self.factor) - self.middle
-        away = np.where(np.isnan(away) & ~np.isnan(truth + self.middle), -np.inf, away)
+        away = truth - self.middle
         return np.asarray(away / np.where(away > 0, self.above, self.below))
 
     def at(self, scores: float | NDArray[np.float64]) -> NDArray[np.float64]:
@@ -101,6 +108,17 @@ class Prediction:
         """Low and high ends [n, h] of the interval `half_width` (a number or [h]) units to either side."""
         return self.at(-half_width), self.at(half_width)
 
+    def in_own_units(self, usual: NDArray[np.float64]) -> Prediction:
+        """The same forecasts in the data's own units. One unit to either side is then the geometric mean of
+        what it was and of `usual` [n, 1], the usual step of the window's series.
+        """
+        values = replace(self, support=ANY).values
+        below, above = (
+            mixed(self.units.width(self.middle, size) * np.abs(self.factor), usual, values)
+            for size in (-self.below, self.above)
+        )
+        return Prediction(Units(), values, below, above, support=self.support)
+
     def within(
         self,
         factor: NDArray[np.float64] | float,
@@ -112,3 +130,19 @@ class Prediction:
 
     def _values(self, u: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.support.nearest(self.units.invert(u) * self.factor + self.shift)
+
+
+def mixed(
+    own: NDArray[np.float64], usual: NDArray[np.float64], values: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """sqrt(own usual), or one of the two where the other vanishes, or a thousandth of `values` where both do.
+
+    A window says less about the size of its errors than it seems to: one that hardly changes by chance is not
+    as sure as that.
+    """
+    least = ROUNDING * np.abs(values)
+    own = np.where(own > least, own, usual)
+    unit = np.sqrt(own) * np.sqrt(np.where(usual > least, usual, own))
+    if (unit > least).all():
+        return unit
+    return np.where(unit > least, unit, np.where(values != 0, 1e-3 * np.abs(values), 1.0))

@@ -23,10 +23,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.forecasting.prediction import Units
+from karusel.forecasting.prediction import ROUNDING, Units
 
 __all__ = [
-    "ROUNDING",
     "Scaled",
     "Scaling",
     "choose_scaling",
@@ -39,7 +38,6 @@ _MOST_SEASONS = 3  # seasons in an input part; more would weigh old patterns as 
 _SHORTEST_PLAIN, _LONGEST_PLAIN = 4, 12  # steps of an input part without season
 _LEAST_WINDOWS = 8
 _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
-ROUNDING = 1e-12  # of a window's level: a change that is none
 _SMOOTHING = (1.0, 0.5, 0.2)
 _TREND = (0.0, 1.0)
 _SHORT_SPAN = 3

@@ -56,6 +56,13 @@ class Cutoffs:
             return None
         return frequency.ordinals(frequency.at(self.panel.starts[self.numbers], self.at - self.starts))
 
+    def usual_steps(self, lag: int) -> NDArray[np.float64]:
+        """The mean absolute step of each window's series over `lag` rows, from its start to the cutoff
+        [n, 1]; 0 where none is known.
+        """
+        sums, counts = self.panel.steps_between(self.starts, self.at + 1, lag)
+        return np.asarray(sums / np.maximum(counts, 1))[:, None]
+
     def take(self, rows: NDArray[np.int64]) -> Cutoffs:
         """Some of the windows."""
         return Cutoffs(self.panel, self.at[rows])
