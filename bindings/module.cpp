@@ -2,12 +2,48 @@
 // src/karusel/program/native.py is its only user and checks everything before it comes here.
 #include <nanobind/stl/optional.h>
 
+#include <pthread.h>
+
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
 #include "karusel/executor.h"
 #include "module.h"
 
 using namespace karusel;
 
 namespace {
+
+class Gate {
+ public:
+  void enter() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    changed_.wait(lock, [this] { return !closed_ || std::this_thread::get_id() == closed_by_; });
+    ++inside_;
+  }
+
+  void leave() {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (--inside_ == 0) changed_.notify_all();
+  }
+
+  void close() {
+    std::unique_lock<std::mutex> lock(mutex_);
+    closed_ = true;
+    closed_by_ = std::this_thread::get_id();
+    changed_.wait(lock, [this] { return inside_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int64_t inside_ = 0;
+  bool closed_ = false;
+  std::thread::id closed_by_;
+};
+
+Gate* the_gate = new Gate;  // never freed: threads wait there for ever. A forked child has one of its own.
 
 using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t, std::optional<ReadNumbers>,
                               std::optional<ReadNumbers>>;
@@ -37,7 +73,25 @@ Selection make_selection(const ReadIndices& order) { return {order.data(), stati
 
 }  // namespace
 
+Unlocked::Unlocked() : state_(PyEval_SaveThread()) { the_gate->enter(); }
+
+Unlocked::~Unlocked() {
+  PyEval_RestoreThread(state_);
+  the_gate->leave();
+}
+
+void Unlocked::close_at_exit() {
+  pthread_atfork(nullptr, nullptr, [] { the_gate = new Gate; });
+  nb::module_::import_("atexit").attr("register")(nb::cpp_function([] {
+    const nb::gil_scoped_release released;
+    the_gate->close();
+  }));
+}
+
 NB_MODULE(_engine, m) {
+  Unlocked::close_at_exit();
+  nb::set_leak_warnings(false);  // of what a thread holds that Python's end has cut off
+
   nb::class_<Executor>(m, "Executor")
       .def("__init__",
            [](Executor* self, const std::vector<BufferTuple>& buffers, int64_t n_weights,
@@ -54,7 +108,7 @@ NB_MODULE(_engine, m) {
              Total total = {loss, weight};
              int64_t batches = 0;
              {
-               const nb::gil_scoped_release unlocked;
+               const Unlocked unlocked;
                batches =
                    self.evaluate(weights.data(), examples, make_selection(order), batch, first_batch, seconds, total);
              }
@@ -67,7 +121,7 @@ NB_MODULE(_engine, m) {
              const Examples examples = make_examples(lengths, inputs, outputs);
              Total total;
              {
-               const nb::gil_scoped_release unlocked;
+               const Unlocked unlocked;
                total = self.gradient(weights.data(), examples, make_selection(order), seed, gradient.data());
              }
              return nb::make_tuple(total.loss, total.weight);
@@ -85,7 +139,7 @@ NB_MODULE(_engine, m) {
                                    ema,      clip_norm, step};
             Progress progress;
             {
-              const nb::gil_scoped_release unlocked;
+              const Unlocked unlocked;
               progress = self.train(optimizer, examples, make_selection(order), batch, first_batch, rates.data(), seed,
                                     seconds, reinterpret_cast<Total*>(totals.data()));
             }

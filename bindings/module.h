@@ -30,4 +30,19 @@ inline karusel::Program make_program(const std::vector<BufferTuple>& buffers, in
   return program;
 }
 
+// While it lives, its thread is without Python's lock. Python ends a thread that asks for the lock when it is finishing,
+// which aborts the process where C++ is on the stack: so Python waits at its exit for those inside, and lets none in.
+class Unlocked {
+ public:
+  Unlocked();
+  ~Unlocked();
+  Unlocked(const Unlocked&) = delete;
+  Unlocked& operator=(const Unlocked&) = delete;
+
+  static void close_at_exit();
+
+ private:
+  PyThreadState* const state_;
+};
+
 void bind_stepper(nb::module_& m);

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "karusel/stepper.h"
+#include "karusel/threads.h"
 #include "module.h"
 
 using namespace karusel;
@@ -20,11 +21,12 @@ enum class Step { none, row, rows };
 // Reads a step into 4-byte numbers: floats, or int32 if there are symbols. Leaves no Python error behind.
 class StepReader {
  public:
-  StepReader(int64_t rows, int64_t width, int64_t symbols, nb::object float32)
+  StepReader(int64_t rows, int64_t width, int64_t symbols, const nb::object& array)
       : rows_(rows),
         width_(width),
         symbols_(symbols),
-        float32_(std::move(float32)),
+        array_(nb::borrow(array.type())),
+        float32_(array.attr("dtype").attr("type")),
         numbers_(static_cast<size_t>(rows * width)) {}
 
   const float* numbers() const { return numbers_.data(); }
@@ -64,7 +66,8 @@ class StepReader {
   }
 
   Step read_buffer(PyObject* x) {
-    if (!PyObject_CheckBuffer(x)) return Step::none;
+    // What is derived from an array may mean more than its numbers, such as a mask.
+    if (!PyObject_CheckBuffer(x) || (nb::isinstance(x, array_) && !nb::handle(x).type().is(array_))) return Step::none;
     Py_buffer view;
     if (PyObject_GetBuffer(x, &view, PyBUF_RECORDS_RO) != 0) {
       PyErr_Clear();
@@ -108,7 +111,7 @@ class StepReader {
   }
 
   int64_t rows_, width_, symbols_;
-  nb::object float32_;  // NumPy's type of a single number
+  nb::object array_, float32_;  // NumPy's types of an array and of a single number
   std::vector<float> numbers_;
 };
 
@@ -118,7 +121,7 @@ class StreamStepper {
   StreamStepper(Program program, const ReadNumbers& weights, int64_t rows, int64_t max_steps, int64_t state_size,
                 int64_t input, int64_t output, int64_t symbols, int threads, nb::object y)
       : stepper_(std::move(program), weights.data(), rows, max_steps, state_size, input, output, threads),
-        reader_(rows, stepper_.inputs(), symbols, y.attr("dtype").attr("type")),
+        reader_(rows, stepper_.inputs(), symbols, y),
         small_(rows * stepper_.n_weights() <= SMALL_WORK),
         y_(std::move(y)),
         y_row_(y_[nb::int_(0)]),
@@ -129,7 +132,7 @@ class StreamStepper {
   nb::object step(nb::handle x) {
     const Step step = small_ ? reader_.read(x.ptr()) : Step::none;
     if (step == Step::none) return nb::none();
-    const std::unique_lock<std::mutex> turn(turn_, std::try_to_lock);
+    const std::unique_lock<Turn> turn(turn_, std::try_to_lock);
     if (!turn) return nb::none();
     stepper_.run(reader_.numbers(), 1, 0, 1, y_numbers_);
     // A copy of an array that is at hand is the cheapest new one.
@@ -140,29 +143,29 @@ class StreamStepper {
   }
 
   void run(const Values& x, int64_t steps, int64_t first, int64_t last, Numbers y) {
-    const nb::gil_scoped_release unlocked;
-    const std::lock_guard<std::mutex> turn(turn_);
+    const Unlocked unlocked;
+    const std::lock_guard<Turn> turn(turn_);
     stepper_.run(static_cast<const float*>(x.data()), steps, first, last, y.data());
   }
 
   void generate(const Values& x, int64_t steps, int draw, double temperature, int64_t top_k, double top_p, uint64_t key,
                 uint64_t first, Outputs drawn) {
-    const nb::gil_scoped_release unlocked;
-    const std::lock_guard<std::mutex> turn(turn_);
+    const Unlocked unlocked;
+    const std::lock_guard<Turn> turn(turn_);
     stepper_.generate(static_cast<const float*>(x.data()), steps,
                       {static_cast<Draw>(draw), temperature, top_k, top_p, key}, first,
                       static_cast<float*>(drawn.data()));
   }
 
   void read_state(Numbers state) {
-    const nb::gil_scoped_release unlocked;
-    const std::lock_guard<std::mutex> turn(turn_);
+    const Unlocked unlocked;
+    const std::lock_guard<Turn> turn(turn_);
     std::memcpy(state.data(), stepper_.state(), state_bytes());
   }
 
   void write_state(const ReadNumbers& state) {
-    const nb::gil_scoped_release unlocked;
-    const std::lock_guard<std::mutex> turn(turn_);
+    const Unlocked unlocked;
+    const std::lock_guard<Turn> turn(turn_);
     std::memcpy(stepper_.state(), state.data(), state_bytes());
   }
 
@@ -175,7 +178,7 @@ class StreamStepper {
   nb::object y_, y_row_;  // the last step's output, [rows, O] and its row [O]
   float* y_numbers_;
   nb::object copy_ = nb::steal(PyUnicode_InternFromString("copy"));
-  std::mutex turn_;
+  Turn turn_;
 };
 
 }  // namespace

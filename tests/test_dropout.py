@@ -111,6 +111,17 @@ def test_both_executors_drop_the_same(n_jobs: int) -> None:
     assert_close(nets[0].parameters, nets[1].parameters, tolerance=2e-3)
 
 
+def test_a_longest_row_of_no_weight_drops_nothing_else_of_the_others() -> None:
+    X = [np.random.default_rng(k).normal(size=(t, 2)) for k, t in enumerate((3, 4, 9))]
+    weights = {}
+    for executor in ("native", "reference"):
+        net = Sequential([LSTM(4, return_sequences=True), Dropout(0.5), LSTM(4), Dense(1)], executor=executor)
+        net.compile("mse")
+        net.fit(X, np.ones(3), sample_weight=[1, 1, 0], batch_size=3, epochs=2)
+        weights[executor] = np.concatenate([array.ravel() for array in net.parameters.values()])
+    np.testing.assert_allclose(weights["native"], weights["reference"], atol=1e-5)
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_nothing_is_dropped_outside_training(executor: str) -> None:
     X = np.random.default_rng(2).integers(0, 7, (4, 6))

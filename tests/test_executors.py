@@ -266,6 +266,18 @@ def test_one_row_of_many_units(hidden: int, direction: str, initial_state: str) 
         assert_same_bits(other, trained[0])
 
 
+@pytest.mark.parametrize("n", [5, 40])
+def test_a_weight_of_several_layers_has_the_gradients_of_all(n: int) -> None:
+    random = np.random.default_rng(n)
+    X, y = random.integers(0, 7, (2, n, 6))
+    layers = [Embedding(7, 3), Dense(7, tied=True), LSTM(3, return_sequences=True), Dense(7, tied=True)]
+    native, reference = both(lambda: layers, "softmax_cross_entropy")
+    for network in (native, reference):
+        build_unevenly(network, 1)
+    results = [network.gradients(X, y)[1] for network in (native, reference)]
+    assert_close(*results, tolerance=2e-5)
+
+
 @pytest.mark.parametrize("hidden", [33, 50, 64, 129])
 def test_wide_lstms_over_many_steps(hidden: int) -> None:
     """Gradients of weights are summed over more lines than a block of their product has."""

@@ -53,6 +53,18 @@ def test_symbols_are_drawn_by_their_chances(executor: str, settings, expected) -
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("settings", [{}, {"top_p": 0.9}, {"top_k": 2}])
+def test_infinite_outputs_draw_a_symbol_all_the_same(executor: str, settings) -> None:
+    """Finite weights can make them, in a file from anywhere; the engine once read beyond its symbols."""
+    net = constant(executor, np.full(4, 3e38))
+    for name, array in net.parameters.items():
+        array[:] = 100 if name.startswith("lstm") else 3e38
+    with np.errstate(over="ignore", invalid="ignore"):
+        drawn = net.stream().generate(0, 40, Sampling(seed=1, **settings))
+    assert ((drawn >= 0) & (drawn < 4)).all()
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
 def test_notes_are_drawn_each_by_itself(executor: str) -> None:
     logits = np.array([-2.0, 0.0, 1.5])
     stream = constant(executor, logits, notes=True).stream()

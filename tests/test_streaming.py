@@ -306,6 +306,7 @@ REFUSED: dict[str, Any] = {
     "letters": "abc",
     "bytes": b"abc",
     "words in a list": [0.0, "one", 1.0],
+    "an array with a mask": np.ma.array([0.0, 1.0, 2.0], mask=[0, 1, 0]),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -98,6 +99,71 @@ def test_python_threads_predict_with_one_network() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda X: network.predict(X).tobytes(), requests * 3))
     assert found == expected * 3
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_fork_while_another_thread_is_inside_leaves_the_child_free() -> None:
+    """As in a server that forks its workers: a lock that the parent's thread holds is free in the child."""
+    network = Sequential([LSTM(64, return_sequences=True), Dense(1)])
+    network.build((None, 3))
+    stream, X = network.stream(), np.zeros((8, 1000, 3))
+    stop = threading.Event()
+
+    def work() -> None:
+        while not stop.is_set():
+            network.predict(X)
+            stream.run(X[:1])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(6):
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)  # ends a child that hangs
+                network.predict(X[:1])
+                stream.step([0.0, 0.0, 0.0])
+                os._exit(7)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_python_ends_in_peace_while_a_thread_predicts() -> None:
+    code = (
+        "import atexit, threading, time, numpy as np\n"
+        "from karusel import LSTM, Dense, Sequential\n"
+        "net = Sequential([LSTM(64, return_sequences=True), Dense(1)], n_jobs=1)\n"
+        "net.build((None, 3))\n"
+        "X = np.zeros((64, 200, 3))\n"
+        "def work():\n"
+        "    while True: net.predict(X)\n"
+        "atexit.register(lambda: print(net.predict(X[:1]).shape))\n"
+        "threading.Thread(target=work, daemon=True).start()\n"
+        "time.sleep(0.2)\n"
+    )
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "(1, 200, 1)\n", "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of memory as Linux has them")
+def test_where_no_thread_is_to_be_had_the_caller_works_alone() -> None:
+    code = (
+        "import resource, numpy as np\n"
+        "from karusel import LSTM, Sequential\n"
+        "X = np.ones((64, 50, 3))\n"
+        "alone, many = (Sequential([LSTM(32)], n_jobs=n, random_state=1) for n in (1, 8))\n"
+        "alone.build((None, 3)), many.build((None, 3))\n"
+        "expected = alone.predict(X)\n"
+        "used = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), -1))\n"
+        "assert (many.predict(X) == expected).all()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_threads_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

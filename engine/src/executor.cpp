@@ -149,7 +149,11 @@ void Executor::choose_rows(const Examples& examples, Selection batch) {
     for (auto* v : {&chosen_, &sorted_, &place_}) v->resize(n);
   }
   const Stream* weights = examples.outputs.empty() ? weights_of(examples) : nullptr;
-  batch_rows_ = 0;
+  batch_rows_ = longest_ = longest_source_ = 0;
+  for (int64_t i = 0; i < batch.count; ++i) {
+    longest_ = std::max(longest_, examples.lengths[batch.order[i]]);
+    if (source_steps_ > 0) longest_source_ = std::max(longest_source_, examples.source_lengths[batch.order[i]]);
+  }
   for (int64_t i = 0; i < batch.count; ++i)
     if (!weights || has_weight(examples, *weights, batch.order[i])) chosen_[static_cast<size_t>(batch_rows_++)] = i;
   if (batch_rows_ > 0) return;
@@ -161,7 +165,7 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
   const size_t n = static_cast<size_t>(batch_rows_);
   const auto row = [&](size_t i) { return batch.order[chosen_[i]]; };
   std::fill(count_.begin(), count_.end(), 0);
-  lines_ = longest_source_ = 0;
+  lines_ = 0;
   for (size_t i = 0; i < n; ++i) {
     const int64_t length = examples.lengths[row(i)];
     if (length < 1 || length > max_steps_) throw std::invalid_argument("a row's length is outside the plan");
@@ -171,7 +175,6 @@ void Executor::sort_rows(const Examples& examples, Selection batch) {
     const int64_t source = examples.source_lengths[row(i)];
     if (source < 1 || source > source_steps_) throw std::invalid_argument("a source's length is outside the plan");
     lines_ += source;
-    longest_source_ = std::max(longest_source_, source);
   }
   int64_t before = 0;
   for (size_t length = count_.size(); length-- > 0;) {
@@ -227,7 +230,7 @@ double Executor::run_slice(Frame frame, const Examples& examples, Worker& worker
     worker.own.name[r] = place_[static_cast<size_t>(i)];
     worker.own.length[r] = examples.lengths[worker.own.example[r]];
   }
-  const Packing own = worker.own.pack(rows, examples.lengths[sorted_[0]]);
+  const Packing own = worker.own.pack(rows, longest_);
   Packing source;
   if (source_steps_ > 0) {
     order_sources(examples, worker, rows);
@@ -443,7 +446,7 @@ void Executor::update(Optimizer& o, float rate) {
 
 int64_t Executor::evaluate(const float* weights, const Examples& examples, Selection selection, int64_t batch,
                            int64_t first_batch, double seconds, Total& total) {
-  const std::lock_guard<std::mutex> turn(turn_);
+  const std::lock_guard<Turn> turn(turn_);
   const FlushDenormals flush;
   const auto end = end_after(seconds);
   int64_t batches = 0;
@@ -460,7 +463,7 @@ int64_t Executor::evaluate(const float* weights, const Examples& examples, Selec
 
 Total Executor::gradient(const float* weights, const Examples& examples, Selection selection, uint64_t seed,
                          float* gradient) {
-  const std::lock_guard<std::mutex> turn(turn_);
+  const std::lock_guard<Turn> turn(turn_);
   const FlushDenormals flush;
   const Total total = run_batch(weights, examples, selection, seed, true);
   std::memcpy(gradient, lanes_[0].gradient.data(), static_cast<size_t>(program_.n_weights()) * sizeof(float));
@@ -469,7 +472,7 @@ Total Executor::gradient(const float* weights, const Examples& examples, Selecti
 
 Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selection selection, int64_t batch,
                          int64_t first_batch, const float* rates, uint64_t seed, double seconds, Total* totals) {
-  const std::lock_guard<std::mutex> turn(turn_);
+  const std::lock_guard<Turn> turn(turn_);
   const FlushDenormals flush;
   const auto end = end_after(seconds);
   Progress progress;

@@ -115,9 +115,11 @@ Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vect
                         static_cast<uint64_t>(attributes[1])});
       continue;
     }
-    for (const Argument& argument : a)
-      if (argument.space == Space::gradient && !overwrites(call.kernel))
-        added_.emplace_back(argument.first, argument.rows * argument.cols);
+    for (const Argument& argument : a) {
+      if (argument.space != Space::gradient) continue;
+      call.again = call.again || has_gradient(argument.first);
+      if (call.again || !overwrites(call.kernel)) added_.emplace_back(argument.first, argument.rows * argument.cols);
+    }
     switch (call.kernel) {
       case Kernel::lstm_forward: {
         const bool halves = halved(a[2], a[4], attributes[1]);
@@ -193,6 +195,13 @@ void Program::drop(const Kernels& kernels, uint64_t seed, Space space, float* ve
     const Matrix part = {vector + d.first, 1, d.count, d.count};
     if (d.space == space) kernels.dropout(line, {part, part, d.rate, dropout_key(seed, d.salt), false, false});
   }
+}
+
+bool Program::has_gradient(int64_t first) const {
+  for (const Call& call : calls_)
+    for (const Argument& argument : call.arguments)
+      if (argument.space == Space::gradient && argument.first == first) return true;
+  return false;
 }
 
 void Program::clear(float* gradient) const {
@@ -272,11 +281,11 @@ double Program::run(const Frame& frame, const Call& call) const {
       k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),    m(4),      m(5),    m(6),     m(7),
                                 m(8),  m(9),      m(10),     m(11),   m(12),     m(13),   m(14),    m(15),
                                 m(16), m(17),     m(18),     m(19),   m(20),     m(21),   m(22),    m(23),
-                                flag(0), number(1), flag(2), frame.add, frame.share});
+                                flag(0), number(1), flag(2), frame.add || call.again, frame.share});
       return 0;
     case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3), flag(0)}); return 0;
     case Kernel::dense_backward:
-      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0), flag(1), frame.add});
+      k.dense_backward({m(0), weight(1), m(2), m(3), m(4), m(5), flag(0), flag(1), frame.add || call.again});
       return 0;
     case Kernel::embedding_forward: k.embedding_forward({index(0), m(1), m(2)}); return 0;
     case Kernel::embedding_backward: k.embedding_backward({index(0), m(1), m(2)}); return 0;

@@ -40,6 +40,7 @@ int32_t Sampler::symbol(const float* y, double u) {
   for (int64_t i = 0; i < outputs_; ++i)
     total += chances_[static_cast<size_t>(i)] =
         std::exp((static_cast<double>(y[i]) - static_cast<double>(*top)) / sampling_.temperature);
+  if (!std::isfinite(total)) return static_cast<int32_t>(top - y);  // what is infinite has no chances to draw by
 
   const bool all_k = sampling_.top_k == 0 || sampling_.top_k >= outputs_;
   if (all_k && sampling_.top_p >= 1) {

@@ -11,7 +11,9 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
+#include <unordered_set>
 #include <vector>
 
 namespace karusel {
@@ -111,12 +113,16 @@ class Worker {
 
 class Crew {
  public:
-  // False, with nothing done, when another thread is inside.
+  // False, with nothing done, when another thread is inside, or when there are no more threads to be had.
   bool run(int workers, Job& job) {
     const std::unique_lock<std::mutex> lock(busy_, std::try_to_lock);
     if (!lock.owns_lock()) return false;
     const size_t others = static_cast<size_t>(workers - 1);
-    while (crew_.size() < others) crew_.push_back(new Worker(static_cast<int>(crew_.size()) + 1));  // lives forever
+    try {
+      while (crew_.size() < others) crew_.push_back(new Worker(static_cast<int>(crew_.size()) + 1));  // lives forever
+    } catch (const std::system_error&) {
+      return false;
+    }
     for (size_t i = 0; i < others; ++i) crew_[i]->give(&job);
     job.work(0);
     for (size_t i = 0; i < others; ++i)
@@ -132,12 +138,31 @@ class Crew {
   std::vector<Worker*> crew_;
 };
 
-// A forked child inherits neither the threads nor a usable lock: it makes a crew of its own.
+// A forked child inherits neither the threads nor usable locks: it makes a crew of its own, and its locks are renewed.
 std::atomic<Crew*> the_crew{nullptr};
 
-Crew& crew() {
-  static const int registered = pthread_atfork(nullptr, nullptr, [] { the_crew.store(nullptr); });
+struct Turns {
+  std::mutex mutex;
+  std::unordered_set<Turn*> all;
+};
+
+Turns& turns() {
+  static Turns& those = *new Turns;  // never freed, as the crew
+  return those;
+}
+
+void heed_forks() {
+  static const int registered = pthread_atfork([] { turns().mutex.lock(); }, [] { turns().mutex.unlock(); },
+                                               [] {
+                                                 the_crew.store(nullptr);
+                                                 for (Turn* turn : turns().all) turn->renew();
+                                                 turns().mutex.unlock();
+                                               });
   (void)registered;
+}
+
+Crew& crew() {
+  heed_forks();
   Crew* current = the_crew.load();
   if (!current) {
     Crew* fresh = new Crew;  // never freed: its threads outlive every other object
@@ -162,6 +187,17 @@ void run_halves(bool share, HalvesTask task, void* context) {
   }
   Partner both;
   task(context, both);
+}
+
+Turn::Turn() {
+  heed_forks();
+  const std::lock_guard<std::mutex> lock(turns().mutex);
+  turns().all.insert(this);
+}
+
+Turn::~Turn() {
+  const std::lock_guard<std::mutex> lock(turns().mutex);
+  turns().all.erase(this);
 }
 
 void Partner::done() {

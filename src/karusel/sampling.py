@@ -78,7 +78,7 @@ class Sampling:
         return uniform(self.key, counters) + 2.0**-25  # never 0, which would draw what has no chance
 
     def _symbol(self, y: NDArray[np.float64], u: float) -> int:
-        if self.temperature == 0:
+        if self.temperature == 0 or not np.isfinite(y).all():
             return int(np.argmax(y))
         chances = np.exp((y - y.max()) / self.temperature)
         order = np.arange(len(y))

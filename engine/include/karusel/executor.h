@@ -5,12 +5,12 @@
 // added in their order, so results are the same bits on any number of threads.
 #pragma once
 
-#include <mutex>
 #include <vector>
 
 #include "karusel/choice.h"
 #include "karusel/floats.h"
 #include "karusel/program.h"
+#include "karusel/threads.h"
 
 namespace karusel {
 
@@ -123,7 +123,7 @@ class Executor {
   void update(Optimizer&, float rate);
   float* reserve(Floats&, int64_t n);
 
-  std::mutex turn_;
+  Turn turn_;
   Program program_;
   const Kernels& kernels_;
   int64_t slice_rows_, max_steps_, source_steps_;
@@ -139,7 +139,8 @@ class Executor {
   int weight_threads_ = 1;               // that work over all weights is handed to
   bool shared_ = false;                  // two threads have a half each of one row's units
   Choice sharing_;                       // alone or shared
-  int64_t longest_source_ = 0;           // of the batch
+  int64_t longest_ = 0;                  // of the batch, rows of no weight included
+  int64_t longest_source_ = 0;
   Floats panels_, dropped_;
   int64_t allocations_ = 0;
 };

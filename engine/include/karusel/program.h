@@ -80,6 +80,7 @@ struct Call {
   std::vector<Argument> arguments;  // in the order of kernels.h, which src/karusel/program/kernels.py repeats
   std::vector<float> attributes;
   bool of_source = false;  // runs over the rows' sources
+  bool again = false;      // its weight's gradient is another call's, too
 };
 
 // A weight that products read in panels: where it lies, where its panels begin (-1: not needed).
@@ -167,6 +168,7 @@ class Program {
   const LossShape& loss_shape() const { return loss_shape_; }
 
  private:
+  bool has_gradient(int64_t first) const;  // whether a call so far has one that begins there
   double run(const Frame& frame, const Call& call) const;
 
   std::vector<Buffer> buffers_;

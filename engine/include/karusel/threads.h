@@ -4,13 +4,15 @@
 
 #include <atomic>
 #include <cstdint>
+#include <mutex>
+#include <new>
 
 namespace karusel {
 
 // Calls task(context, index, worker) once for every index in [0, count), on up to `workers` threads, the
 // calling one included (worker 0); returns when all are done. Which thread takes which index is open, so
 // a result must not depend on it. When another thread is inside already, the caller works alone.
-// After fork, a child starts threads of its own. Throws nothing once the threads run.
+// After fork, a child starts threads of its own. Where the system has no more threads, too, the caller works alone.
 using Task = void (*)(void* context, int64_t index, int worker);
 void run_parallel(int workers, int64_t count, Task task, void* context);
 
@@ -56,6 +58,24 @@ void in_halves(bool share, F&& f) {
   run_halves(
       share, [](void* context, Partner& partner) { (*static_cast<F*>(context))(partner); }, &f);
 }
+
+// A lock that a forked child finds free, whoever held it.
+class Turn {
+ public:
+  Turn();
+  ~Turn();
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+  void lock() { mutex_.lock(); }
+  bool try_lock() { return mutex_.try_lock(); }
+  void unlock() { mutex_.unlock(); }
+
+  void renew() { new (&mutex_) std::mutex; }
+
+ private:
+  std::mutex mutex_;
+};
 
 // Denormal numbers make some processors many times slower. While one of these lives, its thread treats
 // them as zero; then the caller's setting is back.
