@@ -91,7 +91,7 @@ def train(
     """
     from karusel.cli.process import run_train
 
-    run_train(records or [], environment, process, learning, running, out, printing.json)
+    run_train(records or [], environment, process, learning, running, out, printing)
 
 
 @app.command()

@@ -10,10 +10,10 @@ from karusel.cli.labels import Source
 from karusel.cli.options import Printing, Reading
 from karusel.errors import FileMissingError, KaruselError, UsageError
 from karusel.plots import need_matplotlib
-from karusel.sources.origin import find_files, find_files_of_query
+from karusel.sources.origin import STDIN, find_files, find_files_of_query
 from karusel.whole import written_whole
 
-__all__ = ["check_apart", "check_output", "check_png", "files_read", "write_whole"]
+__all__ = ["check_apart", "check_output", "check_png", "files_read", "table_files", "write_whole"]
 
 
 def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
@@ -48,10 +48,15 @@ def check_png(plot: Path, sources: Iterable[Path]) -> None:
     need_matplotlib()
 
 
-def files_read(reading: Reading | Source, printing: Printing, others: Iterable[str] = ()) -> tuple[Path, ...]:
-    """The files that a command reads, which none of its outputs may be."""
+def files_read(printing: Printing, files: Iterable[str | Path]) -> tuple[Path, ...]:
+    """The files that a command reads, which none of its outputs may be: those named, and `--config`."""
     config = () if printing.config is None else (printing.config,)
-    return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql), *config)
+    return (*(Path(one) for one in files if str(one) != STDIN), *config)
+
+
+def table_files(reading: Reading | Source, others: Iterable[str] = ()) -> tuple[Path, ...]:
+    """The files that tables and a query come from."""
+    return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql))
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

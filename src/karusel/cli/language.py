@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from karusel.cli import document
-from karusel.cli.files import check_output, write_whole
+from karusel.cli.files import check_output, files_read, write_whole
 from karusel.cli.generate import Drawing, Fitting
-from karusel.cli.options import Running
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import decoded, fit
@@ -36,10 +36,10 @@ def run_train(
     out: Path,
     lines: bool,
     time_limit: float | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Fit to text or music; the model goes to `out`."""
-    check_output(out, [Path(file) for name in source for file in _files(name)])
+    check_output(out, files_read(printing, [file for name in source for file in _files(name)]))
     started = time.perf_counter()
     settings: dict[str, Any] = {field.name: getattr(fitting, field.name) for field in fields(fitting)}
     model = Generator(**settings, random_state=running.seed, n_jobs=running.threads)
@@ -57,7 +57,7 @@ def run_train(
             validation=held_out,
             time_limit=time_limit,
         )
-    if json:
+    if printing.json:
         document.print_document(
             {
                 "file": short_name(source),
@@ -80,9 +80,12 @@ def run_run(
     prompt_file: str | None,
     length: int,
     out: Path | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Write on from a prompt."""
+    if out is not None:
+        prompts = _files(prompt_file) if prompt_file is not None else ()
+        check_output(out, files_read(printing, (model, *prompts)))
     made = Generator.load(model)
     unit = made.reader_.unit
     if prompt is not None and prompt_file is not None:
@@ -90,9 +93,7 @@ def run_run(
     if unit == "notes" and prompt is not None:
         raise UsageError("--prompt is text, but the model writes music; give --prompt-file with music")
     if unit == "notes":
-        _check_music_out(out, made.reader_.notes, json)
-    if out is not None:
-        check_output(out, [model, *map(Path, _files(prompt_file) if prompt_file is not None else ())])
+        _check_music_out(out, made.reader_.notes, printing.json)
     begin: Any = None if prompt is None else _of_argument(prompt, unit)
     if prompt_file is not None:
         begin = _read([prompt_file], False, unit, "train")
@@ -109,8 +110,8 @@ def run_run(
             top_p=drawing.top_p,
             seed=running.seed,
         )
-    if json or out is not None:
-        _write_out(made, list(parts), out, json)
+    if printing.json or out is not None:
+        _write_out(made, list(parts), out, printing.json)
     else:
         _write_live(parts, unit)
 

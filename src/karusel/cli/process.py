@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from karusel.cli.control import Learning, Process
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output
-from karusel.cli.options import Running
+from karusel.cli.files import check_output, files_read
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
@@ -34,10 +34,10 @@ def run_train(
     learning: Learning,
     running: Running,
     out: Path,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Learn, and write the model to `out`."""
-    check_output(out, find_files(records))
+    check_output(out, files_read(printing, find_files(records)))
     _one_of(records, environment)
     started = time.perf_counter()
     settings: dict[str, Any] = {"random_state": running.seed, "n_jobs": running.threads}
@@ -51,7 +51,7 @@ def run_train(
             found = _train_controller(records, process, learning, settings, out, progress)
     seconds = time.perf_counter() - started
     lines = found.pop("lines")
-    if json:
+    if printing.json:
         print_document({**found, "out": str(out), "seconds": round(seconds, 3), "versions": versions()})
         return
     print("\n".join(lines))

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_apart, check_output, check_png, write_whole
-from karusel.cli.options import Running
+from karusel.cli.files import check_apart, check_output, check_png, files_read, write_whole
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
@@ -32,10 +32,10 @@ def run_train(
     out: Path,
     validation: tuple[str, str] | None,
     time_limit: float | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Fit a translator and write it to `out`."""
-    check_output(out, [Path(one) for one in (source, target, *(validation or ())) if one != "-"])
+    check_output(out, files_read(printing, (source, target, *(validation or ()))))
     started = time.perf_counter()
     model = Translator(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
     name = short_name([source])
@@ -44,7 +44,7 @@ def run_train(
         X, y = _parallel(source, target)
         held_out = None if validation is None else _parallel(*validation)
         done = fit(model, name, out, started, progress, X, y, validation=held_out, time_limit=time_limit)
-    if json:
+    if printing.json:
         print_document(
             {
                 "file": source,
@@ -67,10 +67,10 @@ def run_run(
     alignment: bool,
     plot: Path | None,
     beam_width: int | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Translate the lines of a file."""
-    read = [path] if source == "-" else [path, Path(source)]
+    read = files_read(printing, (path, source))
     check_apart({"--out": out, "--plot": plot})
     if out is not None:
         check_output(out, read)
@@ -93,7 +93,7 @@ def run_run(
             part.write_text("".join(f"{one}\n" for one in found), encoding="utf-8")
 
         write_whole(out, fill)
-    if json:
+    if printing.json:
         shown: list[dict[str, Any]] = [
             {"source": a, "translation": b} for a, b in zip(sentences, found, strict=True)
         ]
