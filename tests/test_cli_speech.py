@@ -192,6 +192,20 @@ def test_processes_that_cannot_be_learned_or_controlled(folder, tank, tmp_path, 
         assert message in refused(code, "control", "run", folder / "tank.karusel", *options)
 
 
+def test_options_that_would_do_nothing_are_refused(folder, tank, tmp_path) -> None:
+    model, out = folder / "tank.karusel", ["--out", tmp_path / "m.karusel"]
+    records = [folder / "tank.csv", "--input-col", "u", "--output-col", "y"]
+    pole = ["--environment", "CartPole-v1"]
+    assert "No such option: --low" in refused(2, "control", "score", model, *records, "--low", 0)
+    for what, arguments in [
+        ("--high is of a process", ["train", *pole, "--high", 1, "--goal", 9, *out]),
+        ("--goal is of an environment", ["train", *records, "--low", 0, "--high", 1, "--goal", 9, *out]),
+        ("--target is of a process", ["run", model, *pole, "--target", 1]),
+        ("--input-col is of a process", ["score", model, *pole, "--input-col", "u"]),
+    ]:
+        assert f"{what}; leave it out" in refused(2, "control", *arguments)
+
+
 def test_a_mark_before_the_first_line_is_no_part_of_it(folder, tank, monkeypatch) -> None:
     told = []
     for mark in ("", "\ufeff"):
