@@ -237,6 +237,7 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
         ({"samples": -1}, "samples is -1; it must be a whole number from 0 up"),
         ({"random_state": 1.5}, "random_state is 1.5; it must be a whole number from 0 up"),
         ({"shift": -1}, "shift is -1; it must be a whole number from 0 up"),
+        ({"mirror": "no"}, "mirror is 'no'; it must be True or False"),
         ({"vocabulary_size": 1}, "vocabulary_size is 1; it must be a whole number from 2 up"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ __all__ = ["is_number", "is_whole", "positive_integer", "share"]
 
 
 def is_number(value: Any) -> bool:
-    """Whether this is a number, which True and text are not."""
-    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+    """Whether this is a real number, which True and text are not."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
 
 
 def is_whole(value: Any) -> bool:
@@ -23,15 +24,11 @@ def is_whole(value: Any) -> bool:
 
 def positive_integer(owner: str, name: str, value: Any, below: int = 2**31) -> int:
     """The value as an int, or UsageError."""
-    try:
-        number = int(value)
-    except (TypeError, ValueError, OverflowError):
-        number = 0
-    if isinstance(value, bool) or number != value or number < 1:
+    if not is_number(value) or not 1 <= value < math.inf or value % 1 != 0:
         raise UsageError(f"{owner}: {name} must be a whole number from 1 up, got {value!r}")
-    if number >= below:
+    if value >= below:
         raise UsageError(f"{owner}: {name} must be below {below:,}, got {value!r}")
-    return number
+    return int(value)
 
 
 def share(owner: str, name: str, value: Any) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.tasks.sequences import by_example
 
 __all__ = ["LogMel", "masked", "read_recordings", "read_wav", "varied"]
 
@@ -164,7 +165,7 @@ def read_recordings(data: Any, rate: int | None) -> tuple[list[Numbers], int, li
     rate: samples a second of arrays, and what files must have where it is known.
     """
     recordings, names = [], []
-    for number, one in enumerate(data):
+    for number, one in enumerate(by_example(data)):
         if isinstance(one, (str, os.PathLike)):
             samples, own = read_wav(one)
             name = f"recording {number} ({os.fspath(one)!r})"
