@@ -190,6 +190,8 @@ def test_bleu_by_hand_and_by_sacrebleu() -> None:
     assert bleu(found, y) == pytest.approx(sacrebleu.corpus_bleu(found, streams).score)
     with pytest.raises(UsageError, match="order is 5; it must be a whole number from 1 to 4"):
         bleu(found, y, order=5)
+    with pytest.raises(UsageError, match="order is True"):
+        bleu(found, y, order=True)
     with pytest.raises(UsageError, match="tokenize is 'words'; it must be one of 13a, none, intl, char"):
         bleu(found, y, tokenize="words")
 

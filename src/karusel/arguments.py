@@ -9,7 +9,15 @@ import numpy as np
 
 from karusel.errors import UsageError
 
-__all__ = ["is_number", "is_whole", "positive_integer", "share"]
+__all__ = [
+    "is_number",
+    "is_whole",
+    "number_from_zero",
+    "positive_integer",
+    "positive_number",
+    "share",
+    "whole_number",
+]
 
 
 def is_number(value: Any) -> bool:
@@ -29,6 +37,27 @@ def positive_integer(owner: str, name: str, value: Any, below: int = 2**31) -> i
     if value >= below:
         raise UsageError(f"{owner}: {name} must be below {below:,}, got {value!r}")
     return int(value)
+
+
+def whole_number(owner: str, name: str, value: Any, least: int) -> int:
+    """A whole number from `least` up, or UsageError."""
+    if not is_whole(value) or value < least:
+        raise UsageError(f"{owner}: {name} must be a whole number from {least} up, got {value!r}")
+    return int(value)
+
+
+def positive_number(owner: str, name: str, value: Any) -> float:
+    """A finite number above 0, or UsageError."""
+    if not is_number(value) or not 0 < value < math.inf:
+        raise UsageError(f"{owner}: {name} must be a finite number above 0, got {value!r}")
+    return float(value)
+
+
+def number_from_zero(owner: str, name: str, value: Any) -> float:
+    """A finite number from 0 up, or UsageError."""
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise UsageError(f"{owner}: {name} must be a finite number from 0 up, got {value!r}")
+    return float(value)
 
 
 def share(owner: str, name: str, value: Any) -> float:

@@ -16,6 +16,7 @@ from karusel.network import Sequential
 from karusel.optimizers import Adam, Cosine
 
 __all__ = [
+    "SEEDS",
     "Progress",
     "check_choice",
     "check_count",
@@ -30,7 +31,7 @@ __all__ = [
     "usual_batch",
 ]
 
-_SEEDS = 2**63 - 1  # the largest
+SEEDS = 2**63 - 1  # the largest
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -93,7 +94,7 @@ def usual_batch(examples: int, steps: int, least: int, most: int) -> int:
 def check_learning(task: Any) -> None:
     """Raise `UsageError` for settings that all tasks have, of a network and its training."""
     check_whole(task, "hidden_size", "epochs", optional=("n_jobs",))
-    check_count("random_state", task.random_state, 0, _SEEDS)
+    check_count("random_state", task.random_state, 0, SEEDS)
     rate = task.learning_rate
     if not (is_number(rate) and 0 < rate < np.inf):
         raise UsageError(f"learning_rate is {rate!r}; it must be a finite number above 0")

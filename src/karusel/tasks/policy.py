@@ -17,7 +17,7 @@ from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential
 from karusel.optimizers import Adam
-from karusel.tasks.fitting import check_count, check_learning, check_whole
+from karusel.tasks.fitting import SEEDS, check_count, check_learning, check_whole
 from karusel.tasks.task import Task, all_or_nothing
 from karusel.training import check_time_limit
 
@@ -137,7 +137,7 @@ class Policy(Task):
         """The return of each of some episodes, with the likeliest action at each step."""
         self._fitted()
         check_count("episodes", episodes)
-        check_count("seed", seed, 0)
+        check_count("seed", seed, 0, SEEDS)
         world = _World(environment, episodes)
         try:
             world.seed(seed)
