@@ -17,8 +17,9 @@ from karusel.cli.generate import Drawing, Fitting
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
-from karusel.cli.writing import decoded, fit
+from karusel.cli.writing import decoded, fit, read_bytes
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
+from karusel.sources.origin import STDIN
 from karusel.tasks.generator import Generator, Likelihood
 from karusel.tasks.midi import NOTES, read_midi, write_midi
 
@@ -237,21 +238,22 @@ def _files(name: str) -> list[str]:
 def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
     """A file's text, or its pieces of music."""
     path, ending = Path(name), Path(name).suffix.lower()
-    try:
-        if ending in _MUSIC:
+    if ending in _MUSIC:
+        try:
             return _read_music(path, ending, part)
-        data = sys.stdin.buffer.read() if name == "-" else path.read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{name} is not there: check the path") from None
-    except OSError as error:
-        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+        except FileNotFoundError:
+            raise FileMissingError(f"{name} is not there: check the path") from None
+        except OSError as error:
+            raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+    data = read_bytes(name)
+    title = "standard input" if name == STDIN else name
     if not data:
-        raise DataError(f"{name} is empty")
+        raise DataError(f"{title} is empty")
     if unit == "bytes":
         return [data]
-    text = decoded(name, data, "convert it, or read it as it is with --unit bytes")
+    text = decoded(title, data, "convert it, or read it as it is with --unit bytes")
     if not text:
-        raise DataError(f"{name} is empty")
+        raise DataError(f"{title} is empty")
     return [text]
 
 

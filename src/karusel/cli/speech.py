@@ -93,8 +93,8 @@ def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) 
         progress("transcribing")
         with naming(recordings.name):
             found = model.predict(files)
+            errors = model.errors(found, texts)
         right = float(np.mean([a == b for a, b in zip(found, texts, strict=True)]))
-        errors = model.errors(found, texts)
     if json:
         print_document(
             {

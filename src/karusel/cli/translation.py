@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,8 @@ from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
-from karusel.cli.writing import decoded, fit, searching
-from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.cli.writing import decoded, fit, read_bytes, searching
+from karusel.errors import DataError, UsageError
 from karusel.plots import draw_alignment
 from karusel.tasks.translator import Alignment, Translator
 
@@ -169,13 +168,7 @@ def _parallel(source: str, target: str) -> tuple[list[str], list[str]]:
 def _lines(name: str) -> list[str]:
     """A file's lines, each with a sentence."""
     short = short_name([name])
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{name} is not there: check the path") from None
-    except OSError as error:
-        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
-    text = decoded(short, data, "convert it")
+    text = decoded(short, read_bytes(name), "convert it")
     if not text.strip():
         raise DataError(f"{short} is empty")
     # Cut at nothing else, so that the lines of two files stay together.
