@@ -24,7 +24,11 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
         raise FileMissingError(f"the folder {path.parent} does not exist; make it first")
     if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
         raise UsageError(f"{path} is the file that is read; give another name for the output")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    # A file is replaced by one that is filled beside it; what is none, such as /dev/stdout, is written to.
+    places = [path] if path.exists() else []
+    if path.is_file() or not path.exists():
+        places.append(Path(os.path.realpath(path)).parent)
+    if not all(os.access(place, os.W_OK) for place in places):
         raise KaruselError(f"{path} cannot be written: permission denied")
 
 
