@@ -298,6 +298,8 @@ def test_sources_that_do_not_fit_are_refused() -> None:
         plain.alignment([np.array([1])], source=None)
     with pytest.raises(UsageError, match="width must be a whole number from 1 up"):
         search(net, source, [3] * 3, width=0)
+    with pytest.raises(UsageError, match="power must be a finite number from 0 up, got 'x'"):
+        search(net, source, [3] * 3, power="x")
     with pytest.raises(UsageError, match="count must be a whole number from 1 up"):
         draw(net, source, [3] * 3, count=True)
 

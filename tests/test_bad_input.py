@@ -119,6 +119,26 @@ def test_a_full_disk_on_stdout(tmp_path, command):
     assert done.stderr == b"karusel: the output cannot be written: No space left on device\n"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a shell that closes streams")
+def test_streams_that_are_closed(tmp_path):
+    """Nothing comes in then, and what would go out is lost."""
+    write(tmp_path / "t.csv", csv_of(monthly(14)))
+    for arguments, code, line in [
+        (["data", "-", "<&-"], 5, b"karusel: standard input is empty; a table with rows is needed\n"),
+        (["data", "t.csv", ">&-"], 0, b""),
+        (["data", "none.csv", "2>&-"], 4, b""),
+    ]:
+        shell = ["sh", "-c", " ".join([*KARUSEL, *arguments])]
+        done = subprocess.run(shell, cwd=tmp_path, capture_output=True, check=False)
+        assert (done.returncode, done.stdout, done.stderr) == (code, b"", line)
+
+
+def test_what_stood_in_a_file_is_no_command_to_the_terminal(tmp_path):
+    write(tmp_path / "t.csv", "file\x1b[31m,words\n1,2\n")
+    line = refused(5, "transcribe", "train", tmp_path / "t.csv", "--out", tmp_path / "m.karusel")
+    assert "has the columns file\\x1b[31m, words" in line
+
+
 def test_a_temporary_folder_that_is_not_there(tmp_path):
     """What needs a copy, such as standard input, says so."""
     write(tmp_path / "t.csv", csv_of(monthly(14)))

@@ -190,6 +190,8 @@ def test_bleu_by_hand_and_by_sacrebleu() -> None:
     assert bleu(found, y) == pytest.approx(sacrebleu.corpus_bleu(found, streams).score)
     with pytest.raises(UsageError, match="order is 5; it must be a whole number from 1 to 4"):
         bleu(found, y, order=5)
+    with pytest.raises(UsageError, match="order is True"):
+        bleu(found, y, order=True)
     with pytest.raises(UsageError, match="tokenize is 'words'; it must be one of 13a, none, intl, char"):
         bleu(found, y, tokenize="words")
 
@@ -237,6 +239,7 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
         ({"samples": -1}, "samples is -1; it must be a whole number from 0 up"),
         ({"random_state": 1.5}, "random_state is 1.5; it must be a whole number from 0 up"),
         ({"shift": -1}, "shift is -1; it must be a whole number from 0 up"),
+        ({"mirror": "no"}, "mirror is 'no'; it must be True or False"),
         ({"vocabulary_size": 1}, "vocabulary_size is 1; it must be a whole number from 2 up"),
     ],
 )

@@ -78,6 +78,10 @@ def test_examples_may_come_in_parts_of_pandas():
     again = Classifier(**{**SMALL, "epochs": 2}).fit(pandas.Series(X)[5:], pandas.Series(y)[5:])
     assert again.score(pandas.Series(X)[5:], pandas.Series(y)[5:]) == model.score(X[5:], y[5:])
     rows = np.random.default_rng(0).normal(size=(60, 7))
+    texts = pandas.DataFrame({"text": ["a b", "b a"] * 5})
+    for kind in (None, "texts"):
+        with pytest.raises(DataError, match=r"texts are a table of 1 column; .* by itself, such as table"):
+            Classifier(kind=kind, **SMALL).fit(texts, [0, 1] * 5)
     frame = pandas.DataFrame(rows, columns=list("abcdefg"))
     model = Classifier(**{**SMALL, "epochs": 2}).fit(rows[5:], y[5:])
     again = Classifier(**{**SMALL, "epochs": 2}).fit(frame[5:], y[5:])
@@ -232,6 +236,12 @@ def test_whole_numbers_may_come_as_objects():
     [
         ({"random_state": -1}, "random_state is -1; it must be a whole number from 0 up"),
         ({"random_state": 1.5}, "random_state is 1.5; it must be"),
+        ({"sweep": 1}, "sweep is 1; it must be one of patches, rows, pixels"),
+        ({"direction": np.array(["a"])}, "direction is array.*; it must be one of bidirectional, forward"),
+        ({"learning_rate": "x"}, "learning_rate is 'x'; it must be a finite number above 0"),
+        ({"embedding_size": True}, "embedding_size is True; it must be a whole number from 1 up"),
+        ({"dropout": None}, "dropout is None; it must be at least 0 and below 1"),
+        ({"epochs": 2**70}, "epochs is 1180591620717411303424; it must be at most 2,147,483,647"),
         ({"validation_share": None}, "validation_share is None; it must lie between 0 and 1"),
         ({"class_weight": np.array([1, 2])}, "class_weight is array.*; it must be None, 'balanced'"),
         (
@@ -374,6 +384,8 @@ def test_what_does_not_fit_what_was_fitted_is_refused(labelled):
         images.predict(np.zeros((2, 8, 8), np.uint8))
     with pytest.raises(UsageError, match="cannot be cut into patches of 5 x 5"):
         Classifier(kind="images", patch=5).fit(*bars(20, 0))
+    with pytest.raises(UsageError, match="num_layers is 0"):
+        Classifier(kind="images", num_layers=0).fit(*bars(20, 0))
     with pytest.raises(UsageError, match="not fitted"):
         Classifier().predict([[1.0]])
     with pytest.raises(UsageError, match="not fitted"):

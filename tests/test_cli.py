@@ -429,6 +429,10 @@ def test_a_folder_that_may_not_be_written(short, tmp_path):
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o555)
     assert "permission denied" in refused(1, "forecast", short, "-H", 2, "--out", closed / "f.csv")
+    closed.chmod(0o700)
+    (closed / "old.csv").touch()
+    closed.chmod(0o500)
+    assert "permission denied" in refused(1, "forecast", short, "-H", 2, "--out", closed / "old.csv")
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="needs /proc")

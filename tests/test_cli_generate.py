@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
@@ -225,7 +226,7 @@ def test_bytes_go_through_as_they_are(tmp_path):
     assert out.read_bytes() == model.generate(b"\xc9\xca", 20)
 
 
-def test_the_mark_before_a_text_is_no_part_of_it(folder, tmp_path):
+def test_the_mark_before_a_text_is_no_part_of_it(folder, tmp_path, monkeypatch):
     told = []
     for name, mark in (("plain.txt", b""), ("marked.txt", b"\xef\xbb\xbf")):
         text = write(tmp_path / name, mark + b"This is the house")
@@ -234,4 +235,6 @@ def test_the_mark_before_a_text_is_no_part_of_it(folder, tmp_path):
     bad = write(tmp_path / "bad.txt", b"\xef\xbb\xbfab\xff")
     assert "byte 6, 0xff, is no UTF-8 text" in refused(5, "generate", "score", folder / "text.karusel", bad)
     mark = write(tmp_path / "mark.txt", b"\xef\xbb\xbf")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
+    assert "standard input: byte 1, 0xff" in refused(5, "generate", "score", folder / "text.karusel", "-")
     assert "mark.txt is empty" in refused(5, "generate", "score", folder / "text.karusel", mark)

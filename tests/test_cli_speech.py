@@ -110,6 +110,7 @@ def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     run = ["transcribe", "run", folder / "m.karusel"]
     silent = write_wav(tmp_path / "s.wav", np.zeros(4000))
     assert "is silent" in refused(5, *run, silent)
+    assert f"{str(tmp_path)!r} cannot be read: Is a directory" in refused(1, *run, tmp_path)
     cut = tmp_path / "cut.wav"
     cut.write_bytes((folder / "0.wav").read_bytes()[:-100])
     assert "is cut off" in refused(5, *run, cut)
@@ -184,12 +185,28 @@ def test_processes_that_cannot_be_learned_or_controlled(folder, tank, tmp_path, 
     for given, target, code, message in [
         ("1\n", [], 5, "line 1 of the input has 1 numbers"),
         ("one\n", [2], 5, "line 1 of the input is 'one', not numbers"),
+        (b"\xff\n", [], 5, "line 1 of the input is '\ufffd', not numbers"),
         ("1,9\n", [], 5, "line 1 of the input: target 9 lies outside"),
         ("1\n", [1, 2], 2, "--target must be given once for each of 1 outputs"),
     ]:
-        monkeypatch.setattr("sys.stdin", io.StringIO(given))
+        text = given if isinstance(given, bytes) else given.encode()
+        monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(text), "utf-8"))
         options = [part for one in target for part in ("--target", one)]
         assert message in refused(code, "control", "run", folder / "tank.karusel", *options)
+
+
+def test_options_that_would_do_nothing_are_refused(folder, tank, tmp_path) -> None:
+    model, out = folder / "tank.karusel", ["--out", tmp_path / "m.karusel"]
+    records = [folder / "tank.csv", "--input-col", "u", "--output-col", "y"]
+    pole = ["--environment", "CartPole-v1"]
+    assert "No such option: --low" in refused(2, "control", "score", model, *records, "--low", 0)
+    for what, arguments in [
+        ("--high is of a process", ["train", *pole, "--high", 1, "--goal", 9, *out]),
+        ("--goal is of an environment", ["train", *records, "--low", 0, "--high", 1, "--goal", 9, *out]),
+        ("--target is of a process", ["run", model, *pole, "--target", 1]),
+        ("--input-col is of a process", ["score", model, *pole, "--input-col", "u"]),
+    ]:
+        assert f"{what}; leave it out" in refused(2, "control", *arguments)
 
 
 def test_a_mark_before_the_first_line_is_no_part_of_it(folder, tank, monkeypatch) -> None:

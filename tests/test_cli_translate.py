@@ -153,6 +153,7 @@ def test_what_cannot_be_read_gets_one_line(folder, trained, tmp_path) -> None:
         (2, ["translate", "train", "-", "-", *out], "name a file for one of them"),
         (5, ["translate", "run", model, tmp_path / "gap.de"], "gap.de, line 2 is empty; leave it out"),
         (5, ["translate", "run", model, tmp_path / "empty.txt"], "empty.txt is empty"),
+        (5, ["translate", "run", model, tmp_path], "is a folder; give a file of text"),
         (5, ["translate", "run", model, tmp_path / "latin.txt"], "latin.txt: byte 2, 0xfc, is no UTF-8 text"),
         (5, ["translate", "run", model, tmp_path / "cyrillic.txt"], "the model reads another script"),
         (5, ["translate", "run", tmp_path / "broken.karusel", folder / "test.de"], "is truncated"),

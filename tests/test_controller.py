@@ -184,10 +184,17 @@ def test_settings_and_targets(model) -> None:
         (1, 1, "low must be below high"),
         ([0, 0], [1, 1], "one for each of 1 inputs"),
         ("a", 1, "low and high must be"),
+        ("0", True, "low and high must be"),
     ]:
         with pytest.raises(UsageError, match=message):
             Controller(low=low, high=high, **SMALL).fit(u, y)
-    for setting in ({"horizon": 0}, {"caution": -1}, {"caution": "x"}, {"validation_share": 0}):
+    for setting in (
+        {"horizon": 0},
+        {"caution": -1},
+        {"caution": "x"},
+        {"validation_share": 0},
+        {"hidden_size": True},
+    ):
         with pytest.raises(UsageError, match=next(iter(setting))):
             Controller(low=0, high=1, **setting).fit(u, y)
     with pytest.raises(UsageError, match="not fitted"):

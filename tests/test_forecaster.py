@@ -268,6 +268,9 @@ def test_a_second_fit_forgets_the_first(fitted):
         ({"h": 2, "n_jobs": True}, "n_jobs is True"),
         ({"h": 2, "random_state": -1}, "random_state is -1"),
         ({"h": 2, "season_length": 0}, "season_length is 0"),
+        ({"h": 2, "season_length": "M"}, "season_length is 'M'; it must be a whole number from 1 up"),
+        ({"h": 2, "season_length": [2.5]}, "season_length is 2.5; it must be a whole number from 1 up"),
+        ({"h": 2, "time_limit": True}, "time_limit is True; it must be a number of seconds"),
         ({"h": 2, "time_limit": "5"}, "time_limit is '5'; it must be a number of seconds"),
     ],
 )

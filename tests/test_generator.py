@@ -118,6 +118,8 @@ def test_texts_have_an_end_whatever_holds_them():
     assert all(model.ends_ and model.reader_ == models[0].reader_ for model in models)
     assert models[1].generate(seed=1) == models[0].generate(seed=1)
     assert not Generator(epochs=1, **SMALL).fit("anna " * 40).ends_
+    with pytest.raises(DataError, match="texts are a table of 1 column"):
+        Generator(**SMALL).fit(pandas.DataFrame({"name": names}))
 
 
 def test_music_of_several_notes(band):
@@ -263,8 +265,9 @@ def test_what_does_not_fit_what_was_fitted_is_refused(rhyme, band):
         Generator().generate()
     with pytest.raises(UsageError, match="unit is 'letters'"):
         Generator(unit="letters").fit(TEXT)
-    with pytest.raises(UsageError, match="steps is 0"):
-        Generator(steps=0).fit(TEXT)
+    for setting in ({"steps": 0}, {"tied": "no"}, {"weight_drop": True}, {"unit": np.array(["words"])}):
+        with pytest.raises(UsageError, match=f"{next(iter(setting))} is"):
+            Generator(**setting).fit(TEXT)
 
 
 @pytest.mark.parametrize("reader", [Characters(), Bytes(), Words(60)])

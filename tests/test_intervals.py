@@ -214,7 +214,7 @@ def test_levels_and_quantiles_lie_within_their_bounds():
         check_levels([100])
     with pytest.raises(UsageError, match="level is 0"):
         check_levels([0])
-    for wrong in (80, "80", ["80"]):
+    for wrong in (80, "80", ["80"], [True]):
         with pytest.raises(UsageError, match=r"it must be a list of numbers, such as \[80, 95\]"):
             check_levels(wrong)
     assert check_quantiles([0.9, 0.1, 0.9]) == (0.1, 0.9)

@@ -12,7 +12,7 @@ import pytest
 from command import KARUSEL, karusel_run, refused, write
 from karusel.cli.pictures import read_images
 from karusel.cli.tasks import by_label, like_classes
-from karusel.errors import DataError
+from karusel.errors import DataError, KaruselError
 from karusel.sources.labelled import read_labelled
 from karusel.tasks import Classifier, Labeller
 from test_classifier import bars, sentences, waves
@@ -322,7 +322,9 @@ def test_what_does_not_fit_is_refused_in_one_line(folder, steps, tmp_path):
     numbers = write(tmp_path / "n.csv", "a,label\n1,x\n2,y\n")
     assert "name it with --id-col" in refused(2, "classify", "train", numbers, *out)
     assert "class_weight is 'fair'" in refused(2, "classify", "train", texts, *out, "--class-weight", "fair")
-    assert "unit must be one of" in refused(2, "classify", "train", texts, *out, "--unit", "letters")
+    assert "unit is 'letters'; it must be one of" in refused(
+        2, "classify", "train", texts, *out, "--unit", "letters"
+    )
     model = folder / "texts.karusel"
     unseen = write(tmp_path / "unseen.csv", "text,label\nfine,great\nbad,bad\n")
     assert "label 'great' was not there in training" in refused(5, "classify", "score", model, unseen)
@@ -367,6 +369,25 @@ def test_images_that_do_not_fit_are_refused_in_one_line(folder, steps, tmp_path)
     assert "--text-col belongs to tables" in refused(
         2, "classify", "train", folder / "images", *out, "--text-col", "a"
     )
+
+
+def test_damaged_images_are_one_error(tmp_path):
+    """Whatever Pillow makes of them: an error of its own, one of Python's, or warnings alone."""
+    image = pytest.importorskip("PIL.Image")
+    picture = image.fromarray(np.random.default_rng(0).integers(0, 255, (8, 8), np.uint8))
+    picture.save(tmp_path / "a.bmp")
+    whole = (tmp_path / "a.bmp").read_bytes()
+    (tmp_path / "a.bmp").write_bytes(whole[:18] + (10**6).to_bytes(4, "little") * 2 + whole[26:])
+    with pytest.raises(DataError, match=r"a\.bmp is no image that can be read: Image size"):
+        read_images([tmp_path / "a.bmp"])
+    picture.save(tmp_path / "a.tif")
+    whole = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(DataError, match=r"a\.tif is no image that can be read"):
+        read_images([tmp_path / "a.tif"])
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(KaruselError, match=r"a\.png cannot be read: Is a directory"):
+        read_images([tmp_path / "a.png"])
 
 
 def test_grey_of_more_than_8_bits_is_scaled(tmp_path):

@@ -107,6 +107,8 @@ def test_examples_may_come_in_parts_of_pandas():
     assert again.score(X[5:], y[5:]) == model.score(rows[5:], rows[5:] > 0)
     texts, tags = (pandas.Series(part) for part in sentences(20, 0))
     assert Labeller(**{**SMALL, "epochs": 1}).fit(texts[5:], tags[5:]).reader_.kind == "texts"
+    with pytest.raises(DataError, match="texts are a table of 1 column"):
+        Labeller(**SMALL).fit(texts.to_frame(), tags)
 
 
 def test_pixels_of_images(of_pixels):

@@ -9,13 +9,18 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 import pytest
+from typer.main import get_command
 
+from command import refused, write
+from karusel.cli.app import app
 from karusel.cli.outputs import Rows, check_rows_output, time_texts, write_rows
 from karusel.errors import FileMissingError, KaruselError, UsageError
 from karusel.forecasting.frequency import Frequency
@@ -122,6 +127,28 @@ def test_outputs_that_cannot_be(tmp_path):
     with pytest.raises(UsageError, match="is the table that is read"):
         check_rows_output(address, (), [address])
     check_rows_output(f"sqlite:///{tmp_path}/f.db#made", (), [address])
+
+
+def writing_commands(command: Any, *words: str) -> Iterator[tuple[list[str], list[str], str]]:
+    """Every command that writes a file: its name, its other arguments, and the option that names the file."""
+    for name, one in getattr(command, "commands", {}).items():
+        yield from writing_commands(one, *words, name)
+    options = {one.name: one for one in command.params}
+    needed = ["read.csv" for one in command.params if one.param_type_name == "argument"]
+    if "horizon" in options:
+        needed += ["--horizon", "1"]
+    if "config" in options:
+        yield from (([*words], needed, f"--{name}") for name in ("out", "plot", "report") if name in options)
+
+
+@pytest.mark.parametrize(("command", "needed", "option"), [*writing_commands(get_command(app))])
+def test_no_command_writes_over_its_config(tmp_path, monkeypatch, command, needed, option):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "read.csv", "file,text\n")
+    out = [] if option == "--out" else ["--out", "other.csv"]
+    write(tmp_path / "k.toml", "seed = 1\n")
+    line = refused(2, *command, *needed, *out, "--config", "k.toml", option, "k.toml")
+    assert "k.toml is the file that is read" in line
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")

@@ -173,7 +173,8 @@ def test_one_clear_line(environment, error, message) -> None:
 def test_settings(policy) -> None:
     for setting in (
         *({"episodes": 0}, {"discount": 1.1}, {"discount": "x"}, {"observe": (0, 5)}),
-        {"random_state": -1},
+        *({"random_state": -1}, {"observe": 1}, {"observe": ()}, {"observe": [0.0]}, {"clip": "x"}),
+        *({"entropy": True}, {"learning_rate": "x"}, {"hidden_size": np.True_}, {"n_jobs": 0}),
     ):
         with pytest.raises(UsageError, match=next(iter(setting))):
             Policy(**setting).fit(Recall, rounds=1)
@@ -187,6 +188,22 @@ def test_settings(policy) -> None:
         Policy().score(Recall)
     with pytest.raises(DataError, match="an observation must be finite numbers"):
         policy.stream().step([0.0, np.nan])
+
+
+def test_a_failed_refit_leaves_the_policy_as_it_was(monkeypatch) -> None:
+    policy = Policy(**SMALL).fit(Recall, rounds=1)
+    before = dict(vars(policy))
+    weights = policy.network_._weights.copy()
+
+    class Breaks(Recall):
+        def step(self, action):
+            observation, reward, over, cut, more = super().step(action)
+            return observation, np.nan if over else reward, over, cut, more
+
+    with pytest.raises(DataError, match="a reward of nan"):
+        policy.fit(Breaks, rounds=1)
+    assert vars(policy) == before
+    np.testing.assert_array_equal(policy.network_._weights, weights)
 
 
 FRESH = """

@@ -105,6 +105,8 @@ def test_in_pieces_as_in_one(executor: str) -> None:
     parts = [stream.generate(1, 7, Sampling())]
     parts.append(stream.generate(parts[-1][-1], 13, Sampling(), first=7))
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+    with pytest.raises(UsageError, match="first must be a whole number from 0 up, got True"):
+        stream.generate(1, 7, Sampling(), first=True)
 
 
 @pytest.mark.parametrize(

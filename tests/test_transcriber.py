@@ -227,7 +227,7 @@ def test_settings_and_rates(model) -> None:
             model.predict(X, rate=rate)
     for setting in (
         *({"epochs": 0}, {"beam_width": 0}, {"variations": -1}, {"validation_share": 1}),
-        {"random_state": -1},
+        *({"random_state": -1}, {"live": "no"}, {"num_layers": 1.0}),
     ):
         with pytest.raises(UsageError, match=next(iter(setting))):
             Transcriber(**setting).fit(X, y, rate=RATE)

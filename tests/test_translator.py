@@ -168,6 +168,8 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
     X, y = parallel(5, 0)
     with pytest.raises(DataError, match="there are 5 sentences and 4 translations"):
         Translator(**FAST).fit(X, y[:4])
+    with pytest.raises(DataError, match="sentences are a table of 1 column"):
+        Translator(**FAST).fit(pytest.importorskip("pandas").DataFrame({"text": X}), y)
     with pytest.raises(DataError, match="translation 3 is empty"):
         Translator(**FAST).fit(X, [*y[:2], "", *y[3:]])
     with pytest.raises(DataError, match="a single sentence; at least two are needed"):

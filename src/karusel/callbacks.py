@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import positive_integer
+from karusel.arguments import number_from_zero, positive_integer
 from karusel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -58,9 +58,7 @@ class EarlyStopping(Callback):
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0) -> None:
         self.patience = positive_integer("EarlyStopping", "patience", patience)
-        if not isinstance(min_delta, (int, float, np.number)) or not min_delta >= 0:
-            raise UsageError(f"EarlyStopping: min_delta must be at least 0, got {min_delta!r}")
-        self.min_delta = float(min_delta)
+        self.min_delta = number_from_zero("EarlyStopping", "min_delta", min_delta)
         self._forget()
 
     def _forget(self) -> None:

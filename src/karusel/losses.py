@@ -12,12 +12,11 @@ Keras divides by the number of rows instead of the sum of their weights.)
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from karusel.arguments import is_whole, positive_integer
+from karusel.arguments import is_number, is_whole, number_from_zero, positive_integer, positive_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent
@@ -110,9 +109,7 @@ class Huber(Loss):
     kernel = "huber_loss"
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not (delta > 0 and math.isfinite(delta)):
-            raise UsageError(f"Huber: delta must be a finite number above 0, got {delta!r}")
-        self.delta = float(delta)
+        self.delta = positive_number("Huber", "delta", delta)
 
     def settings(self) -> dict[str, Any]:
         return {"delta": self.delta}
@@ -137,9 +134,10 @@ class Pinball(Loss):
     kernel = "pinball_loss"
 
     def __init__(self, quantiles: Sequence[float]) -> None:
-        self.quantiles = tuple(float(q) for q in quantiles) if isinstance(quantiles, Iterable) else ()
-        inside = all(0 < q < 1 for q in self.quantiles)
-        if not self.quantiles or not inside or list(self.quantiles) != sorted(set(self.quantiles)):
+        given = list(quantiles) if isinstance(quantiles, Iterable) else []
+        self.quantiles = tuple(float(q) for q in given if is_number(q) and 0 < q < 1)
+        inside = len(self.quantiles) == len(given) > 0
+        if not inside or list(self.quantiles) != sorted(set(self.quantiles)):
             raise UsageError(
                 f"Pinball: quantiles must ascend between 0 and 1, as in [0.1, 0.5, 0.9]; got {quantiles!r}"
             )
@@ -288,11 +286,9 @@ class ClippedSurrogate(Loss):
     kernel = "surrogate_loss"
 
     def __init__(self, clip: float = 0.2, value: float = 0.5, entropy: float = 0.01) -> None:
-        for name, number in (("clip", clip), ("value", value), ("entropy", entropy)):
-            if not (math.isfinite(number) and number >= 0) or (name == "clip" and number == 0):
-                least = "above 0" if name == "clip" else "from 0 up"
-                raise UsageError(f"ClippedSurrogate: {name} must be a finite number {least}, got {number!r}")
-        self.clip, self.value, self.entropy = float(clip), float(value), float(entropy)
+        self.clip = positive_number("ClippedSurrogate", "clip", clip)
+        self.value = number_from_zero("ClippedSurrogate", "value", value)
+        self.entropy = number_from_zero("ClippedSurrogate", "entropy", entropy)
 
     def target_width(self, output_width: int) -> int:
         if output_width < 3:

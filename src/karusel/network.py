@@ -1053,9 +1053,9 @@ def _is_deep(X: Any) -> bool:
 
 def _choose_executor(executor: str) -> str:
     """ "native" or "reference"."""
-    if executor == "auto":
+    if isinstance(executor, str) and executor == "auto":
         executor = os.environ.get("KARUSEL_EXECUTOR", "") or "auto"
-    if executor not in ("auto", "native", "reference"):
+    if not isinstance(executor, str) or executor not in ("auto", "native", "reference"):
         raise UsageError(f"executor must be auto, native or reference, got {executor!r}")
     if executor == "reference":
         return executor
@@ -1073,7 +1073,7 @@ def _choose_executor(executor: str) -> str:
 
 def _choose_precision(precision: str, executor: str) -> str:
     """ "float32" or "bf16": what is used here."""
-    if precision not in ("float32", "bf16"):
+    if not isinstance(precision, str) or precision not in ("float32", "bf16"):
         raise UsageError(f"precision must be float32 or bf16, got {precision!r}")
     if precision == "float32" or executor == "reference":
         return "float32"

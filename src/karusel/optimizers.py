@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole, share
+from karusel.arguments import number_from_zero, positive_number, share, whole_number
 from karusel.errors import UsageError
 
 __all__ = ["Adam", "AdamW", "Constant", "Cosine", "Schedule", "Step", "get_optimizer"]
-
-
-def _positive(owner: str, name: str, value: Any) -> float:
-    if not is_number(value):
-        raise UsageError(f"{owner}: {name} must be a number, got {value!r}")
-    if not (value > 0 and math.isfinite(value)):
-        raise UsageError(f"{owner}: {name} must be a finite number above 0, got {value!r}")
-    return float(value)
-
-
-def _whole(owner: str, name: str, value: Any, least: int) -> int:
-    if not is_whole(value) or value < least:
-        raise UsageError(f"{owner}: {name} must be a whole number from {least} up, got {value!r}")
-    return int(value)
 
 
 class Schedule(ABC):
@@ -55,7 +40,7 @@ class Constant(Schedule):
     kind = "constant"
 
     def __init__(self, rate: float) -> None:
-        self.rate = _positive("Constant", "rate", rate)
+        self.rate = positive_number("Constant", "rate", rate)
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.full(len(steps), self.rate)
@@ -85,16 +70,16 @@ class Cosine(Schedule):
     kind = "cosine"
 
     def __init__(self, rate: float, total_steps: int, warmup_steps: int = 0, final_rate: float = 0.0) -> None:
-        self.rate = _positive("Cosine", "rate", rate)
-        self.total_steps = _whole("Cosine", "total_steps", total_steps, 1)
-        self.warmup_steps = _whole("Cosine", "warmup_steps", warmup_steps, 0)
+        self.rate = positive_number("Cosine", "rate", rate)
+        self.total_steps = whole_number("Cosine", "total_steps", total_steps, 1)
+        self.warmup_steps = whole_number("Cosine", "warmup_steps", warmup_steps, 0)
         if self.warmup_steps >= self.total_steps:
             raise UsageError(
                 f"Cosine: warmup_steps must be below total_steps ({total_steps}), got {warmup_steps}"
             )
-        if not 0 <= final_rate <= rate:
+        self.final_rate = number_from_zero("Cosine", "final_rate", final_rate)
+        if self.final_rate > self.rate:
             raise UsageError(f"Cosine: final_rate must be between 0 and rate ({rate}), got {final_rate!r}")
-        self.final_rate = float(final_rate)
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         warm = self.rate * (steps + 1) / max(self.warmup_steps, 1)
@@ -117,9 +102,9 @@ class Step(Schedule):
     kind = "step"
 
     def __init__(self, rate: float, every: int, factor: float = 0.1) -> None:
-        self.rate = _positive("Step", "rate", rate)
-        self.every = _whole("Step", "every", every, 1)
-        self.factor = _positive("Step", "factor", factor)
+        self.rate = positive_number("Step", "rate", rate)
+        self.every = whole_number("Step", "every", every, 1)
+        self.factor = positive_number("Step", "factor", factor)
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(self.rate * self.factor ** (steps // self.every))
@@ -168,12 +153,12 @@ class Adam:
         self.schedule = (
             learning_rate
             if isinstance(learning_rate, Schedule)
-            else Constant(_positive(name, "learning_rate", learning_rate))
+            else Constant(positive_number(name, "learning_rate", learning_rate))
         )
         self.beta_1 = share(name, "beta_1", beta_1)
         self.beta_2 = share(name, "beta_2", beta_2)
-        self.epsilon = _positive(name, "epsilon", epsilon)
-        self.clip_norm = None if clip_norm is None else _positive(name, "clip_norm", clip_norm)
+        self.epsilon = positive_number(name, "epsilon", epsilon)
+        self.clip_norm = None if clip_norm is None else positive_number(name, "clip_norm", clip_norm)
         self.ema_decay = None if ema_decay is None else share(name, "ema_decay", ema_decay)
         self.weight_decay = 0.0
 
@@ -220,9 +205,7 @@ class AdamW(Adam):
         ema_decay: float | None = None,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, clip_norm=clip_norm, ema_decay=ema_decay)
-        if weight_decay != 0:
-            _positive("AdamW", "weight_decay", weight_decay)
-        self.weight_decay = float(weight_decay)
+        self.weight_decay = number_from_zero("AdamW", "weight_decay", weight_decay)
 
 
 OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
+from karusel.arguments import number_from_zero, whole_number
 from karusel.batches import Examples, Stream
 from karusel.errors import UsageError
 from karusel.layers import LSTM
@@ -73,7 +73,8 @@ def search(
     power
         0: by log p alone; 1: by its mean over the steps.
     """
-    _check_count("width", width)
+    whole_number("search", "width", width, 1)
+    number_from_zero("search", "power", power)
     order = sorted(range(len(sources)), key=lambda k: len(sources[k]))  # like beside like
     found: list[list[Found]] = [[] for _ in sources]
     for first in range(0, len(order), AT_ONCE):
@@ -98,7 +99,8 @@ def draw(
     What is drawn for a source depends on the seed alone, not on the other sources. `network`, `sources`,
     `longest` and `end` are those of `search`.
     """
-    _check_count("count", count)
+    whole_number("draw", "count", count, 1)
+    whole_number("draw", "seed", seed, 0)
     chance = np.random.default_rng(seed).random((max(longest, default=0), count))
     drawn: list[list[tuple[int, ...]]] = []
     at_once = max(1, ROWS // count)
@@ -129,11 +131,6 @@ def _draw(
         if not len(rows):
             break
     return [[tuple(one) for one in strings[k * count : (k + 1) * count]] for k in range(len(longest))]
-
-
-def _check_count(name: str, value: Any) -> None:
-    if not is_whole(value) or value < 1:
-        raise UsageError(f"search: {name} must be a whole number from 1 up, got {value!r}")
 
 
 class _Steps:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole, positive_integer
+from karusel.arguments import is_whole, positive_integer, whole_number
 from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Embedding
@@ -223,8 +223,7 @@ class Stream:
                 "drawn with notes=False, or as many outputs as inputs, drawn with notes=True"
             )
         steps = positive_integer("generate", "steps", steps)
-        if not isinstance(first, (int, np.integer)) or first < 0:
-            raise UsageError(f"generate: first must be a whole number from 0 up, got {first!r}")
+        first = whole_number("generate", "first", first, 0)
         drawn = np.empty((steps, self._inputs), dtype=begin.dtype)
         self._stepper.generate(begin, sampling, first, drawn)
         return drawn if notes else drawn[:, 0]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from karusel.cli import document, show
-from karusel.cli.files import files_read
+from karusel.cli.files import files_read, table_files
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.outputs import Rows, check_columns, check_rows_output, or_null, write_rows
 from karusel.cli.progress import Progress
@@ -41,7 +41,7 @@ def run_backtest_command(
     if not fitting.backtest:
         raise UsageError("this is the backtest; leave --no-backtest out")
     if out is not None:
-        check_rows_output(out, files_read(reading, printing), source)
+        check_rows_output(out, files_read(printing, table_files(reading)), source)
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)

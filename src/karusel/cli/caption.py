@@ -85,7 +85,7 @@ def train(
     """
     from karusel.cli.captioning import run_train
 
-    run_train(captions, learning, running, out, time_limit, printing.json)
+    run_train(captions, learning, running, out, time_limit, printing)
 
 
 @app.command()
@@ -112,7 +112,7 @@ def run(
     """
     from karusel.cli.captioning import run_run
 
-    run_run(model, images, out, plot, beam_width, printing.json)
+    run_run(model, images, out, plot, beam_width, printing)
 
 
 @app.command()

@@ -11,8 +11,8 @@ import numpy as np
 
 from karusel.cli.caption import Captions, Learning
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_apart, check_output, check_png, write_whole
-from karusel.cli.options import Running
+from karusel.cli.files import check_apart, check_output, check_png, files_read, write_whole
+from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
 from karusel.cli.pictures import images_in, picture_files, read_images
 from karusel.cli.progress import Progress
@@ -35,10 +35,10 @@ def run_train(
     running: Running,
     out: Path,
     time_limit: float | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Fit a captioner and write it to `out`."""
-    check_output(out, [*find_files([source.captions]), *picture_files(source.images)])
+    check_output(out, files_read(printing, (*find_files([source.captions]), *picture_files(source.images))))
     started = time.perf_counter()
     model = Captioner(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
     name = short_name([source.captions])
@@ -47,7 +47,7 @@ def run_train(
         done = fit(model, name, out, started, progress, X, y, time_limit=time_limit)
     count = sum(map(len, y))
     rows, columns = X.shape[1:3]
-    if json:
+    if printing.json:
         print_document(
             {
                 "file": source.captions,
@@ -69,15 +69,16 @@ def run_train(
 
 
 def run_run(
-    path: Path, images: Path, out: str | None, plot: Path | None, beam_width: int | None, json: bool
+    path: Path, images: Path, out: str | None, plot: Path | None, beam_width: int | None, printing: Printing
 ) -> None:
     """Say what an image, or each of a folder, shows."""
     paths = images_in(images) if images.is_dir() else [images]
+    read = files_read(printing, (path, *paths))
     check_apart({"--out": out, "--plot": plot})
     if out is not None:
-        check_rows_output(out, [path, *paths], [])
+        check_rows_output(out, read, [])
     if plot is not None:
-        check_png(plot, [path, *paths])
+        check_png(plot, read)
     with Progress() as progress:
         progress(f"reading {images.name}")
         model = searching(Captioner.load(path), beam_width)
@@ -93,7 +94,7 @@ def run_run(
         if plot is not None:
             progress(f"drawing {plot}")
             write_whole(plot, lambda part: draw_attention(X[:_DRAWN], looks, part))
-    if json:
+    if printing.json:
         shown: list[dict[str, Any]] = [
             {"image": name, "caption": one} for name, one in zip(names, found, strict=True)
         ]

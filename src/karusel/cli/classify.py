@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output
+from karusel.cli.files import check_output, files_read
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
@@ -49,7 +49,7 @@ def run_train(
     printing: Printing,
 ) -> None:
     """Fit a classifier and write it to `out`."""
-    check_output(out, sources_of(source, printing))
+    check_output(out, files_read(printing, sources_of(source)))
     with Progress() as progress:
         examples = _read(source, progress, labels=True)
         model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
@@ -70,7 +70,7 @@ def run_train(
 def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> None:
     """Label examples with a model."""
     if out is not None:
-        check_rows_output(out, (path, *sources_of(source, printing)), source.source or [])
+        check_rows_output(out, files_read(printing, (path, *sources_of(source))), source.source or [])
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Classifier.load(path)

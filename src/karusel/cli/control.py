@@ -10,7 +10,7 @@ import typer
 
 from karusel.cli.options import Printing, Running, flat
 
-__all__ = ["Learning", "Process", "app"]
+__all__ = ["Columns", "Learning", "Limits", "app"]
 
 app = typer.Typer(help="Hold a process where it is wanted, or act in an environment.", no_args_is_help=True)
 
@@ -32,8 +32,8 @@ Environment = Annotated[
 
 
 @dataclass(frozen=True)
-class Process:
-    """Which columns are what, and what the inputs may be."""
+class Columns:
+    """Which columns of the records are what."""
 
     input_col: Annotated[
         list[str] | None, typer.Option(help="Column of an input; may be given several times.")
@@ -41,6 +41,12 @@ class Process:
     output_col: Annotated[
         list[str] | None, typer.Option(help="Column of an output; may be given several times.")
     ] = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the inputs may be."""
+
     low: Annotated[list[float] | None, typer.Option(help=f"Lower {_LIMIT}")] = None
     high: Annotated[list[float] | None, typer.Option(help=f"Upper {_LIMIT}")] = None
 
@@ -77,7 +83,8 @@ class Learning:
 @app.command()
 @flat
 def train(
-    process: Process,
+    columns: Columns,
+    limits: Limits,
     learning: Learning,
     running: Running,
     printing: Printing,
@@ -91,7 +98,7 @@ def train(
     """
     from karusel.cli.process import run_train
 
-    run_train(records or [], environment, process, learning, running, out, printing.json)
+    run_train(records or [], environment, columns, limits, learning, running, out, printing)
 
 
 @app.command()
@@ -105,7 +112,10 @@ def run(
             help="Of a process: set point, one for each output. Lines may name another behind their outputs."
         ),
     ] = None,
-    environment: Environment = None,
+    environment: Annotated[
+        str | None,
+        typer.Option(help="Name of a Gymnasium environment to play in, instead of controlling a process."),
+    ] = None,
     episodes: Annotated[int, typer.Option(help="Of an environment: episodes to play.", min=1)] = 1,
 ) -> None:
     """Control a process: a line of outputs measured comes in, a line of inputs to apply goes out.
@@ -123,7 +133,7 @@ def run(
 @flat
 def score(
     model: Model,
-    process: Process,
+    columns: Columns,
     printing: Printing,
     records: Records = None,
     environment: Environment = None,
@@ -135,4 +145,4 @@ def score(
     """
     from karusel.cli.process import run_score
 
-    run_score(model, records or [], environment, process, episodes, printing.json)
+    run_score(model, records or [], environment, columns, episodes, printing.json)

@@ -10,10 +10,10 @@ from karusel.cli.labels import Source
 from karusel.cli.options import Printing, Reading
 from karusel.errors import FileMissingError, KaruselError, UsageError
 from karusel.plots import need_matplotlib
-from karusel.sources.origin import find_files, find_files_of_query
+from karusel.sources.origin import STDIN, find_files, find_files_of_query
 from karusel.whole import written_whole
 
-__all__ = ["check_apart", "check_output", "check_png", "files_read", "write_whole"]
+__all__ = ["check_apart", "check_output", "check_png", "files_read", "table_files", "write_whole"]
 
 
 def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
@@ -24,7 +24,11 @@ def check_output(path: Path, sources: Iterable[Path] = ()) -> None:
         raise FileMissingError(f"the folder {path.parent} does not exist; make it first")
     if any(path.exists() and source.exists() and path.samefile(source) for source in sources):
         raise UsageError(f"{path} is the file that is read; give another name for the output")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    # A file is replaced by one that is filled beside it; what is none, such as /dev/stdout, is written to.
+    places = [path] if path.exists() else []
+    if path.is_file() or not path.exists():
+        places.append(Path(os.path.realpath(path)).parent)
+    if not all(os.access(place, os.W_OK) for place in places):
         raise KaruselError(f"{path} cannot be written: permission denied")
 
 
@@ -48,10 +52,15 @@ def check_png(plot: Path, sources: Iterable[Path]) -> None:
     need_matplotlib()
 
 
-def files_read(reading: Reading | Source, printing: Printing, others: Iterable[str] = ()) -> tuple[Path, ...]:
-    """The files that a command reads, which none of its outputs may be."""
+def files_read(printing: Printing, files: Iterable[str | Path]) -> tuple[Path, ...]:
+    """The files that a command reads, which none of its outputs may be: those named, and `--config`."""
     config = () if printing.config is None else (printing.config,)
-    return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql), *config)
+    return (*(Path(one) for one in files if str(one) != STDIN), *config)
+
+
+def table_files(reading: Reading | Source, others: Iterable[str] = ()) -> tuple[Path, ...]:
+    """The files that tables and a query come from."""
+    return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql))
 
 
 def write_whole(path: Path, write: Callable[[Path], None]) -> None:

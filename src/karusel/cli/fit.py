@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from karusel.cli import document, show
-from karusel.cli.files import check_output, files_read
+from karusel.cli.files import check_output, files_read, table_files
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import fit_series, read_series, short_name
@@ -23,7 +23,7 @@ def run_fit(
     printing: Printing,
 ) -> None:
     """Run the command; the model goes to `out`."""
-    check_output(out, files_read(reading, printing))
+    check_output(out, files_read(printing, table_files(reading)))
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)

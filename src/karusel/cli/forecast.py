@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from karusel.cli import document, show
-from karusel.cli.files import check_apart, check_output, files_read, write_whole
+from karusel.cli.files import check_apart, check_output, files_read, table_files, write_whole
 from karusel.cli.options import Covariates, Fitting, Printing, Reading, Running
 from karusel.cli.outputs import check_columns, check_rows_output, write_rows
 from karusel.cli.progress import Progress
@@ -53,7 +53,7 @@ def run_forecast(
     if covariates.future and not future_data:
         raise UsageError("--future needs --future-data, a file with these columns for the next steps")
     source = reading.source or []
-    _check_outputs(out, plot, report, files_read(reading, printing, future_data), source)
+    _check_outputs(out, plot, report, files_read(printing, table_files(reading, future_data)), source)
     started = time.perf_counter()
     with Progress() as progress:
         series = read_series(reading, covariates, progress)

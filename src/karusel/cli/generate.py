@@ -87,7 +87,7 @@ def train(
     """
     from karusel.cli.language import run_train
 
-    run_train(source, fitting, running, out, lines, time_limit, printing.json)
+    run_train(source, fitting, running, out, lines, time_limit, printing)
 
 
 @app.command()
@@ -111,7 +111,7 @@ def run(
     """
     from karusel.cli.language import run_run
 
-    run_run(model, drawing, running, prompt, prompt_file, length, out, printing.json)
+    run_run(model, drawing, running, prompt, prompt_file, length, out, printing)
 
 
 @app.command()

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output
+from karusel.cli.files import check_output, files_read
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
@@ -49,7 +49,7 @@ def run_train(
     printing: Printing,
 ) -> None:
     """Fit a labeller and write it to `out`."""
-    check_output(out, (*sources_of(source, printing), *(picture_files(masks) if masks else ())))
+    check_output(out, files_read(printing, (*sources_of(source), *(picture_files(masks) if masks else ()))))
     with Progress() as progress:
         examples = _read(source, masks, progress, labels=True)
         model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
@@ -76,7 +76,7 @@ def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> 
         if not Path(out).is_dir():
             raise FileMissingError(f"the folder {out} does not exist; make it first")
     elif out is not None:
-        check_rows_output(out, (path, *sources_of(source, printing)), source.source or [])
+        check_rows_output(out, files_read(printing, (path, *sources_of(source))), source.source or [])
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Labeller.load(path)

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from karusel.cli import document
-from karusel.cli.files import check_output, write_whole
+from karusel.cli.files import check_output, files_read, write_whole
 from karusel.cli.generate import Drawing, Fitting
-from karusel.cli.options import Running
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
-from karusel.cli.writing import decoded, fit
+from karusel.cli.writing import decoded, fit, read_bytes
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
+from karusel.sources.origin import STDIN
 from karusel.tasks.generator import Generator, Likelihood
 from karusel.tasks.midi import NOTES, read_midi, write_midi
 
@@ -36,10 +37,10 @@ def run_train(
     out: Path,
     lines: bool,
     time_limit: float | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Fit to text or music; the model goes to `out`."""
-    check_output(out, [Path(file) for name in source for file in _files(name)])
+    check_output(out, files_read(printing, [file for name in source for file in _files(name)]))
     started = time.perf_counter()
     settings: dict[str, Any] = {field.name: getattr(fitting, field.name) for field in fields(fitting)}
     model = Generator(**settings, random_state=running.seed, n_jobs=running.threads)
@@ -57,7 +58,7 @@ def run_train(
             validation=held_out,
             time_limit=time_limit,
         )
-    if json:
+    if printing.json:
         document.print_document(
             {
                 "file": short_name(source),
@@ -80,9 +81,12 @@ def run_run(
     prompt_file: str | None,
     length: int,
     out: Path | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Write on from a prompt."""
+    if out is not None:
+        prompts = _files(prompt_file) if prompt_file is not None else ()
+        check_output(out, files_read(printing, (model, *prompts)))
     made = Generator.load(model)
     unit = made.reader_.unit
     if prompt is not None and prompt_file is not None:
@@ -90,9 +94,7 @@ def run_run(
     if unit == "notes" and prompt is not None:
         raise UsageError("--prompt is text, but the model writes music; give --prompt-file with music")
     if unit == "notes":
-        _check_music_out(out, made.reader_.notes, json)
-    if out is not None:
-        check_output(out, [model, *map(Path, _files(prompt_file) if prompt_file is not None else ())])
+        _check_music_out(out, made.reader_.notes, printing.json)
     begin: Any = None if prompt is None else _of_argument(prompt, unit)
     if prompt_file is not None:
         begin = _read([prompt_file], False, unit, "train")
@@ -109,8 +111,8 @@ def run_run(
             top_p=drawing.top_p,
             seed=running.seed,
         )
-    if json or out is not None:
-        _write_out(made, list(parts), out, json)
+    if printing.json or out is not None:
+        _write_out(made, list(parts), out, printing.json)
     else:
         _write_live(parts, unit)
 
@@ -236,21 +238,22 @@ def _files(name: str) -> list[str]:
 def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
     """A file's text, or its pieces of music."""
     path, ending = Path(name), Path(name).suffix.lower()
-    try:
-        if ending in _MUSIC:
+    if ending in _MUSIC:
+        try:
             return _read_music(path, ending, part)
-        data = sys.stdin.buffer.read() if name == "-" else path.read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{name} is not there: check the path") from None
-    except OSError as error:
-        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+        except FileNotFoundError:
+            raise FileMissingError(f"{name} is not there: check the path") from None
+        except OSError as error:
+            raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+    data = read_bytes(name)
+    title = "standard input" if name == STDIN else name
     if not data:
-        raise DataError(f"{name} is empty")
+        raise DataError(f"{title} is empty")
     if unit == "bytes":
         return [data]
-    text = decoded(name, data, "convert it, or read it as it is with --unit bytes")
+    text = decoded(title, data, "convert it, or read it as it is with --unit bytes")
     if not text:
-        raise DataError(f"{name} is empty")
+        raise DataError(f"{title} is empty")
     return [text]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from karusel.cli.files import check_output, files_read
-from karusel.cli.options import Printing, Reading
+from karusel.cli.options import Printing
 from karusel.cli.outputs import check_columns, or_null, time_texts
 from karusel.cli.show import Labels
 from karusel.errors import DataError
@@ -36,7 +36,7 @@ _MISSING = ("", "na", "n/a", "nan", "null", "none")
 def run_live(path: Path, level: float, out: Path | None, printing: Printing) -> None:
     """Run the command until its input ends; then the model goes to `out`, with all values seen."""
     if out is not None:
-        check_output(out, files_read(Reading(), printing))
+        check_output(out, files_read(printing, ()))
     model = Forecaster.load(path)
     live = model.live(level)
     labels = Labels.of_model(model, path.name)

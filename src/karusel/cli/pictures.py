@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.cli.files import write_whole
-from karusel.errors import DataError, FileMissingError, MissingDependencyError
+from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError
 
 __all__ = [
     "images_in",
@@ -95,6 +96,8 @@ def _frames(path: Path) -> NDArray[Any]:
     try:
         with path.open("rb") as file:
             frames: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
+    except OSError as error:
+        raise KaruselError(f"{path} cannot be read: {error.strerror or error}") from None
     except Exception as error:  # a damaged file fails anywhere in NumPy
         raise DataError(f"{path} is no NumPy file of numbers: {error}") from None
     if frames.ndim not in (3, 4):
@@ -146,17 +149,23 @@ def _eight_bits(image: Any, path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    """An image file, opened by Pillow."""
+    """An image file, opened by Pillow, whose warnings of what is odd in it are not shown."""
     try:
-        from PIL import Image, UnidentifiedImageError
+        from PIL import Image
     except ImportError:
         raise MissingDependencyError("images need Pillow; run: pip install 'karusel[images]'") from None
     try:
-        with Image.open(path) as image:
-            yield image
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                yield image
+    except (KaruselError, MemoryError):
+        raise
     except FileNotFoundError:
         raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
-    except (UnidentifiedImageError, OSError) as error:
+    except Exception as error:  # a damaged file fails anywhere in Pillow
+        if isinstance(error, OSError) and error.errno is not None:
+            raise KaruselError(f"{path} cannot be read: {error.strerror}") from None
         raise DataError(f"{path} is no image that can be read: {error}") from None
 
 
@@ -164,8 +173,8 @@ def write_masks(folder: Path, names: Sequence[str], labels: Sequence[NDArray[Any
     """Writes labels [R, C] of images, whole numbers up to 65535, as PNG files of these names."""
     from PIL import Image
 
+    if any(one.dtype.kind not in "bui" or one.min() < 0 or one.max() > 65535 for one in labels):
+        raise DataError("labels that are no whole numbers from 0 to 65535 cannot be written as images")
     for name, one in zip(names, labels, strict=True):
-        if one.dtype.kind not in "bui" or one.min() < 0 or one.max() > 65535:
-            raise DataError("labels that are no whole numbers from 0 to 65535 cannot be written as images")
         whole = one.astype(np.uint8 if one.max() < 256 else np.uint16)
         write_whole(folder / f"{name}.png", partial(Image.fromarray(whole).save, format="PNG"))

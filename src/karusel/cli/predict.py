@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from karusel.cli import document, show
-from karusel.cli.files import files_read
+from karusel.cli.files import files_read, table_files
 from karusel.cli.options import Printing, Reading
 from karusel.cli.outputs import check_columns, check_rows_output, write_rows
 from karusel.cli.progress import Progress
@@ -31,7 +31,7 @@ def run_predict(
     if not source and reading.sql is None and replace(reading, source=None) != Reading():
         raise UsageError("columns and frequency are those of FILES, but none is given; leave them out")
     if out is not None:
-        check_rows_output(out, (path, *files_read(reading, printing, future_data)), source)
+        check_rows_output(out, files_read(printing, (path, *table_files(reading, future_data))), source)
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Forecaster.load(path)

@@ -6,16 +6,18 @@ import json as json_module
 import math
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.cli.control import Learning, Process
+from karusel.cli.control import Columns, Learning, Limits
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output
-from karusel.cli.options import Running
+from karusel.cli.files import check_output, files_read
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
@@ -30,14 +32,15 @@ __all__ = ["run_run", "run_score", "run_train"]
 def run_train(
     records: list[str],
     environment: str | None,
-    process: Process,
+    columns: Columns,
+    limits: Limits,
     learning: Learning,
     running: Running,
     out: Path,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Learn, and write the model to `out`."""
-    check_output(out, find_files(records))
+    check_output(out, files_read(printing, find_files(records)))
     _one_of(records, environment)
     started = time.perf_counter()
     settings: dict[str, Any] = {"random_state": running.seed, "n_jobs": running.threads}
@@ -46,12 +49,14 @@ def run_train(
             settings[name] = getattr(learning, name)
     with Progress() as progress:
         if environment is not None:
+            _refuse("of a process", {**asdict(columns), **asdict(limits)})
             found = _train_policy(environment, learning, settings, out, progress)
         else:
-            found = _train_controller(records, process, learning, settings, out, progress)
+            _refuse("of an environment", {"observe": learning.observe, "goal": learning.goal is not None})
+            found = _train_controller(records, columns, limits, learning, settings, out, progress)
     seconds = time.perf_counter() - started
     lines = found.pop("lines")
-    if json:
+    if printing.json:
         print_document({**found, "out": str(out), "seconds": round(seconds, 3), "versions": versions()})
         return
     print("\n".join(lines))
@@ -88,18 +93,19 @@ def _train_policy(
 
 def _train_controller(
     records: list[str],
-    process: Process,
+    columns: Columns,
+    limits: Limits,
     learning: Learning,
     settings: dict[str, Any],
     out: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    if not process.low or not process.high:
+    if not limits.low or not limits.high:
         raise UsageError("--low and --high, the limits of the inputs, are needed")
-    u, y = _read(records, process, progress)
+    u, y = _read(records, columns, progress)
     model = Controller(
-        low=process.low if len(process.low) > 1 else process.low[0],
-        high=process.high if len(process.high) > 1 else process.high[0],
+        low=limits.low if len(limits.low) > 1 else limits.low[0],
+        high=limits.high if len(limits.high) > 1 else limits.high[0],
         horizon=learning.horizon,
         caution=learning.caution,
         known=learning.known,
@@ -132,6 +138,7 @@ def _train_controller(
 def run_run(path: Path, target: list[float], environment: str | None, episodes: int, json: bool) -> None:
     """Control by lines of standard input, or play."""
     if environment is not None:
+        _refuse("of a process", {"target": target})
         returns = Policy.load(path).play(environment, episodes=episodes)
         if json:
             print_document({"model": str(path), "environment": environment, "returns": returns})
@@ -169,7 +176,7 @@ def run_score(
     path: Path,
     records: list[str],
     environment: str | None,
-    process: Process,
+    columns: Columns,
     episodes: int,
     json: bool,
 ) -> None:
@@ -178,6 +185,7 @@ def run_score(
     found: dict[str, Any] = {"model": str(path)}
     with Progress() as progress:
         if environment is not None:
+            _refuse("of a process", asdict(columns))
             progress(f"playing {episodes} episodes")
             returns = Policy.load(path).play(environment, episodes=episodes)
             mean = float(np.mean(returns))
@@ -185,7 +193,7 @@ def run_score(
             line = f"{environment}: mean return of {episodes} episodes {mean:.1f}, least {min(returns):g}"
         else:
             model = Controller.load(path)
-            u, y = _read(records, process, progress)
+            u, y = _read(records, columns, progress)
             with naming(short_name(records)):
                 error, linear = model.score(u, y), model.score_linear(u, y)
             found |= {"file": short_name(records), "steps": len(u), "error": error, "linear_error": linear}
@@ -204,9 +212,16 @@ def _one_of(records: list[str], environment: str | None) -> None:
         raise UsageError("give either RECORDS of a process, or --environment")
 
 
-def _read(records: list[str], process: Process, progress: Progress) -> tuple[NDArray[Any], NDArray[Any]]:
+def _refuse(what: str, options: Mapping[str, Any]) -> None:
+    """Raise `UsageError` for the first option that is given; none does anything here, being `what` it is."""
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--{name.replace('_', '-')} is {what}; leave it out")
+
+
+def _read(records: list[str], columns: Columns, progress: Progress) -> tuple[NDArray[Any], NDArray[Any]]:
     """Inputs and outputs of a table."""
-    inputs, outputs = process.input_col or [], process.output_col or []
+    inputs, outputs = columns.input_col or [], columns.output_col or []
     if not inputs or not outputs:
         raise UsageError("--input-col and --output-col, the columns of inputs and outputs, are needed")
     progress(f"reading {short_name(records)}")

@@ -23,9 +23,13 @@ _COMPLETION = "_KARUSEL_COMPLETE"
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command, `sys.argv`'s by default."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    for stream in (sys.stdout, sys.stderr):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed by whoever started this
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode, closefd=False))
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a name that the terminal cannot show is no failure
+            # A name that the terminal cannot show is no failure; what comes in is looked at where it is read.
+            stream.reconfigure(errors="replace")
     try:
         code = _command(given or ["--help"])
         sys.stdout.flush()
@@ -108,7 +112,9 @@ def _known_command(arguments: list[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """A message may hold what stood in a file: nothing of it reaches the terminal as a command."""
+    line = " ".join(text.split())
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
 
 
 def _forget_stdout() -> None:

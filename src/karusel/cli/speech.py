@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_output
-from karusel.cli.options import Running
+from karusel.cli.files import check_output, files_read
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.transcribe import Learning
 from karusel.cli.work import naming
@@ -23,11 +23,11 @@ __all__ = ["run_run", "run_score", "run_train"]
 
 
 def run_train(
-    path: Path, learning: Learning, running: Running, out: Path, time_limit: float | None, json: bool
+    path: Path, learning: Learning, running: Running, out: Path, time_limit: float | None, printing: Printing
 ) -> None:
     """Fit a transcriber and write it to `out`."""
     files, texts = _listed(path)
-    check_output(out, [path, *files])
+    check_output(out, files_read(printing, (path, *files)))
     started = time.perf_counter()
     model = Transcriber(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
     with Progress() as progress:
@@ -43,7 +43,7 @@ def run_train(
     seconds = time.perf_counter() - started
     losses = model.history_["val_loss"]
     best = int(np.argmin(losses)) + 1
-    if json:
+    if printing.json:
         print_document(
             {
                 "file": str(path),
@@ -93,8 +93,8 @@ def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) 
         progress("transcribing")
         with naming(recordings.name):
             found = model.predict(files)
+            errors = model.errors(found, texts)
         right = float(np.mean([a == b for a, b in zip(found, texts, strict=True)]))
-        errors = model.errors(found, texts)
     if json:
         print_document(
             {

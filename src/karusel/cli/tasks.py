@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.cli.document import versions
-from karusel.cli.files import files_read
+from karusel.cli.files import table_files
 from karusel.cli.labels import Learning, Source
-from karusel.cli.options import Printing, Running
+from karusel.cli.options import Running
 from karusel.cli.pictures import picture_files
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
@@ -128,12 +128,12 @@ def picture_folder(source: Source) -> Path | None:
     return Path(given[0])
 
 
-def sources_of(source: Source, printing: Printing) -> tuple[Path, ...]:
-    """The files that a command reads, which its output may not be: of a folder its pictures."""
+def sources_of(source: Source) -> tuple[Path, ...]:
+    """The files that examples come from: of a folder its pictures."""
     folder = picture_folder(source)
     if folder is None:
-        return files_read(source, printing)
-    return (*picture_files(folder), *files_read(Source(), printing))
+        return table_files(source)
+    return picture_files(folder)
 
 
 def settings_of(learning: Learning, running: Running) -> dict[str, Any]:

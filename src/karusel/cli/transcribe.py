@@ -67,7 +67,7 @@ def train(
     """
     from karusel.cli.speech import run_train
 
-    run_train(recordings, learning, running, out, time_limit, printing.json)
+    run_train(recordings, learning, running, out, time_limit, printing)
 
 
 @app.command()

@@ -82,7 +82,7 @@ def train(
     """
     from karusel.cli.translation import run_train
 
-    run_train(sources, targets, learning, running, out, validation, time_limit, printing.json)
+    run_train(sources, targets, learning, running, out, validation, time_limit, printing)
 
 
 @app.command()
@@ -109,7 +109,7 @@ def run(
     """
     from karusel.cli.translation import run_run
 
-    run_run(model, sources, out, alignment, plot, beam_width, printing.json)
+    run_run(model, sources, out, alignment, plot, beam_width, printing)
 
 
 @app.command()

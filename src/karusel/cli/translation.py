@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from karusel.cli.document import print_document, versions
-from karusel.cli.files import check_apart, check_output, check_png, write_whole
-from karusel.cli.options import Running
+from karusel.cli.files import check_apart, check_output, check_png, files_read, write_whole
+from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
-from karusel.cli.writing import decoded, fit, searching
-from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.cli.writing import decoded, fit, read_bytes, searching
+from karusel.errors import DataError, UsageError
 from karusel.plots import draw_alignment
 from karusel.tasks.translator import Alignment, Translator
 
@@ -32,10 +31,10 @@ def run_train(
     out: Path,
     validation: tuple[str, str] | None,
     time_limit: float | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Fit a translator and write it to `out`."""
-    check_output(out, [Path(one) for one in (source, target, *(validation or ())) if one != "-"])
+    check_output(out, files_read(printing, (source, target, *(validation or ()))))
     started = time.perf_counter()
     model = Translator(**asdict(learning), random_state=running.seed, n_jobs=running.threads)
     name = short_name([source])
@@ -44,7 +43,7 @@ def run_train(
         X, y = _parallel(source, target)
         held_out = None if validation is None else _parallel(*validation)
         done = fit(model, name, out, started, progress, X, y, validation=held_out, time_limit=time_limit)
-    if json:
+    if printing.json:
         print_document(
             {
                 "file": source,
@@ -67,10 +66,10 @@ def run_run(
     alignment: bool,
     plot: Path | None,
     beam_width: int | None,
-    json: bool,
+    printing: Printing,
 ) -> None:
     """Translate the lines of a file."""
-    read = [path] if source == "-" else [path, Path(source)]
+    read = files_read(printing, (path, source))
     check_apart({"--out": out, "--plot": plot})
     if out is not None:
         check_output(out, read)
@@ -93,7 +92,7 @@ def run_run(
             part.write_text("".join(f"{one}\n" for one in found), encoding="utf-8")
 
         write_whole(out, fill)
-    if json:
+    if printing.json:
         shown: list[dict[str, Any]] = [
             {"source": a, "translation": b} for a, b in zip(sentences, found, strict=True)
         ]
@@ -169,13 +168,7 @@ def _parallel(source: str, target: str) -> tuple[list[str], list[str]]:
 def _lines(name: str) -> list[str]:
     """A file's lines, each with a sentence."""
     short = short_name([name])
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{name} is not there: check the path") from None
-    except OSError as error:
-        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
-    text = decoded(short, data, "convert it")
+    text = decoded(short, read_bytes(name), "convert it")
     if not text.strip():
         raise DataError(f"{short} is empty")
     # Cut at nothing else, so that the lines of two files stay together.

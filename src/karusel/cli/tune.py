@@ -19,7 +19,7 @@ import numpy as np
 
 from karusel.cli import document, show
 from karusel.cli.config import TRIED, as_toml, read_config
-from karusel.cli.files import check_output, files_read, write_whole
+from karusel.cli.files import check_output, files_read, table_files, write_whole
 from karusel.cli.options import Covariates, Printing, Reading, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import Series, naming, read_series, short_name
@@ -60,7 +60,7 @@ def run_tune(
 ) -> None:
     """Run the command; the winner and all trials go to `out`."""
     source = reading.source or []
-    check_output(out, files_read(reading, printing))
+    check_output(out, files_read(printing, table_files(reading)))
     kept = _read_kept(out) if out.is_file() else []
     started = time.perf_counter()
     with Progress() as progress:

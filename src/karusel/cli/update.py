@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from karusel.cli import document, show
-from karusel.cli.files import check_output, files_read
+from karusel.cli.files import check_output, files_read, table_files
 from karusel.cli.options import Printing, Reading
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming, read_like, short_name
@@ -24,7 +24,7 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
     if not source and reading.sql is None:
         raise UsageError("no file of later rows is given; name one, or - for standard input")
     target = path if out is None else out
-    check_output(target, files_read(reading, printing))
+    check_output(target, files_read(printing, table_files(reading)))
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Forecaster.load(path)

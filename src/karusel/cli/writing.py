@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +13,15 @@ import numpy as np
 from karusel.cli.document import versions
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming
-from karusel.errors import DataError
+from karusel.errors import DataError, FileMissingError, KaruselError
+from karusel.sources.origin import STDIN
 
 if TYPE_CHECKING:
     from karusel.tasks.captioner import Captioner
     from karusel.tasks.generator import Generator
     from karusel.tasks.translator import Translator
 
-__all__ = ["Fit", "decoded", "fit", "searching"]
+__all__ = ["Fit", "decoded", "fit", "read_bytes", "searching"]
 
 
 class _Searching(Protocol):
@@ -85,6 +87,18 @@ def fit(
     model.save(out)
     seconds = time.perf_counter() - started
     return Fit(model.history_["val_loss"], model.network_.count_params(), seconds, out)
+
+
+def read_bytes(name: str) -> bytes:
+    """What a file, or standard input, holds."""
+    try:
+        return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
+    except FileNotFoundError:
+        raise FileMissingError(f"{name} is not there: check the path") from None
+    except IsADirectoryError:
+        raise DataError(f"{name} is a folder; give a file of text") from None
+    except OSError as error:
+        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
 
 
 def decoded(name: str, data: bytes, remedy: str) -> str:

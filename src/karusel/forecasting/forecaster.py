@@ -7,13 +7,12 @@ import time
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
+from karusel.arguments import is_number, is_whole
 from karusel.errors import DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import LEVELS, NETWORK, most_rows_behind, run_backtest
@@ -588,7 +587,7 @@ class Forecaster:
             raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
         if self.best and not self.backtest:
             raise UsageError("best=True chooses by the backtest, but backtest=False; leave that out")
-        if self.time_limit is not None and not (isinstance(self.time_limit, Real) and self.time_limit > 0):
+        if self.time_limit is not None and not (is_number(self.time_limit) and self.time_limit > 0):
             raise UsageError(f"time_limit is {self.time_limit!r}; it must be a number of seconds above 0")
         if not 0 <= self.random_state < 2**32:
             raise UsageError(f"random_state is {self.random_state}; it must be from 0 to 2^32 - 1")

@@ -17,12 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_number
 from karusel.errors import UsageError
 
 __all__ = ["Calibration", "calibrate", "check_levels", "check_quantiles", "reached_coverage", "rolling"]
@@ -84,7 +84,7 @@ def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
 
 def _refuse_no_numbers(name: str, given: Any, example: str) -> None:
     listed = isinstance(given, Iterable) and not isinstance(given, str)
-    if not listed or not all(isinstance(one, Real) for one in given):
+    if not listed or not all(is_number(one) for one in given):
         raise UsageError(f"{name} is {given!r}; it must be a list of numbers, such as {example}")
 
 

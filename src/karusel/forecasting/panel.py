@@ -12,13 +12,14 @@ a panel costs 8 bytes a row and 50 million rows 400 MB.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import DataError, UsageError
 from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
@@ -381,10 +382,14 @@ def from_columns(
 
 
 def _check_seasons(given: int | Sequence[int]) -> tuple[int, ...]:
-    lengths = [given] if isinstance(given, (int, np.integer)) else list(given)
+    several = isinstance(given, Iterable) and not isinstance(given, str)
+    lengths: list[Any] = list(given) if several else [given]  # type: ignore[arg-type]
     for length in lengths:
-        if length < 1:
-            raise UsageError(f"season_length is {length}; it must be at least 1 (1 means no season)")
+        if not is_whole(length) or length < 1:
+            raise UsageError(
+                f"season_length is {length!r}; it must be a whole number from 1 up (1 means no season), or a "
+                "list of them"
+            )
     return tuple(int(length) for length in lengths if length > 1)
 
 

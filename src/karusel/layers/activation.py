@@ -31,7 +31,7 @@ class Activation(Layer):
 
     def __init__(self, function: str, *, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().__init__(input_shape)
-        if function not in NAMES:
+        if not isinstance(function, str) or function not in NAMES:
             raise UsageError(
                 f"Activation: unknown function {function!r}; it must be one of {', '.join(NAMES)}"
             )

@@ -458,6 +458,6 @@ def _recurrent_weight(hidden: int) -> Any:
 
 
 def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise UsageError(f"LSTM: {name} must be one of {', '.join(choices)}, got {value!r}")
     return str(value)

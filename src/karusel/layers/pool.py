@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from karusel.errors import UsageError
@@ -35,8 +35,9 @@ class Pool(Layer):
         input_shape: tuple[int | None, ...] | None = None,
     ) -> None:
         super().__init__(input_shape)
-        self.functions = (functions,) if isinstance(functions, str) else tuple(functions)
-        known = all(one in FUNCTIONS for one in self.functions)
+        several = not isinstance(functions, str) and isinstance(functions, Iterable)
+        self.functions: tuple[Any, ...] = tuple(functions) if several else (functions,)
+        known = all(isinstance(one, str) and one in FUNCTIONS for one in self.functions)
         if not self.functions or not known or len(set(self.functions)) < len(self.functions):
             raise UsageError(f"Pool: functions must be mean, max or both, got {functions!r}")
 

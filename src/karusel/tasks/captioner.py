@@ -10,13 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.callbacks import Callback
-from karusel.errors import DataError, UsageError
+from karusel.errors import DataError
 from karusel.layers import Dense, Dropout
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
 from karusel.searching import draw, search
 from karusel.tasks.fitting import (
     Progress,
+    check_choice,
+    check_dropout,
+    check_flag,
+    check_learning,
     check_share,
     check_whole,
     fit_network,
@@ -26,7 +30,7 @@ from karusel.tasks.fitting import (
 )
 from karusel.tasks.labelling import sweeps
 from karusel.tasks.moving import Moved
-from karusel.tasks.sequences import Images, reader_of
+from karusel.tasks.sequences import Images, by_text, reader_of
 from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import END, UNKNOWN, Pairs, Tokens, Words, tokens_of, valid_text
 from karusel.tasks.writing import after_end, bleu, decoder, decoding, most_alike, text_of
@@ -299,22 +303,21 @@ class Captioner(Task):
         self.tokens_, self.reader_, self.longest_ = tokens, reader, int(header["longest"])
 
     def _check(self) -> None:
-        if self.unit not in _UNITS:
-            raise UsageError(f"unit is {self.unit!r}; it must be one of {', '.join(_UNITS)}")
+        check_choice(self, "unit", _UNITS)
         check_share(self)
-        check_whole(
-            *(self, "patch", "hidden_size", "num_layers", "beam_width", "epochs"),
-            optional=("batch_size",),
-        )
+        check_learning(self)
+        check_whole(self, "patch", "num_layers", "beam_width", optional=("batch_size",))
         check_whole(self, "vocabulary_size", least=2)
-        check_whole(self, "shift", "samples", "random_state", least=0)
+        check_whole(self, "shift", "samples", least=0)
+        check_dropout(self, "dropout")
+        check_flag(self, "mirror")
 
 
 def _captions(X: Any, y: Any) -> list[list[str]]:
     """The captions of each image, checked."""
     if isinstance(y, (str, bytes)) or not np.iterable(y):
         raise DataError(f"captions must be a list with those of each image, got {type(y).__name__}")
-    listed = list(y)
+    listed = list(by_text(y, "caption"))
     if len(X) != len(listed):
         raise DataError(
             f"there are {len(X):,} images and captions of {len(listed):,}; they must be equally many"

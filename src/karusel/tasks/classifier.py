@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
 from karusel.callbacks import Callback
-from karusel.errors import DataError, UsageError
+from karusel.errors import DataError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer, Pool
 from karusel.losses import SoftmaxCrossEntropy
-from karusel.tasks.fitting import Progress, no_progress
+from karusel.tasks.fitting import Progress, check_choice, check_whole, no_progress
 from karusel.tasks.labelling import (
     ClassWeight,
     Labelling,
@@ -23,7 +22,7 @@ from karusel.tasks.labelling import (
     taken,
 )
 from karusel.tasks.moving import Moved
-from karusel.tasks.sequences import Images, Reader, Series, Texts, Videos
+from karusel.tasks.sequences import SWEEPS, TEXT_UNITS, Images, Reader, Series, Texts, Videos
 from karusel.tasks.task import all_or_nothing
 
 __all__ = ["Classifier"]
@@ -221,10 +220,9 @@ class Classifier(Labelling):
 
     def _check(self) -> None:
         super()._check()
-        if self.direction not in ("bidirectional", "forward"):
-            raise UsageError(f"direction is {self.direction!r}; it must be bidirectional or forward")
-        if not is_whole(self.shift) or self.shift < 0:
-            raise UsageError(f"shift is {self.shift!r}; it must be a whole number of pixels from 0 up")
+        check_choice(self, "unit", TEXT_UNITS)
+        check_choice(self, "sweep", SWEEPS)
+        check_whole(self, "shift", least=0)
 
 
 def _held_out(targets: NDArray[np.int64], share: float, seed: int) -> NDArray[np.bool_]:

@@ -14,7 +14,7 @@ from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
 from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
-from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, no_progress
+from karusel.tasks.fitting import Progress, check_learning, check_share, check_whole, fit_network, no_progress
 from karusel.tasks.sequences import by_example, spread_of, step_array
 from karusel.tasks.task import Task, all_or_nothing
 
@@ -280,9 +280,10 @@ class Controller(Task):
 
     def _limits(self, inputs: int) -> None:
         try:
-            self._low, self._high = (
-                np.broadcast_to(np.asarray(limit, np.float64), inputs) for limit in (self.low, self.high)
-            )
+            limits = [np.asarray(limit) for limit in (self.low, self.high)]
+            if not all(limit.dtype.kind in "iuf" for limit in limits):
+                raise TypeError
+            self._low, self._high = (np.broadcast_to(limit.astype(np.float64), inputs) for limit in limits)
         except (TypeError, ValueError):
             raise UsageError(
                 f"low and high must be one number, or one for each of {inputs} inputs, got {self.low!r} and "
@@ -297,7 +298,8 @@ class Controller(Task):
         check_share(self)
         if not (is_number(self.caution) and 0 <= self.caution < np.inf):
             raise UsageError(f"caution is {self.caution!r}; it must be a finite number from 0 up")
-        check_whole(self, "horizon", "known", "ahead", "epochs", "batch_size")
+        check_learning(self)
+        check_whole(self, "horizon", "known", "ahead", "batch_size")
 
 
 _SCALES = ("u_mean_", "u_spread_", "y_mean_", "y_spread_", "y_low_", "y_high_")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,13 @@ from karusel.network import Sequential
 from karusel.optimizers import Adam, Cosine
 
 __all__ = [
+    "SEEDS",
     "Progress",
+    "check_choice",
     "check_count",
+    "check_dropout",
+    "check_flag",
+    "check_learning",
     "check_share",
     "check_whole",
     "fit_network",
@@ -25,6 +30,8 @@ __all__ = [
     "no_progress",
     "usual_batch",
 ]
+
+SEEDS = 2**63 - 1  # the largest
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -84,6 +91,15 @@ def usual_batch(examples: int, steps: int, least: int, most: int) -> int:
     return int(np.clip(2 ** round(np.log2(max(1, examples) / steps)), least, most))
 
 
+def check_learning(task: Any) -> None:
+    """Raise `UsageError` for settings that all tasks have, of a network and its training."""
+    check_whole(task, "hidden_size", "epochs", optional=("n_jobs",))
+    check_count("random_state", task.random_state, 0, SEEDS)
+    rate = task.learning_rate
+    if not (is_number(rate) and 0 < rate < np.inf):
+        raise UsageError(f"learning_rate is {rate!r}; it must be a finite number above 0")
+
+
 def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] = ()) -> None:
     """Raise `UsageError` for settings that are no whole numbers from `least` up, or None where `optional`."""
     for name in (*names, *optional):
@@ -92,16 +108,40 @@ def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] 
             check_count(name, value, least)
 
 
-def check_count(name: str, value: Any, least: int = 1) -> None:
-    """Raise `UsageError` for what is no whole number from `least` up."""
+def check_count(name: str, value: Any, least: int = 1, most: int = 2**31 - 1) -> None:
+    """Raise `UsageError` for what is no whole number from `least` to `most`."""
     if not is_whole(value) or value < least:
         raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
+    if value > most:
+        raise UsageError(f"{name} is {value!r}; it must be at most {most:,}")
 
 
 def check_share(task: Any) -> None:
     """Raise `UsageError` for a share to hold out that is none."""
     if not (is_number(task.validation_share) and 0 < task.validation_share < 1):
         raise UsageError(f"validation_share is {task.validation_share!r}; it must lie between 0 and 1")
+
+
+def check_dropout(task: Any, *names: str) -> None:
+    """Raise `UsageError` for shares of numbers to leave out that are none."""
+    for name in names:
+        share = getattr(task, name)
+        if not (is_number(share) and 0 <= share < 1):
+            raise UsageError(f"{name} is {share!r}; it must be at least 0 and below 1")
+
+
+def check_flag(task: Any, name: str) -> None:
+    """Raise `UsageError` for a setting that is neither True nor False."""
+    value = getattr(task, name)
+    if not isinstance(value, (bool, np.bool_)):
+        raise UsageError(f"{name} is {value!r}; it must be True or False")
+
+
+def check_choice(task: Any, name: str, choices: Iterable[str]) -> None:
+    """Raise `UsageError` for a setting that is none of some names."""
+    value, known = getattr(task, name), tuple(choices)
+    if not (isinstance(value, str) and value in known):
+        raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
 
 
 class _Told(Callback):

@@ -18,12 +18,17 @@ from karusel.network import Sequential
 from karusel.sampling import Sampling
 from karusel.tasks.fitting import (
     Progress,
+    check_choice,
+    check_dropout,
+    check_flag,
+    check_learning,
     check_share,
     check_whole,
     fit_network,
     no_progress,
     usual_batch,
 )
+from karusel.tasks.sequences import by_text
 from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import END, UNITS, Notes, Tokens, tokens_of
 from karusel.windows import Windows
@@ -371,10 +376,15 @@ class Generator(Task):
         self.reader_, self.ends_ = tokens_of(header["reader"]), bool(header["ends"])
 
     def _check(self) -> None:
-        if self.unit not in (None, *UNITS):
-            raise UsageError(f"unit is {self.unit!r}; it must be one of {', '.join(UNITS)}")
+        if self.unit is not None:
+            check_choice(self, "unit", UNITS)
         check_share(self)
-        check_whole(self, "vocabulary_size", "num_layers", "steps", "epochs", optional=("batch_size",))
+        check_learning(self)
+        check_whole(
+            *(self, "vocabulary_size", "num_layers", "embedding_size", "steps"), optional=("batch_size",)
+        )
+        check_dropout(self, "dropout", "weight_drop")
+        check_flag(self, "tied")
 
 
 def _usual_batch(examples: int) -> int:
@@ -394,7 +404,7 @@ def _unit_of(first: Any) -> str:
 
 def _listed(X: Any) -> list[Any]:
     """The texts or pieces of music, one or several."""
-    listed = [X] if _is_one(X) else list(X) if np.iterable(X) else []
+    listed = [X] if _is_one(X) else list(by_text(X)) if np.iterable(X) else []
     if not listed:
         raise DataError("there is nothing to read; give at least one text or piece of music")
     return listed

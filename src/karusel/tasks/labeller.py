@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import SoftmaxCrossEntropy
-from karusel.tasks.fitting import Progress, no_progress
+from karusel.tasks.fitting import Progress, check_choice, no_progress
 from karusel.tasks.labelling import (
     ClassWeight,
     Labelling,
@@ -229,10 +229,7 @@ class Labeller(Labelling):
         super()._check()
         if self.kind not in (None, Series.kind, Texts.kind, Images.kind):
             raise UsageError(f"kind is {self.kind!r}; a labeller takes series, texts or images")
-        if self.unit not in ("words", "characters"):
-            raise UsageError(f"unit is {self.unit!r}; a labeller takes words or characters")
-        if self.direction not in ("bidirectional", "forward"):
-            raise UsageError(f"direction is {self.direction!r}; it must be bidirectional or forward")
+        check_choice(self, "unit", ("words", "characters"))
 
     def _per_label(self, outputs: NDArray[Any]) -> NDArray[Any]:
         """Outputs of steps as logits [.., classes], one line for each label."""

@@ -16,7 +16,16 @@ from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
 from karusel.network import Sequential
-from karusel.tasks.fitting import Progress, check_share, check_whole, fit_network, usual_batch
+from karusel.tasks.fitting import (
+    Progress,
+    check_choice,
+    check_dropout,
+    check_learning,
+    check_share,
+    check_whole,
+    fit_network,
+    usual_batch,
+)
 from karusel.tasks.sequences import READERS, Grid, Reader, Series, Texts, by_example, reader_of
 from karusel.tasks.task import Task
 from karusel.tasks.tokens import valid_text
@@ -63,8 +72,8 @@ class Labelling(Task):
         """The likeliest labels."""
 
     def _check(self) -> None:
-        if self.kind not in (None, *READERS):
-            raise UsageError(f"kind is {self.kind!r}; it must be one of {', '.join(READERS)}")
+        if self.kind is not None:
+            check_choice(self, "kind", READERS)
         weight = self.class_weight
         named_so = isinstance(weight, str) and weight == "balanced"
         if not (weight is None or named_so or isinstance(weight, Mapping)):
@@ -72,13 +81,17 @@ class Labelling(Task):
                 f"class_weight is {weight!r}; it must be None, 'balanced' or a weight for each label"
             )
         check_share(self)
-        check_whole(self, "patch", "epochs", optional=("batch_size",))
-        check_whole(self, "random_state", least=0)
+        check_learning(self)
+        check_whole(self, "patch", "num_layers", "embedding_size", optional=("batch_size",))
+        check_dropout(self, "dropout")
+        check_choice(self, "direction", ("bidirectional", "forward"))
 
     def _kind_of(self, X: Any) -> str:
         if self.kind is not None:
             return self.kind
         first = next(iter(by_example(X)), None)
+        if isinstance(first, np.ndarray):  # a row of a table, too
+            first = next(iter(first.flat), None)
         while isinstance(first, (list, tuple)) and len(first):
             first = first[0]
         return Texts.kind if isinstance(first, (str, bytes)) else Series.kind

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number
+from karusel.arguments import is_number, is_whole
 from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential
 from karusel.optimizers import Adam
-from karusel.tasks.fitting import check_count, check_whole
-from karusel.tasks.task import Task
+from karusel.tasks.fitting import SEEDS, check_count, check_learning, check_whole
+from karusel.tasks.task import Task, all_or_nothing
 from karusel.training import check_time_limit
 
 __all__ = ["Policy", "PolicyStream"]
@@ -89,6 +89,7 @@ class Policy(Task):
         self.random_state = random_state
         self.n_jobs = n_jobs
 
+    @all_or_nothing
     def fit(
         self,
         environment: str | Callable[[], Any],
@@ -104,6 +105,7 @@ class Policy(Task):
         Gymnasium's `reset` and `step`, a Box of numbers [n] to observe and a Discrete action). Training ends
         when the mean return of the last 100 episodes reaches `goal`, after `rounds` of play, or after
         `time_limit` seconds. `progress` is told each round: its mean return, and the steps played so far.
+        A fit that fails or is interrupted leaves the policy as it was.
         """
         self._check()
         check_count("rounds", rounds)
@@ -135,7 +137,7 @@ class Policy(Task):
         """The return of each of some episodes, with the likeliest action at each step."""
         self._fitted()
         check_count("episodes", episodes)
-        check_count("seed", seed, 0)
+        check_count("seed", seed, 0, SEEDS)
         world = _World(environment, episodes)
         try:
             world.seed(seed)
@@ -274,8 +276,18 @@ class Policy(Task):
         return float(_mean_and_spread(self._gains)[1])
 
     def _check(self) -> None:
-        check_whole(self, "episodes", "epochs", "batch_size")
-        check_whole(self, "random_state", least=0)
+        check_learning(self)
+        check_whole(self, "episodes", "batch_size")
+        observe = self.observe
+        listed = isinstance(observe, (list, tuple, np.ndarray)) and len(observe) > 0
+        if observe is not None and not (listed and all(map(is_whole, observe))):
+            raise UsageError(
+                f"observe is {observe!r}; it must be None or the numbers of what is seen, such as (0, 2)"
+            )
+        if not (is_number(self.clip) and 0 < self.clip < math.inf):
+            raise UsageError(f"clip is {self.clip!r}; it must be a finite number above 0")
+        if not (is_number(self.entropy) and 0 <= self.entropy < math.inf):
+            raise UsageError(f"entropy is {self.entropy!r}; it must be a finite number from 0 up")
         for name in ("discount", "trace"):
             share = getattr(self, name)
             if not (is_number(share) and 0 <= share <= 1):

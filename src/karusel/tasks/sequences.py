@@ -22,6 +22,8 @@ from karusel.tasks.tokens import Pairs, tokenizers_library, valid_text
 
 __all__ = [
     "READERS",
+    "SWEEPS",
+    "TEXT_UNITS",
     "Grid",
     "Images",
     "Reader",
@@ -29,13 +31,15 @@ __all__ = [
     "Texts",
     "Videos",
     "by_example",
+    "by_text",
     "reader_of",
     "spread_of",
     "step_array",
 ]
 
 _WORD = re.compile(r"\w+|[^\w\s]")
-_UNITS = ("words", "characters", "pairs")
+TEXT_UNITS = ("words", "characters", "pairs")
+SWEEPS = ("patches", "rows", "pixels")
 _PAIRS = 8_000
 _UNKNOWN = 0  # the index of what was not in the training data
 
@@ -114,8 +118,6 @@ class Texts(Reader):
     pairs: str = ""
 
     def fit(self, data: Any) -> Texts:
-        if self.unit not in _UNITS:
-            raise UsageError(f"unit must be one of {', '.join(_UNITS)}, got {self.unit!r}")
         texts = self._texts(data)
         made = self
         if self.unit == "pairs":
@@ -143,7 +145,7 @@ class Texts(Reader):
 
     def _texts(self, data: Any) -> list[str | list[str]]:
         texts: list[str | list[str]] = []
-        for number, text in enumerate(by_example(data)):
+        for number, text in enumerate(by_text(data)):
             if isinstance(text, (list, tuple)) and all(isinstance(word, str) for word in text):
                 text = list(text)
             elif not isinstance(text, str):
@@ -185,8 +187,6 @@ class Images(Reader):
     bytes: bool = field(default=False)
 
     def fit(self, data: Any) -> Images:
-        if self.sweep not in ("patches", "rows", "pixels"):
-            raise UsageError(f"sweep must be patches, rows or pixels, got {self.sweep!r}")
         pixels = self._pixels(data)
         rows, columns = pixels.shape[-3:-1]
         if self.sweep == "patches" and (rows % self.patch or columns % self.patch):
@@ -299,6 +299,18 @@ class Videos(Images):
 def by_example(data: Any) -> Any:
     """Data whose items are the examples, from 0 on; those of a pandas frame are its columns, by name."""
     return data.to_numpy() if hasattr(data, "to_numpy") else data
+
+
+def by_text(data: Any, what: str = "text") -> Any:
+    """The same of texts, called `what`: raises `DataError` for a table, whose rows are none."""
+    items = by_example(data)
+    if isinstance(items, np.ndarray) and items.ndim == 2 and items.dtype.kind in "OUS":
+        columns = "1 column" if items.shape[1] == 1 else f"{items.shape[1]} columns"
+        raise DataError(
+            f"the {what}s are a table of {columns}; give the one that holds them by itself, such as "
+            'table["text"]'
+        )
+    return items
 
 
 def step_array(values: Any, what: str, mend: str) -> NDArray[np.float64]:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.tasks.sequences import by_example
 
 __all__ = ["LogMel", "masked", "read_recordings", "read_wav", "varied"]
 
@@ -123,8 +124,8 @@ class LogMel:
 def read_wav(path: str | os.PathLike[str]) -> tuple[Numbers, int]:
     """Samples [n] of a WAV file within -1 .. 1, channels averaged, and its samples a second.
 
-    Raises `FileMissingError` when there is none, `DataError` for one that is cut off or no PCM WAV file of
-    at most 32 bits a sample.
+    Raises `FileMissingError` when there is none, `KaruselError` for one that the system cannot read,
+    `DataError` for one that is cut off or no PCM WAV file of at most 32 bits a sample.
     """
     name = os.fspath(path)
     try:
@@ -134,7 +135,9 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[Numbers, int]:
             data = file.readframes(promised)
     except FileNotFoundError:
         raise FileMissingError(f"there is no file {name!r}") from None
-    except (wave.Error, EOFError, OSError) as fault:
+    except OSError as fault:
+        raise KaruselError(f"{name!r} cannot be read: {fault.strerror or fault}") from None
+    except Exception as fault:  # a damaged file fails anywhere in wave
         raise DataError(
             f"{name!r} is no WAV file of whole samples (PCM): {str(fault) or 'it ends in its header'}"
         ) from None
@@ -164,7 +167,7 @@ def read_recordings(data: Any, rate: int | None) -> tuple[list[Numbers], int, li
     rate: samples a second of arrays, and what files must have where it is known.
     """
     recordings, names = [], []
-    for number, one in enumerate(data):
+    for number, one in enumerate(by_example(data)):
         if isinstance(one, (str, os.PathLike)):
             samples, own = read_wav(one)
             name = f"recording {number} ({os.fspath(one)!r})"

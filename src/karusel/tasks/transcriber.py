@@ -16,6 +16,9 @@ from karusel.losses import CTC
 from karusel.network import Sequential
 from karusel.tasks.fitting import (
     Progress,
+    check_dropout,
+    check_flag,
+    check_learning,
     check_share,
     check_whole,
     fit_network,
@@ -23,6 +26,7 @@ from karusel.tasks.fitting import (
     no_progress,
     usual_batch,
 )
+from karusel.tasks.sequences import by_text
 from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
 from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import valid_text
@@ -279,8 +283,11 @@ class Transcriber(Task):
 
     def _check(self) -> None:
         check_share(self)
-        check_whole(self, "epochs", "beam_width", optional=("batch_size",))
-        check_whole(self, "variations", "random_state", least=0)
+        check_learning(self)
+        check_whole(self, "num_layers", "beam_width", optional=("batch_size",))
+        check_whole(self, "variations", least=0)
+        check_dropout(self, "dropout")
+        check_flag(self, "live")
 
 
 class TranscriberStream:
@@ -337,7 +344,7 @@ def _whole_rate(rate: Any) -> int | None:
 
 
 def _texts(y: Any, n: int) -> list[str]:
-    texts = list(y)
+    texts = list(by_text(y))
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise DataError(f"text {number} is {type(text).__name__}, not text; convert it")

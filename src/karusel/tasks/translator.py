@@ -17,6 +17,8 @@ from karusel.network import Sequential
 from karusel.searching import search
 from karusel.tasks.fitting import (
     Progress,
+    check_dropout,
+    check_learning,
     check_share,
     check_whole,
     fit_network,
@@ -24,6 +26,7 @@ from karusel.tasks.fitting import (
     no_progress,
     usual_batch,
 )
+from karusel.tasks.sequences import by_text
 from karusel.tasks.task import Task, all_or_nothing
 from karusel.tasks.tokens import END, Pairs, tokens_of, valid_text
 from karusel.tasks.writing import after_end, bleu, decoder, decoding, text_of, with_end
@@ -278,11 +281,9 @@ class Translator(Task):
 
     def _check(self) -> None:
         check_share(self)
-        check_whole(
-            *(self, "vocabulary_size", "hidden_size", "num_layers", "beam_width", "epochs"),
-            optional=("batch_size",),
-        )
-        check_whole(self, "random_state", least=0)
+        check_learning(self)
+        check_whole(self, "vocabulary_size", "num_layers", "beam_width", optional=("batch_size",))
+        check_dropout(self, "dropout")
 
 
 def _sentences(X: Any, what: str) -> list[str]:
@@ -290,7 +291,7 @@ def _sentences(X: Any, what: str) -> list[str]:
         raise DataError(
             f"{what}s must be a list of texts, got {type(X).__name__}: put a single one in a list"
         )
-    texts = list(X)
+    texts = list(by_text(X, what))
     if not texts:
         raise DataError(f"there is no {what}; give at least one")
     for number, text in enumerate(texts, start=1):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import is_whole
 from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, Layer, LayerNorm
 from karusel.tasks.tokens import END, Tokens
@@ -88,7 +89,7 @@ def bleu(
     """
     if tokenize not in _TOKENIZERS:
         raise UsageError(f"tokenize is {tokenize!r}; it must be one of {', '.join(_TOKENIZERS)}")
-    if order not in _ORDERS:
+    if not is_whole(order) or order not in _ORDERS:
         raise UsageError(f"order is {order!r}; it must be a whole number from 1 to 4")
     try:
         from sacrebleu import BLEU
