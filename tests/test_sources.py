@@ -128,6 +128,38 @@ def test_a_date_that_could_be_two_is_read_as_those_before_it(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("known", "cells", "first"),
+    [
+        (np.arange("2021-04-01", "2021-05-06", dtype="datetime64[D]"), ["06/05/2021"], "2021-05-06"),
+        (np.arange("2021-04-01", "2021-06-05", dtype="datetime64[D]"), ["06/05/2021"], "2021-06-05"),
+        (np.arange("2021-01", "2021-04", dtype="datetime64[M]"), ["06/01/2021"], "2021-06-01"),
+        (np.array(["2021-04-20", "2021-04-27"], "datetime64[D]"), ["01/06/2021"], "2021-06-01"),
+        (np.array(["2021-04-20", "2021-04-22"], "datetime64[D]"), ["02/06/2021"], None),
+        (np.arange("2021-04-01", "2021-05-01", dtype="datetime64[D]"), ["06/05/2021"], None),
+        (np.arange("2021-04-01", "2021-05-01", dtype="datetime64[D]"), ["06/05/2021", "05/06/2021"], None),
+        (None, ["06/05/2021"], None),
+        (None, ["06/05/2021", "07/06/2021"], None),
+    ],
+)
+def test_a_date_that_could_be_two_goes_on_where_a_panel_ends_or_is_refused(tmp_path, known, cells, first):
+    like = None if known is None else from_columns(np.arange(float(len(known))), known)
+    path = write(tmp_path, "ds,y\n" + "".join(f"{cell},1\n" for cell in cells))
+    if first is None:
+        with pytest.raises(
+            DataError, match=r'table.csv, line 2, column "ds": .*may be .* or .*; write the times as 20'
+        ):
+            read_table(path, like=like)
+    else:
+        assert read_table(path, like=like).times[0] == np.datetime64(first)
+
+
+def test_dates_that_could_be_two_are_decided_by_all_rows(tmp_path):
+    rows = [f"{series},{day:02}/03/2020,1\n" for day in range(1, 14) for series in range(1001)]
+    table = read_table(write(tmp_path, "unique_id,ds,y\n" + "".join(rows)))
+    assert table.panel().frequency.describe() == "daily"
+
+
+@pytest.mark.parametrize(
     ("cells", "times", "written"),
     [
         (["1/31/20", "2/29/20"], ["2020-01-31", "2020-02-29"], "1/31/20"),

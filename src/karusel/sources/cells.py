@@ -17,6 +17,7 @@ from karusel.errors import DataError
 from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
 from karusel.forecasting.frequency import Times
+from karusel.forecasting.panel import Panel
 from karusel.sources.notation import (
     TIMES,
     Numbers,
@@ -136,13 +137,18 @@ class Cells:
                     )
 
     def time_format(
-        self, column: Column, known: str | None = None, freq: str | int | None = None
+        self,
+        column: Column,
+        known: str | None = None,
+        freq: str | int | None = None,
+        like: Panel | None = None,
     ) -> str | None:
         """The format of nearly all cells of a column, as they write it: "" for ISO 8601, None for no times.
 
         Where several read them, as day/month and month/day may, it is the one `known` from other rows of the
-        series, else the one whose times leave the fewest absent between them: at the frequency `freq`, or at
-        the one that is found in them.
+        series, else the one whose times leave the fewest absent between them: at the frequency `freq`, at
+        that of the panel that they are to be `like`, or at the one that is found in them. Raises `DataError`
+        where that does not tell two of them apart.
         """
         if column.kind == "time":
             return ""
@@ -167,13 +173,50 @@ class Cells:
         if "" in best:
             return ""
 
-        def irregularity(time_format: str) -> tuple[float, bool, int]:
-            times = f"select distinct {time_sql('cell', time_format)} as t from {sample} where t is not null"
-            found = self._connection.execute(f"{times} order by t").fetchnumpy()["t"]
-            return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq)
-
-        found = best[0] if len(best) == 1 else min(best, key=irregularity)
+        found = best[0] if len(best) == 1 else self._most_regular(column, best, freq, like)
         return self._writing(found, sample) if len(writings(found)) > 1 else found
+
+    def _most_regular(
+        self, column: Column, formats: Sequence[str], freq: str | int | None, like: Panel | None
+    ) -> str:
+        """The format whose times are the most regular. All cells tell, since the first thousand may be one
+        time of as many series.
+        """
+        cell = text_sql("x", column.kind)
+        cells = f"(select distinct {cell} as cell from ({_below([column.number])}) where cell is not null)"
+        counting = ", ".join(f"count({time_sql('cell', one)})" for one in formats)
+        counted = self._one(f"select {counting} from {cells}")
+        best = [one for one, count in zip(formats, counted, strict=True) if count == max(counted)]
+
+        def irregularity(time_format: str) -> tuple[float, bool, int]:
+            times = f"select distinct {time_sql('cell', time_format)} as t from {cells} where t is not null"
+            found = self._connection.execute(f"{times} order by t").fetchnumpy()["t"]
+            return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq, like)
+
+        found_in = {one: irregularity(one) for one in best}
+        found = min(best, key=found_in.__getitem__)
+        for other in best:
+            # Ten digits are a date with its hour rather than seconds, which these are from 2030 on.
+            if "%" in other and other != found and found_in[other] == found_in[found]:
+                self._refuse_two_readings(column, found, other)
+        return found
+
+    def _refuse_two_readings(self, column: Column, one: str, other: str) -> None:
+        """Refuse cells that two formats read as different times."""
+        cell = text_sql("x", column.kind)
+        read = ", ".join(f"{time_sql('cell', way)} as {name}" for way, name in ((one, "a"), (other, "b")))
+        cells = f"select place, {cell} as cell from ({_below([column.number])})"
+        apart = self._one(
+            f"select place, cell, a, b from (select place, cell, {read} from ({cells})) where a <> b "
+            "order by place limit 1"
+        )
+        if apart:
+            row, text, *times = apart
+            first, second = sorted(format_times(np.array(times, "datetime64[us]"), ""))
+            raise DataError(
+                f"{self._place(column, row)}: {text!r} may be {first} or {second}, and neither the other "
+                f"rows nor the frequency tells which; write the times as {first}"
+            )
 
     def _writing(self, time_format: str, sample: str) -> str:
         """The writing of the cells that a format reads, the usual one where it is none of those known."""
@@ -311,20 +354,30 @@ class Cells:
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
 
 
-def _irregularity(times: Times, freq: str | int | None) -> tuple[float, bool, int]:
+def _irregularity(times: Times, freq: str | int | None, like: Panel | None) -> tuple[float, bool, int]:
     """How little some ascending times look like those of a series, for comparing two readings of them.
 
     Few rows may have no absent time in either: 01/02, 01/03, ... are then first days of months rather than
-    days of one January, and any others the reading of the most equal steps.
+    days of one January, those `like` a panel the ones that go on where it ends, and any others the reading of
+    the most equal steps.
     """
     steps = np.unique(np.diff(times)).size
     try:
-        found = frequencies.infer(times) if freq is None else frequencies.parse(freq, times)
-        ordinals = found.ordinals(times[[0, -1]])
-    except DataError:  # a single time, or one that `freq` cannot have
+        if like is not None and like.starts.dtype.kind == "M":
+            found = like.frequency
+            ordinals, known = found.ordinals(times), found.ordinals(like.starts)
+            astray = found.at(times, np.asarray(0)) != times
+            if astray.any() or not np.isin(ordinals % found.step, known % found.step).all():
+                return np.inf, True, steps
+            unusual = times[0] not in found.after(np.unique(like.ends), 1)
+        else:
+            found = frequencies.infer(times) if freq is None else frequencies.parse(freq, times)
+            unusual = (found.unit, found.day) != ("month", 1)
+            ordinals = found.ordinals(times[[0, -1]])
+    except DataError:  # a single time, or one that the frequency cannot have
         return np.inf, True, steps
-    absent = (ordinals[1] - ordinals[0]) / found.step + 1 - times.size
-    return absent, (found.unit, found.day) != ("month", 1), steps
+    absent = (ordinals[-1] - ordinals[0]) / found.step + 1 - times.size
+    return absent, unusual, steps
 
 
 def _shortened(text: str) -> str:

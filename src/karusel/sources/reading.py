@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.forecasting import covariates
 from karusel.forecasting.covariates import Covariate, Kind
+from karusel.forecasting.panel import Panel
 from karusel.sources.cells import Cells, Column
 from karusel.sources.databases import first_line
 from karusel.sources.origin import open_origin
@@ -52,6 +53,7 @@ def read_table(
     freq: str | int | None = None,
     time_format: str | None = None,
     notation: str = "point",
+    like: Panel | None = None,
 ) -> Table:
     """Read the columns for a forecast from a source.
 
@@ -69,8 +71,9 @@ def read_table(
     lists.
 
     Where times may be read in two ways, as 01/02/2020 may, the `time_format` of a table read before is taken,
-    else the reading that is the more regular, at the frequency `freq` where it is given. Values are read in
-    its `notation`, such as one with points between thousands, if they can be.
+    else the reading that is the more regular, at the frequency `freq` where it is given, or at that of the
+    panel `like` which the rows are to be appended to. Values are read in the `notation` of the table before,
+    such as one with points between thousands, if they can be.
 
     Raises `FileMissingError`, `UsageError` for an override that names no column or a query that is wrong,
     `MissingDependencyError` for PostgreSQL without its extra, `DataError` for the rest.
@@ -86,7 +89,7 @@ def read_table(
     with open_duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
         cells = Cells(connection, open_origin(connection, given, sql, folder))
         targets = None if target_cols is None else tuple(target_cols)
-        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq, notation)
+        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq, notation, like)
 
 
 @contextmanager
@@ -144,6 +147,7 @@ def _choose(
     known_format: str | None,
     freq: str | int | None,
     known_notation: str,
+    like: Panel | None,
 ) -> Table:
     """Take ids, times and values from the columns named, or from those that look like them."""
     origin = cells.origin
@@ -169,9 +173,9 @@ def _choose(
     times, time_format = None, None
     if time_col is not None:
         times = look(time_col)
-        time_format = cells.time_format(times, known_format, freq)
+        time_format = cells.time_format(times, known_format, freq, like)
     elif not counted:
-        times, time_format = _find_times(cells, free, known_format, freq, has_targets=target_cols != ())
+        times, time_format = _find_times(cells, free, known_format, freq, like, has_targets=target_cols != ())
     read_times = cells.times(times, time_format) if times else None
     rest = [column for column in free if column is not times]
     ids = look(id_col) if id_col is not None else None
@@ -224,6 +228,7 @@ def _find_times(
     columns: list[Column],
     known_format: str | None,
     freq: str | int | None,
+    like: Panel | None,
     *,
     has_targets: bool,
 ) -> tuple[Column | None, str | None]:
@@ -232,7 +237,7 @@ def _find_times(
     """
     for column in columns:
         if column.numbers < column.filled or column.name.lower() in _TIME_NAMES:
-            time_format = cells.time_format(column, known_format, freq)
+            time_format = cells.time_format(column, known_format, freq, like)
             if time_format is not None:
                 return column, time_format
     if len(columns) == 1 and not has_targets:
