@@ -170,6 +170,8 @@ def test_dates_that_could_be_two_are_decided_by_all_rows(tmp_path):
         (["2021-01-01 05", "2021-01-01 06"], ["2021-01-01T05", "2021-01-01T06"], "2021-01-01 05"),
         (["2021-01-01T05", "2021-01-01T06"], ["2021-01-01T05", "2021-01-01T06"], "2021-01-01T05"),
         (["2021123123", "2022010100"], ["2021-12-31T23", "2022-01-01"], "2021123123"),
+        (["20211231T2330", "20220101T0000"], ["2021-12-31T23:30", "2022-01-01"], "20211231T2330"),
+        (["20211231T235959", "20220101T000000"], ["2021-12-31T23:59:59", "2022-01-01"], "20211231T235959"),
         (["202112312359", "202201010000"], ["2021-12-31T23:59", "2022-01-01"], "202112312359"),
         (["20211231235959", "20220101000000"], ["2021-12-31T23:59:59", "2022-01-01"], "20211231235959"),
         (["202112", "202201"], ["2021-12-01", "2022-01-01"], "202112"),
@@ -227,6 +229,17 @@ def test_offsets_are_kept(tmp_path, cells, described, written):
     assert format_times(panel.times[:1], table.time_format, zone) == [written]
     typed = read_table(path, sql="select date::timestamptz as date, y from input")
     assert (typed.zone, typed.times.tolist()) == ("UTC", table.times.tolist())
+
+
+@pytest.mark.parametrize("offset", ["Z", "+0200", "-03:30", "+02"])
+@pytest.mark.parametrize("seconds", ["00", ""])
+def test_times_without_marks_may_have_an_offset(tmp_path, offset, seconds):
+    cells = [f"20210101T{hour:02}30{seconds}{offset}" for hour in (0, 1)]
+    table = read_table(write(tmp_path, "date,y\n" + "".join(f"{cell},5\n" for cell in cells)))
+    marked = [f"2021-01-01T{hour:02}:30{offset}" for hour in (0, 1)]
+    same = read_table(write(tmp_path, "date,y\n" + "".join(f"{cell},5\n" for cell in marked)))
+    assert (table.zone, table.times.tolist()) == (same.zone, same.times.tolist())
+    assert parse_time(cells[0], "") == table.times[0]
 
 
 def test_days_of_a_clock_that_is_changed_need_its_zone(tmp_path):

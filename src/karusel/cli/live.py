@@ -18,7 +18,7 @@ import numpy as np
 
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Reading
-from karusel.cli.outputs import check_columns, or_null, time_texts
+from karusel.cli.outputs import check_columns, or_null, time_cells
 from karusel.cli.show import Labels
 from karusel.errors import DataError
 from karusel.forecasting.backtest import NETWORK
@@ -81,7 +81,7 @@ def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
             time = frequency.from_utc(np.array([given]), panel.starts)[0]
         for one in range(count):
             name = [] if labels.id_col is None else [str(panel.ids[one])]
-            said = time_texts(np.array([time]), labels.time_format, frequency)[0]
+            said = time_cells(np.array([time]), labels.time_format, frequency)[0]
             yield [*name, said, or_null(values[one]), *_of(made, one, count)]
 
 
