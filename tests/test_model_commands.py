@@ -305,11 +305,11 @@ def test_live_passes_over_a_mark_before_the_first_line(air, monkeypatch):
 
 
 def test_live_takes_times_and_missing_values(air):
-    done = live(air, 'Month,"Passengers"\n"1960-01-01",417\n\n1960-03,"419"\nNA\n', "--json")
+    done = live(air, 'Month,"Passengers"\n"1960-01-01",417\n\n1960-03,"419"\nNA\n-\n', "--json")
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["Month"] for record in records] == ["1960-01", "1960-03", "1960-04"]
-    assert [record["Passengers"] for record in records] == [417, 419, None]
+    assert [record["Month"] for record in records] == ["1960-01", "1960-03", "1960-04", "1960-05"]
+    assert [record["Passengers"] for record in records] == [417, 419, None, None]
     assert all(len(record[name]) == 6 for record in records for name in ("forecast", "low", "high"))
 
 

@@ -17,6 +17,7 @@ from karusel.forecasting import zones
 from karusel.sources.origin import Kind
 
 __all__ = [
+    "MISSING",
     "TIMES",
     "Numbers",
     "filled_sql",
@@ -33,7 +34,7 @@ __all__ = [
     "zone_of",
 ]
 
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
+MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
 
 # Numbers: 1234.5, 1 234.5; 1234,5, 1.234,5; 1,234.5.
 Numbers = Literal["point", "comma", "grouped"]
@@ -105,7 +106,7 @@ def filled_sql(cell: str, kind: Kind) -> str:
     """A cell, NULL where it says that its value is missing."""
     if kind != "text":
         return cell
-    tokens = ", ".join(f"'{token}'" for token in _MISSING)
+    tokens = ", ".join(f"'{token}'" for token in MISSING)
     return f"(case when lower(trim({cell})) in ({tokens}) then null else trim({cell}) end)"
 
 
