@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.forecasting.panel import from_columns
-from karusel.sources import cells, read_table
+from karusel.sources import cells, form, read_table
 from karusel.sources.notation import TIMES, format_times, parse_time
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -646,3 +646,14 @@ def test_the_line_of_a_row_far_down_is_named(odd, tmp_path):
     lines[15_002], lines[29_002] = "15000,2", "29000,much"
     with pytest.raises(DataError, match=f"line {29_003 + odd.count(chr(10))}, column \"y\": 'much' is not"):
         read_table(write(tmp_path, "\n".join(lines)), time_col="t", target_cols=["y"])
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_file_looked_through_in_chunks_is_what_it_is_as_a_whole(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(form, "_CHUNK", size)
+    rows = "".join(f"ряд,2020-01-{day:02},{day}{end}" for day, end in ((1, "\r\n"), (2, "\r\n"), (3, "\n")))
+    text = f"имя,ds,y\r\n{rows}"
+    for content, encoding in ((text.encode(), "UTF-8"), (text.encode("cp1251"), "windows-1251")):
+        table = read_table(write(tmp_path, content))
+        assert f", {encoding}, " in table.origin.form
+        np.testing.assert_array_equal(table.values[:, 0], [1, 2, 3])
