@@ -449,6 +449,29 @@ def test_a_series_in_each_row_is_refused_with_the_query_that_turns_it(tmp_path):
     assert read_table(path, time_col="none").panel().ids == ("V2", "V3", "V4", "V5")
 
 
+@pytest.mark.parametrize(
+    ("table", "ids", "first", "described"),
+    [
+        ("land,2019,2020,2021\na,1,,2\nb,3,4,5\nc,6,7,8\nd,9,1,2\n", "abcd", 2019, "whole numbers, step 1"),
+        (
+            "land,code,2020-01,2020-02,2020-03\na,x,1,,2\na,y,3,4,5\nb,x,6,7,8\n",
+            ("a x", "a y", "b x"),
+            np.datetime64("2020-01-01"),
+            "monthly (first day of the month)",
+        ),
+    ],
+)
+def test_series_in_rows_keep_the_times_above_them(tmp_path, table, ids, first, described):
+    path = write(tmp_path, table)
+    with pytest.raises(DataError, match="one series in each row") as caught:
+        read_table(path)
+    panel = read_table(path, sql=str(caught.value).split("'")[1]).panel()
+    assert panel.ids == tuple(ids)
+    assert (panel.times[0], panel.frequency.describe()) == (first, described)
+    np.testing.assert_array_equal(panel.values[:6], [1, np.nan, 2, 3, 4, 5])
+    assert len(read_table(path, time_col="none").target_cols) == 3
+
+
 @pytest.mark.parametrize("header", ["name,2019,2020,2021\n", "name,2020-01,2020-02,2020-03\n", ""])
 def test_series_in_rows_with_years_above_them_or_nothing(tmp_path, header):
     path = write(tmp_path, f"{header}H1,1,2,4\nH2,5,6.5,7\n")

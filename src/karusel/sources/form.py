@@ -21,7 +21,16 @@ from typing import BinaryIO, cast
 
 from karusel.errors import DataError
 
-__all__ = ["Form", "as_utf8", "find_form", "is_packed", "line_of", "refuse_two_alike", "unpacked"]
+__all__ = [
+    "Form",
+    "are_periods",
+    "as_utf8",
+    "find_form",
+    "is_packed",
+    "line_of",
+    "refuse_two_alike",
+    "unpacked",
+]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _LOOKED_AT = 64 * 1024  # bytes at the head of the file from which its form is found
@@ -188,7 +197,7 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
             name.strip() and not _is_value(name) and _is_value(cell)
             for name, cell in zip(first, second, strict=False)
         )
-        or (not _is_value(first[0]) and _are_periods(first[1:]))
+        or (not _is_value(first[0]) and are_periods(list(itertools.dropwhile(_is_name, first))))
     )
     names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
     refuse_two_alike(names, name)
@@ -232,8 +241,12 @@ def _is_value(cell: str) -> bool:
     return bool(_NUMBER.match(cell) or _DATE.match(cell))
 
 
-def _are_periods(cells: Sequence[str]) -> bool:
-    """Whether the first line goes on with dates or years, above the values of one series in each row."""
+def _is_name(cell: str) -> bool:
+    return not _is_value(cell)
+
+
+def are_periods(cells: Sequence[str]) -> bool:
+    """Whether the names of columns are dates or years, above the values of one series in each row."""
     if not all(map(_YEAR.match, cells)):
         return all(_DATE.match(cell) and not _NUMBER.match(cell) for cell in cells)
     steps = {int(later) - int(year) for year, later in itertools.pairwise(cells)}

@@ -19,6 +19,7 @@ from karusel.forecasting.covariates import Covariate, Kind
 from karusel.forecasting.panel import Panel
 from karusel.sources.cells import Cells, Column
 from karusel.sources.databases import first_line
+from karusel.sources.form import are_periods
 from karusel.sources.origin import open_origin
 from karusel.sources.table import Table
 
@@ -295,20 +296,26 @@ def _are_apart(codes: NDArray[np.int64], times: NDArray[Any]) -> bool:
 
 
 def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Column]) -> None:
-    """Refuse a table without times that has more columns of numbers than rows, and a name for each row."""
+    """Refuse a table without times whose rows are series: it has a name for each row and more columns of
+    numbers than rows, or names and, above the numbers, years or dates.
+    """
     rows = max(column.filled for column in columns)
-    for column in columns:
-        if len(targets) > rows == column.filled and column.kind == "text" and not column.is_numbers:
-            name = column.name
-            if len(cells.names(column).names) == rows:
-                sql = (
-                    f'select "{name}" as unique_id, value as y from '
-                    f'(unpivot input on columns(* exclude "{name}")::double into name step value value)'
-                )
-                raise DataError(
-                    f'{cells.origin.name} seems to hold one series in each row, named in "{name}"; turn it '
-                    f"with --sql '{sql}', or name the target columns"
-                )
+    texts = [one for one in columns if one.kind == "text" and one.filled and not one.is_numbers]
+    named = [one for one in texts if one.filled == rows and len(cells.names(one).names) == rows][:1]
+    periods = are_periods([column.name for column in targets])
+    if not ((periods and texts) or (len(targets) > rows and named)):
+        return
+    quoted = [f'"{column.name}"' for column in named or texts]
+    name = quoted[0] if len(quoted) == 1 else f"concat_ws(chr(32), {', '.join(quoted)})"
+    others = ", ".join(f'"{column.name}"' for column in texts)
+    sql = (
+        f"select {name} as unique_id, {'step as ds, ' if periods else ''}value as y from "
+        f"input unpivot include nulls (value for step in (columns(* exclude ({others}))::double))"
+    )
+    raise DataError(
+        f"{cells.origin.name} seems to hold one series in each row, named in {' and '.join(quoted)}; turn it "
+        f"with --sql '{sql}', or take each column as one (time column: none)"
+    )
 
 
 def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list[Column]:
