@@ -339,6 +339,27 @@ def test_numbers_of_other_writings(tmp_path, delimiter, cells, values):
 
 
 @pytest.mark.parametrize(
+    ("delimiter", "cells", "noted"),
+    [
+        (";", ["1.250", "2.000", "999.125"], True),
+        (";", ["1.250", "2.000", "0.125"], False),
+        (";", ["1.250", "2.00", "3.125"], False),
+        (";", ["1,250", "2,000", "3,125"], False),
+        (",", ["1.250", "2.000", "999.125"], False),
+    ],
+)
+def test_numbers_that_could_be_thousands_are_noted_with_the_query_for_that(tmp_path, delimiter, cells, noted):
+    rows = [f"2020-01-{k + 1:02}{delimiter}{cell}\n" for k, cell in enumerate(cells)]
+    path = write(tmp_path, f"ds{delimiter}y\n" + "".join(rows))
+    notes = read_table(path).panel().notes
+    assert len(notes) == noted
+    if noted:
+        assert 'all numbers in "y" have three digits after the point: read as decimals' in notes[0]
+        read = read_table(path, sql=notes[0].split("'")[1])
+        np.testing.assert_array_equal(read.values[:, 0], [1250, 2000, 999125])
+
+
+@pytest.mark.parametrize(
     ("name", "text", "sql", "first"),
     [
         (

@@ -121,6 +121,26 @@ class Cells:
                     grouped.append(group[i])
         return grouped
 
+    def could_be_thousands(self, columns: Sequence[Column]) -> list[Column]:
+        """The columns whose cells all are such as 1.250, with nothing that tells a decimal point from one
+        between thousands; in a file that may have either.
+        """
+        if not self.origin.decimal_comma:
+            return []
+        some = [one.number for one in columns if one.kind == "text" and one.notation == "point"]
+        for where in (f"where rowid < {_FIRST}", ""):
+            some = self._alike(some, r"^[-+]?[1-9]\d{0,2}\.\d{3}$", where)
+        return [one for one in columns if one.number in some]
+
+    def _alike(self, numbers: list[int], pattern: str, where: str) -> list[int]:
+        """The columns whose filled cells, of which there are some, all fit a pattern."""
+        alike: list[int] = []
+        for group in _groups(numbers):
+            fits = f"bool_and(regexp_matches({filled_sql('x', 'text')}, '{pattern}'))"
+            counted = f"select i, {fits} from ({_below(group, where)}) group by i"
+            alike += [group[i] for i, every in self._connection.execute(counted).fetchall() if every]
+        return alike
+
     def _count(self, numbers: Sequence[int], notation: Numbers, where: str = "") -> Iterator[Column]:
         """Columns with their cells counted, all or some, for one notation of numbers."""
         for kind in KINDS:

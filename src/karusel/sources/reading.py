@@ -190,6 +190,7 @@ def _choose(
         if times is None and not counted:
             _refuse_series_in_rows(cells, rest, targets)
     targets = [cells.read_as(column, known_notation) for column in targets]
+    unsure = cells.could_be_thousands(targets) if like is None else []
     notations = {column.notation for column in targets}
     described = {one.name: one for one in known}
     beside = [
@@ -209,6 +210,7 @@ def _choose(
         zone=cells.zone(times, time_format) if times else None,
         notation=notations.pop() if len(notations) == 1 else "point",
         covariates=tuple(beside),
+        notes=(_decimals_note([column.name for column in unsure]),) if unsure else (),
     )
 
 
@@ -349,6 +351,15 @@ def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _decimals_note(names: Sequence[str]) -> str:
+    """How numbers such as 1.250 were read, and how to read them otherwise."""
+    times = ", ".join(f'"{name}" * 1000 as "{name}"' for name in names[:10])
+    return (
+        f"all numbers in {_listed(names)} have three digits after the point: read as decimals; if they are "
+        f"thousands, --sql 'select * replace ({times}) from input'"
+    )
 
 
 def _covariate(cells: Cells, column: Column, kind: Kind, known: Covariate | None) -> covariates.Column:
