@@ -701,3 +701,33 @@ def test_a_file_looked_through_in_chunks_is_what_it_is_as_a_whole(size, tmp_path
         table = read_table(write(tmp_path, content))
         assert f", {encoding}, " in table.origin.form
         np.testing.assert_array_equal(table.values[:, 0], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "ds,y\n01.01.2021,1\n02.01.2021,2\n2021-01-03,3\n",
+            "line 4, column \"ds\": '2021-01-03' is not a time such as '01.01.2021'; correct",
+        ),
+        (
+            "ds,y\n2021-01-01,1\n2021-01-02,2\nTotal,3\n",
+            "line 4, column \"ds\": 'Total' is not a time such as '2021-01-01'; correct it or remove the row",
+        ),
+        (
+            "ds,y\n2021-01-01 00:00 CET,1\n2021-01-02 00:00 CET,2\n",
+            "has times with the name of a zone, CET; write",
+        ),
+        (
+            "ds,y\n2021-01-01T00:00Z,1\n2021-01-01T01:00,2\n2021-01-01T02:00Z,2\n",
+            'line 3, column "ds": the time has no offset from UTC, but others have one',
+        ),
+        (
+            "ds,y\n2021-01-01,1,001\n2021-01-02,1,002\n",
+            "line 1: 2 cells where the rows below have 3; every row",
+        ),
+    ],
+)
+def test_what_could_be_read_only_in_part_is_refused(tmp_path, text, words):
+    with pytest.raises(DataError, match=re.escape(words)):
+        read_table(write(tmp_path, text))

@@ -20,6 +20,7 @@ from karusel.forecasting.frequency import Times
 from karusel.forecasting.panel import Panel
 from karusel.sources.notation import (
     TIMES,
+    UTC,
     Numbers,
     filled_sql,
     format_times,
@@ -163,7 +164,7 @@ class Cells:
         freq: str | int | None = None,
         like: Panel | None = None,
     ) -> str | None:
-        """The format of nearly all cells of a column, as they write it: "" for ISO 8601, None for no times.
+        """The format of most cells of a column, as they write it: "" for ISO 8601, None for no times.
 
         Where several read them, as day/month and month/day may, it is the one `known` from other rows of the
         series, else the one whose times leave the fewest absent between them: at the frequency `freq`, at
@@ -184,7 +185,8 @@ class Cells:
             read = {one: count for one, count in zip(read, counts, strict=True) if count}
             if not read:
                 return None
-        if max(read.values()) < 0.9 * filled:
+        # The others are then mistakes; of numbers half may be months by chance, such as 202001 to 202020.
+        if max(read.values()) < (0.9 if column.is_numbers else 0.5) * filled:
             return None
 
         best = [one for one, count in read.items() if count == max(read.values())]
@@ -260,6 +262,16 @@ class Cells:
             offsets = {offset for (offset,) in found}
             if offsets == {""}:
                 return None
+        named = sorted(offset for offset in offsets if offset[:1].isalpha() and offset not in UTC)
+        if named:
+            raise DataError(
+                f'{self.origin.name}, column "{column.name}" has times with the name of a zone, {named[0]}; '
+                "write its offset, as in 2020-01-31T12:00:00+02:00"
+            )
+        if "" in offsets:
+            below = f"({_below([column.number])}) where {cell} is not null and {offset_sql(cell)} = ''"
+            place = self._place(column, self._one(f"select min(place) from {below}")[0])
+            raise DataError(f"{place}: the time has no offset from UTC, but others have one; give it")
         return zone_of(offsets)
 
     def are_clocks(self, column: Column) -> bool:
@@ -276,7 +288,7 @@ class Cells:
         for place, column in enumerate(columns):
             if column.numbers < column.filled:
                 read = number_sql(filled_sql("x", column.kind), column.kind, column.notation)
-                self._refuse_bad_cell(column, read, "a number")
+                self._refuse_bad_cell(column, read, "a number; correct or empty the cell")
             groups.setdefault((column.kind, column.notation), []).append(place)
         side_by_side = np.empty((self.rows, len(columns)))
         for (kind, notation), listed in groups.items():
@@ -312,7 +324,10 @@ class Cells:
         missing = np.array(np.iinfo(np.int64).min).astype(wanted)
         times = self._fetch(sql, [column.number], wanted, missing)[:, 0]
         if np.any(times.view(np.int64) == missing.view(np.int64)):
-            self._refuse_bad_cell(column, sql, kind)
+            read = f"({_below([column.number])}) where {sql} is not null"
+            first = self._one(f"select {cell} from {read} order by place limit 1")
+            kind += f" such as {first[0]!r}" if first and time_format is not None else ""
+            self._refuse_bad_cell(column, sql, f"{kind}; correct it or remove the row")
             below = _below([column.number])
             empty = self._one(f"select min(place) from ({below}) where {sql} is null")[0]
             if empty is not None:
@@ -360,7 +375,7 @@ class Cells:
             cells[np.ma.getdata(found["place"])] = np.ma.filled(found["v"], missing)
         return cells.reshape(self.rows, len(numbers))
 
-    def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
+    def _refuse_bad_cell(self, column: Column, sql: str, rule: str) -> None:
         cell = filled_sql("x", column.kind)
         bad = self._one(
             f"select place, {cell}::varchar from ({_below([column.number])}) "
@@ -368,7 +383,7 @@ class Cells:
         )
         if bad:
             place, text = self._place(column, bad[0]), _shortened(bad[1])
-            raise DataError(f"{place}: {text!r} is not {kind}; correct or empty the cell")
+            raise DataError(f"{place}: {text!r} is not {rule}")
 
     def _place(self, column: Column, row: int) -> str:
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'

@@ -199,6 +199,12 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
         )
         or (not _is_value(first[0]) and are_periods(list(itertools.dropwhile(_is_name, first))))
     )
+    above = max((number for number, _ in filled if number < skip), default=None)
+    if not header and above is not None and (cells := _outside_quotes(lines[above], delimiter)):
+        raise DataError(
+            f"{name}, line {above + 1}: {cells + 1} cells where the rows below have {count + 1}; every row "
+            "needs the same number, and a cell that holds the separator needs quotes"
+        )
     names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
     refuse_two_alike(names, name)
     return Form(encoding, delimiter, skip, header, tuple(names))

@@ -19,6 +19,7 @@ from karusel.sources.origin import Kind
 __all__ = [
     "MISSING",
     "TIMES",
+    "UTC",
     "Numbers",
     "filled_sql",
     "format_times",
@@ -34,6 +35,7 @@ __all__ = [
     "zone_of",
 ]
 
+UTC = ("Z", "UTC", "GMT")  # as offsets
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
 
 # Numbers: 1234.5, 1 234.5; 1234,5, 1.234,5; 1,234.5.
@@ -167,8 +169,10 @@ def time_sql(cell: str, time_format: str) -> str:
 
 
 def offset_sql(cell: str) -> str:
-    """The offset of a filled cell that is a time in ISO 8601, such as Z or +02:00; empty for none."""
-    return rf"regexp_extract({cell}, '(?::\d\d|T\d{{4}})[\d.,:]*\s*(Z|UTC|[-+]\d\d(:?\d\d)?)$', 1)"
+    """The offset of a filled cell that is a time in ISO 8601, such as Z or +02:00, or a zone; empty for
+    none.
+    """
+    return rf"regexp_extract({cell}, '(?::\d\d|T\d{{4}})[\d.,:]*\s*([-+]\d\d(:?\d\d)?|[A-Za-z][\w/+-]*)$', 1)"
 
 
 def zone_of(offsets: Iterable[str]) -> str:
