@@ -210,12 +210,15 @@ def test_update_of_one_shop_by_its_id(priced, tmp_path):
     assert panel.covariates.future[-2:, 0].tolist() == [2, 2]
 
 
-def test_later_rows_and_those_of_the_future_have_days_where_the_model_has(tmp_path):
+@pytest.mark.parametrize("written", ["%d/%m/%Y", "%Y-%m-%d"])
+def test_later_rows_and_those_of_the_future_have_days_where_the_model_has(tmp_path, written):
     days = np.arange("2021-03-01", "2021-05-08", dtype="datetime64[D]").tolist()
     rows = [f"{day:%d/%m/%Y},{10 + k % 7},{k % 2}" for k, day in enumerate(days)]
+    first = [f"{day:{written}},{10 + k % 7},{k % 2}" for k, day in enumerate(days)]
     columns = "ds,y,promo"
     known, later = (
-        write(tmp_path / f"{k}.csv", csv_of(rows[a:b], columns)) for k, a, b in ((0, 0, 66), (1, 66, 67))
+        write(tmp_path / f"{k}.csv", csv_of(some, columns))
+        for k, some in enumerate((first[:66], rows[66:67]))
     )
     ahead = write(tmp_path / "ahead.csv", csv_of(rows[67:], columns))
     model = tmp_path / "m.karusel"
@@ -223,7 +226,7 @@ def test_later_rows_and_those_of_the_future_have_days_where_the_model_has(tmp_pa
     found = json.loads(run_well("update", model, later, "--json"))
     assert (found["values_added"], found["last"]) == (1, "2021-05-06")
     [row] = json.loads(run_well("predict", model, "--future-data", ahead, "--json"))["forecast"]
-    assert row["ds"] == "07/05/2021"
+    assert row["ds"] == f"{days[67]:{written}}"
 
 
 def test_later_rows_have_thousands_where_the_model_has(tmp_path):
@@ -302,11 +305,11 @@ def test_live_passes_over_a_mark_before_the_first_line(air, monkeypatch):
 
 
 def test_live_takes_times_and_missing_values(air):
-    done = live(air, 'Month,"Passengers"\n"1960-01-01",417\n\n1960-03,"419"\nNA\n', "--json")
+    done = live(air, 'Month,"Passengers"\n"1960-01-01",417\n\n1960-03,"419"\nNA\n-\n', "--json")
     assert (done.returncode, done.stderr) == (0, "")
     records = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [record["Month"] for record in records] == ["1960-01", "1960-03", "1960-04"]
-    assert [record["Passengers"] for record in records] == [417, 419, None]
+    assert [record["Month"] for record in records] == ["1960-01", "1960-03", "1960-04", "1960-05"]
+    assert [record["Passengers"] for record in records] == [417, 419, None, None]
     assert all(len(record[name]) == 6 for record in records for name in ("forecast", "low", "high"))
 
 

@@ -265,6 +265,18 @@ def test_sql_over_files_it_names_and_over_input(tmp_path, kind):
         np.testing.assert_array_equal(panel.values, expected)
 
 
+def test_sql_over_dates_that_could_be_two_does_not_guess(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("ds,y\n02/01/2020,1\n02/02/2020,2\n02/03/2020,3\n02/04/2020,4\n")
+    query = "select * from input"
+    for read in (read_table(path), read_table(path, sql=query)):
+        assert read.times[0] == np.datetime64("2020-02-01")
+    told = "select strptime(ds, '%d/%m/%Y') as ds, y from input"
+    assert read_table(path, sql=told).times[0] == np.datetime64("2020-01-02")
+    path.write_text("ds,y\n02/01/2020,1\n02/13/2020,2\n")
+    assert read_table(path, sql="select ds + 1 as ds, y from input").times[1] == np.datetime64("2020-02-14")
+
+
 def test_sql_over_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", Stdin(b"day,n\n2020-01-01,1\n2020-01-02,2\n"))
     table = read_table("-", sql="select day as ds, 2 * n as y from input")

@@ -21,7 +21,7 @@ from typer.main import get_command
 
 from command import refused, write
 from karusel.cli.app import app
-from karusel.cli.outputs import Rows, check_rows_output, time_texts, write_rows
+from karusel.cli.outputs import Rows, check_rows_output, time_cells, write_rows
 from karusel.errors import FileMissingError, KaruselError, UsageError
 from karusel.forecasting.frequency import Frequency
 
@@ -48,11 +48,11 @@ def test_csv(tmp_path):
 def test_midnight_of_hours_is_written_with_its_hour():
     midnight = np.array(["2024-03-31"], "datetime64[us]")
     hourly, daily = Frequency("microsecond", 3_600_000_000), Frequency("day", 1)
-    assert time_texts(midnight, "", hourly) == ["2024-03-31 00:00:00"]
+    assert time_cells(midnight, "", hourly) == ["2024-03-31 00:00:00"]
     berlin = replace(hourly, zone="Europe/Berlin")  # hours are counted in UTC
     before = midnight - np.timedelta64(1, "h")
-    assert time_texts(before, "", berlin) == ["2024-03-31T00:00:00+01:00"]
-    assert time_texts(midnight, "", daily) == ["2024-03-31"]
+    assert time_cells(before, "", berlin) == ["2024-03-31T00:00:00+01:00"]
+    assert time_cells(midnight, "", daily) == ["2024-03-31"]
 
 
 @pytest.mark.parametrize("ending", ["json", "jsonl", "ndjson"])
@@ -107,6 +107,19 @@ def test_a_table_of_a_database(tmp_path):
 def test_times_are_written_as_the_source_writes_its_own(tmp_path, time_format, first):
     write_rows(str(tmp_path / "f.csv"), rows(time_format=time_format))
     assert (tmp_path / "f.csv").read_text().splitlines()[1].split(",")[1] == first
+
+
+@pytest.mark.parametrize("time_format", ["s", "ms"])
+def test_what_has_passed_since_1970_stays_a_number(tmp_path, time_format):
+    passed = [1580428800, 1580515200, 1580428800]
+    passed = [1000 * one for one in passed] if time_format == "ms" else passed
+    made = rows(time_format=time_format)
+    assert [record["ds"] for record in made.records()] == passed
+    assert made.types()["ds"] is int
+    write_rows(str(tmp_path / "f.csv"), made)
+    assert (tmp_path / "f.csv").read_text().splitlines()[1].split(",")[1] == str(passed[0])
+    half = rows(TIMES + np.timedelta64(500, "us"), time_format)
+    assert half.types()["ds"] is float
 
 
 def test_parts_of_a_day_are_written_for_all_or_for_none(tmp_path):

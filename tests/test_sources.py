@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.forecasting.panel import from_columns
-from karusel.sources import cells, read_table
+from karusel.sources import cells, form, read_table
 from karusel.sources.notation import TIMES, format_times, parse_time
 
 HOSTILE = Path(__file__).parent / "hostile"
@@ -128,6 +128,38 @@ def test_a_date_that_could_be_two_is_read_as_those_before_it(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("known", "cells", "first"),
+    [
+        (np.arange("2021-04-01", "2021-05-06", dtype="datetime64[D]"), ["06/05/2021"], "2021-05-06"),
+        (np.arange("2021-04-01", "2021-06-05", dtype="datetime64[D]"), ["06/05/2021"], "2021-06-05"),
+        (np.arange("2021-01", "2021-04", dtype="datetime64[M]"), ["06/01/2021"], "2021-06-01"),
+        (np.array(["2021-04-20", "2021-04-27"], "datetime64[D]"), ["01/06/2021"], "2021-06-01"),
+        (np.array(["2021-04-20", "2021-04-22"], "datetime64[D]"), ["02/06/2021"], None),
+        (np.arange("2021-04-01", "2021-05-01", dtype="datetime64[D]"), ["06/05/2021"], None),
+        (np.arange("2021-04-01", "2021-05-01", dtype="datetime64[D]"), ["06/05/2021", "05/06/2021"], None),
+        (None, ["06/05/2021"], None),
+        (None, ["06/05/2021", "07/06/2021"], None),
+    ],
+)
+def test_a_date_that_could_be_two_goes_on_where_a_panel_ends_or_is_refused(tmp_path, known, cells, first):
+    like = None if known is None else from_columns(np.arange(float(len(known))), known)
+    path = write(tmp_path, "ds,y\n" + "".join(f"{cell},1\n" for cell in cells))
+    if first is None:
+        with pytest.raises(
+            DataError, match=r'table.csv, line 2, column "ds": .*may be .* or .*; write the times as 20'
+        ):
+            read_table(path, like=like)
+    else:
+        assert read_table(path, like=like).times[0] == np.datetime64(first)
+
+
+def test_dates_that_could_be_two_are_decided_by_all_rows(tmp_path):
+    rows = [f"{series},{day:02}/03/2020,1\n" for day in range(1, 14) for series in range(1001)]
+    table = read_table(write(tmp_path, "unique_id,ds,y\n" + "".join(rows)))
+    assert table.panel().frequency.describe() == "daily"
+
+
+@pytest.mark.parametrize(
     ("cells", "times", "written"),
     [
         (["1/31/20", "2/29/20"], ["2020-01-31", "2020-02-29"], "1/31/20"),
@@ -138,6 +170,8 @@ def test_a_date_that_could_be_two_is_read_as_those_before_it(tmp_path):
         (["2021-01-01 05", "2021-01-01 06"], ["2021-01-01T05", "2021-01-01T06"], "2021-01-01 05"),
         (["2021-01-01T05", "2021-01-01T06"], ["2021-01-01T05", "2021-01-01T06"], "2021-01-01T05"),
         (["2021123123", "2022010100"], ["2021-12-31T23", "2022-01-01"], "2021123123"),
+        (["20211231T2330", "20220101T0000"], ["2021-12-31T23:30", "2022-01-01"], "20211231T2330"),
+        (["20211231T235959", "20220101T000000"], ["2021-12-31T23:59:59", "2022-01-01"], "20211231T235959"),
         (["202112312359", "202201010000"], ["2021-12-31T23:59", "2022-01-01"], "202112312359"),
         (["20211231235959", "20220101000000"], ["2021-12-31T23:59:59", "2022-01-01"], "20211231235959"),
         (["202112", "202201"], ["2021-12-01", "2022-01-01"], "202112"),
@@ -195,6 +229,17 @@ def test_offsets_are_kept(tmp_path, cells, described, written):
     assert format_times(panel.times[:1], table.time_format, zone) == [written]
     typed = read_table(path, sql="select date::timestamptz as date, y from input")
     assert (typed.zone, typed.times.tolist()) == ("UTC", table.times.tolist())
+
+
+@pytest.mark.parametrize("offset", ["Z", "+0200", "-03:30", "+02"])
+@pytest.mark.parametrize("seconds", ["00", ""])
+def test_times_without_marks_may_have_an_offset(tmp_path, offset, seconds):
+    cells = [f"20210101T{hour:02}30{seconds}{offset}" for hour in (0, 1)]
+    table = read_table(write(tmp_path, "date,y\n" + "".join(f"{cell},5\n" for cell in cells)))
+    marked = [f"2021-01-01T{hour:02}:30{offset}" for hour in (0, 1)]
+    same = read_table(write(tmp_path, "date,y\n" + "".join(f"{cell},5\n" for cell in marked)))
+    assert (table.zone, table.times.tolist()) == (same.zone, same.times.tolist())
+    assert parse_time(cells[0], "") == table.times[0]
 
 
 def test_days_of_a_clock_that_is_changed_need_its_zone(tmp_path):
@@ -291,6 +336,27 @@ def test_numbers_of_other_writings(tmp_path, delimiter, cells, values):
     rows = [f'2020-01-{k + 1:02}{delimiter}"{cell}"\n' for k, cell in enumerate(cells)]
     table = read_table(write(tmp_path, f"ds{delimiter}y\n" + "".join(rows)))
     np.testing.assert_array_equal(table.values[:, 0], values)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "cells", "noted"),
+    [
+        (";", ["1.250", "2.000", "999.125"], True),
+        (";", ["1.250", "2.000", "0.125"], False),
+        (";", ["1.250", "2.00", "3.125"], False),
+        (";", ["1,250", "2,000", "3,125"], False),
+        (",", ["1.250", "2.000", "999.125"], False),
+    ],
+)
+def test_numbers_that_could_be_thousands_are_noted_with_the_query_for_that(tmp_path, delimiter, cells, noted):
+    rows = [f"2020-01-{k + 1:02}{delimiter}{cell}\n" for k, cell in enumerate(cells)]
+    path = write(tmp_path, f"ds{delimiter}y\n" + "".join(rows))
+    notes = read_table(path).panel().notes
+    assert len(notes) == noted
+    if noted:
+        assert 'all numbers in "y" have three digits after the point: read as decimals' in notes[0]
+        read = read_table(path, sql=notes[0].split("'")[1])
+        np.testing.assert_array_equal(read.values[:, 0], [1250, 2000, 999125])
 
 
 @pytest.mark.parametrize(
@@ -402,6 +468,29 @@ def test_a_series_in_each_row_is_refused_with_the_query_that_turns_it(tmp_path):
     assert panel.ids == ("H1", "H2")
     np.testing.assert_array_equal(panel.values, [1, 2, 3, 5, 6.5, 7, 8])
     assert read_table(path, time_col="none").panel().ids == ("V2", "V3", "V4", "V5")
+
+
+@pytest.mark.parametrize(
+    ("table", "ids", "first", "described"),
+    [
+        ("land,2019,2020,2021\na,1,,2\nb,3,4,5\nc,6,7,8\nd,9,1,2\n", "abcd", 2019, "whole numbers, step 1"),
+        (
+            "land,code,2020-01,2020-02,2020-03\na,x,1,,2\na,y,3,4,5\nb,x,6,7,8\n",
+            ("a x", "a y", "b x"),
+            np.datetime64("2020-01-01"),
+            "monthly (first day of the month)",
+        ),
+    ],
+)
+def test_series_in_rows_keep_the_times_above_them(tmp_path, table, ids, first, described):
+    path = write(tmp_path, table)
+    with pytest.raises(DataError, match="one series in each row") as caught:
+        read_table(path)
+    panel = read_table(path, sql=str(caught.value).split("'")[1]).panel()
+    assert panel.ids == tuple(ids)
+    assert (panel.times[0], panel.frequency.describe()) == (first, described)
+    np.testing.assert_array_equal(panel.values[:6], [1, np.nan, 2, 3, 4, 5])
+    assert len(read_table(path, time_col="none").target_cols) == 3
 
 
 @pytest.mark.parametrize("header", ["name,2019,2020,2021\n", "name,2020-01,2020-02,2020-03\n", ""])
@@ -601,3 +690,44 @@ def test_the_line_of_a_row_far_down_is_named(odd, tmp_path):
     lines[15_002], lines[29_002] = "15000,2", "29000,much"
     with pytest.raises(DataError, match=f"line {29_003 + odd.count(chr(10))}, column \"y\": 'much' is not"):
         read_table(write(tmp_path, "\n".join(lines)), time_col="t", target_cols=["y"])
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_a_file_looked_through_in_chunks_is_what_it_is_as_a_whole(size, tmp_path, monkeypatch):
+    monkeypatch.setattr(form, "_CHUNK", size)
+    rows = "".join(f"ряд,2020-01-{day:02},{day}{end}" for day, end in ((1, "\r\n"), (2, "\r\n"), (3, "\n")))
+    text = f"имя,ds,y\r\n{rows}"
+    for content, encoding in ((text.encode(), "UTF-8"), (text.encode("cp1251"), "windows-1251")):
+        table = read_table(write(tmp_path, content))
+        assert f", {encoding}, " in table.origin.form
+        np.testing.assert_array_equal(table.values[:, 0], [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "ds,y\n01.01.2021,1\n02.01.2021,2\n2021-01-03,3\n",
+            "line 4, column \"ds\": '2021-01-03' is not a time such as '01.01.2021'; correct",
+        ),
+        (
+            "ds,y\n2021-01-01,1\n2021-01-02,2\nTotal,3\n",
+            "line 4, column \"ds\": 'Total' is not a time such as '2021-01-01'; correct it or remove the row",
+        ),
+        (
+            "ds,y\n2021-01-01 00:00 CET,1\n2021-01-02 00:00 CET,2\n",
+            "has times with the name of a zone, CET; write",
+        ),
+        (
+            "ds,y\n2021-01-01T00:00Z,1\n2021-01-01T01:00,2\n2021-01-01T02:00Z,2\n",
+            'line 3, column "ds": the time has no offset from UTC, but others have one',
+        ),
+        (
+            "ds,y\n2021-01-01,1,001\n2021-01-02,1,002\n",
+            "line 1: 2 cells where the rows below have 3; every row",
+        ),
+    ],
+)
+def test_what_could_be_read_only_in_part_is_refused(tmp_path, text, words):
+    with pytest.raises(DataError, match=re.escape(words)):
+        read_table(write(tmp_path, text))

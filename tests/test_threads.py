@@ -166,6 +166,24 @@ def test_where_no_thread_is_to_be_had_the_caller_works_alone() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="threads as glibc makes them")
+def test_threads_of_small_stacks_are_no_limit() -> None:
+    """As Alpine's are, 128 kB, unless told otherwise."""
+    code = (
+        "import ctypes, numpy as np\n"
+        "from karusel import LSTM, Sequential\n"
+        "libc, settings = ctypes.CDLL(None), ctypes.create_string_buffer(64)\n"
+        "libc.pthread_attr_init(settings)\n"
+        "libc.pthread_attr_setstacksize(settings, ctypes.c_size_t(128 << 10))\n"
+        "assert libc.pthread_setattr_default_np(settings) == 0\n"
+        "net = Sequential([LSTM(400)], n_jobs=4)\n"
+        "net.compile('mse')\n"
+        "net.fit(np.zeros((64, 20, 300)), np.zeros((64, 400)), epochs=1, batch_size=64)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_threads_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     from karusel import UsageError
     from karusel.program.executor import default_threads

@@ -66,8 +66,20 @@ struct Halves final : Job {
 
 class Worker {
  public:
+  // Throws std::system_error when there is no more thread to be had.
   explicit Worker(int number) : number_(number) {
-    std::thread([this] { live(); }).detach();
+    pthread_t thread;
+    pthread_attr_t settings;
+    pthread_attr_init(&settings);
+    pthread_attr_setstacksize(&settings, STACK);
+    pthread_attr_setdetachstate(&settings, PTHREAD_CREATE_DETACHED);
+    const auto live = [](void* self) -> void* {
+      static_cast<Worker*>(self)->live();
+      return nullptr;
+    };
+    const int failed = pthread_create(&thread, &settings, live, this);
+    pthread_attr_destroy(&settings);
+    if (failed) throw std::system_error(failed, std::generic_category());
   }
 
   void give(Job* job) {
@@ -102,6 +114,7 @@ class Worker {
     return box_.load();
   }
 
+  static constexpr size_t STACK = 4 << 20;  // a product's blocks fill a quarter of a megabyte; musl's threads have half
   static constexpr int SPINS = 4000;  // some 50 to 150 microseconds: longer than the gap between two steps
 
   const int number_;

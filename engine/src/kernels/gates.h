@@ -9,6 +9,7 @@
 namespace karusel {
 namespace KARUSEL_LEVEL {
 
+//   i, f, o = sigmoid(a),  g = tanh(a),  c = f c_before + i g,  h = o tanh(c);  keep: dropout of g
 // In loops of their own: each is short enough for the processor to work on many vectors at once.
 // a: before activation, a_gate between its gates; activated into `gates`, which may be the same.
 inline void gates_forward(int64_t units, const float* a, int64_t a_gate, float* gates, int64_t H, const float* c_before,

@@ -1,8 +1,9 @@
 """`karusel live`: values from a pipe, and a line for each with the forecast that follows it.
 
 A line of input holds one value, or a time and a value; of several series their values in the order of the
-ids, a time before them or not. The first line may be a header. An empty cell is a missing value. A time may
-have an offset from UTC; for a model with a time zone one without it is on that zone's clock.
+ids, a time before them or not. The first line may be a header. A cell that is empty, or says that its value
+is missing as one of a file may, is a missing value. A time may have an offset from UTC; for a model with a
+time zone one without it is on that zone's clock.
 """
 
 from __future__ import annotations
@@ -18,19 +19,18 @@ import numpy as np
 
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing
-from karusel.cli.outputs import check_columns, or_null, time_texts
+from karusel.cli.outputs import check_columns, or_null, time_cells
 from karusel.cli.show import Labels
 from karusel.errors import DataError
 from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.forecaster import Forecaster, names_of_columns
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.live import Live, LiveForecast
-from karusel.sources.notation import parse_time
+from karusel.sources.notation import MISSING, parse_time
 
 __all__ = ["run_live"]
 
 _STEPS = ("forecast", "low", "high")  # what --json calls all steps
-_MISSING = ("", "na", "n/a", "nan", "null", "none")
 
 
 def run_live(path: Path, level: float, out: Path | None, printing: Printing) -> None:
@@ -81,7 +81,7 @@ def _rows(live: Live, model: Forecaster, labels: Labels) -> Iterator[list[Any]]:
             time = frequency.from_utc(np.array([given]), panel.starts)[0]
         for one in range(count):
             name = [] if labels.id_col is None else [str(panel.ids[one])]
-            said = time_texts(np.array([time]), labels.time_format, frequency)[0]
+            said = time_cells(np.array([time]), labels.time_format, frequency)[0]
             yield [*name, said, or_null(values[one]), *_of(made, one, count)]
 
 
@@ -92,7 +92,7 @@ def _cells(line: str) -> list[str]:
 def _is_header(line: str, count: int) -> bool:
     """Whether none of a line's values is a number or missing."""
     values = _cells(line)[-count:]
-    return not any(map(_is_number, values)) and not any(one.lower() in _MISSING for one in values)
+    return not any(map(_is_number, values)) and not any(one.lower() in MISSING for one in values)
 
 
 def _is_number(cell: str) -> bool:
@@ -129,7 +129,7 @@ def _read(line: str, count: int, frequency: Frequency, time_format: str) -> tupl
     values = []
     for cell in cells:
         try:
-            values.append(float("nan") if cell.lower() in _MISSING else float(cell))
+            values.append(float("nan") if cell.lower() in MISSING else float(cell))
         except ValueError:
             raise DataError(f"{cell!r} is not a number; leave it empty where it is missing") from None
     return time, values

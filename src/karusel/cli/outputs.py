@@ -20,13 +20,14 @@ from karusel.errors import UsageError
 from karusel.forecasting.frames import refuse_two_alike
 from karusel.forecasting.frequency import Frequency
 from karusel.sources import databases
-from karusel.sources.notation import format_times
+from karusel.sources.notation import format_times, is_since_1970, since_1970
 
-__all__ = ["Rows", "check_columns", "check_rows_output", "or_null", "time_texts", "write_rows"]
+__all__ = ["Rows", "check_columns", "check_rows_output", "or_null", "time_cells", "write_rows"]
 
 
 class Rows:
-    """Columns [N] of results by name: names as texts, times, numbers. Times are texts as the source has them.
+    """Columns [N] of results by name: names as texts, times, numbers. Times are texts, or numbers of what has
+    passed since 1970, as the source has them.
 
     `time_format` is the source's own. `frequency` is that of times with a zone, which are as it counts them:
     those within a day are put in UTC and are in `zoned`.
@@ -37,17 +38,17 @@ class Rows:
     ) -> None:
         self.columns = dict(columns)
         self.zoned: set[str] = set()
-        self._texts: dict[str, list[str]] = {}
+        self._times: dict[str, Sequence[Any]] = {}
         for name, column in columns.items():
             if column.dtype.kind == "M":
                 if frequency is not None and frequency.zone_written(column) is not None:
                     self.columns[name] = frequency.to_utc(column)
                     self.zoned.add(name)
-                self._texts[name] = time_texts(column, time_format, frequency)
+                self._times[name] = time_cells(column, time_format, frequency)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Rows of Python's own types, NaN for a missing number."""
-        cells = [self._texts.get(name, column.tolist()) for name, column in self.columns.items()]
+        cells = [self._times.get(name, column.tolist()) for name, column in self.columns.items()]
         return zip(*cells, strict=True)
 
     def records(self) -> Iterator[dict[str, Any]]:
@@ -59,7 +60,10 @@ class Rows:
     def types(self) -> dict[str, type]:
         """Python's own type of each column."""
         kinds: dict[str, type] = {"i": int, "f": float}
-        return {name: kinds.get(column.dtype.kind, str) for name, column in self.columns.items()}
+        found = {name: kinds.get(column.dtype.kind, str) for name, column in self.columns.items()}
+        for name, times in self._times.items():
+            found[name] = float if float in set(map(type, times)) else type(times[0]) if times else str
+        return found
 
 
 def or_null(value: Any) -> Any:
@@ -67,8 +71,10 @@ def or_null(value: Any) -> Any:
     return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
-def time_texts(times: NDArray[Any], time_format: str, frequency: Frequency | None) -> list[str]:
+def time_cells(times: NDArray[Any], time_format: str, frequency: Frequency | None) -> Sequence[Any]:
     """Times [N] as the source writes its own; those of hours at midnight, too, with their hour."""
+    if is_since_1970(time_format):
+        return since_1970(times, time_format)
     if frequency is None:
         return format_times(times, time_format)
     zone = frequency.zone_written(times)

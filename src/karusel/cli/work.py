@@ -76,6 +76,7 @@ def read_like(reading: Reading, model: Forecaster, progress: Callable[[str], Non
         known=panel.covariates.described,
         time_format=columns.time_format,
         notation=columns.notation,
+        like=panel,
     )
     with naming(table.origin.name):
         return Series(table, table.panel(like=panel))
@@ -151,6 +152,7 @@ def future_of(
         target_cols=None,
         known=known,
         time_format=model.columns.time_format,
+        like=panel,
     )
     return table.future(panel, model.h)
 

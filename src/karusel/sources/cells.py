@@ -17,8 +17,10 @@ from karusel.errors import DataError
 from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
 from karusel.forecasting.frequency import Times
+from karusel.forecasting.panel import Panel
 from karusel.sources.notation import (
     TIMES,
+    UTC,
     Numbers,
     filled_sql,
     format_times,
@@ -120,6 +122,26 @@ class Cells:
                     grouped.append(group[i])
         return grouped
 
+    def could_be_thousands(self, columns: Sequence[Column]) -> list[Column]:
+        """The columns whose cells all are such as 1.250, with nothing that tells a decimal point from one
+        between thousands; in a file that may have either.
+        """
+        if not self.origin.decimal_comma:
+            return []
+        some = [one.number for one in columns if one.kind == "text" and one.notation == "point"]
+        for where in (f"where rowid < {_FIRST}", ""):
+            some = self._alike(some, r"^[-+]?[1-9]\d{0,2}\.\d{3}$", where)
+        return [one for one in columns if one.number in some]
+
+    def _alike(self, numbers: list[int], pattern: str, where: str) -> list[int]:
+        """The columns whose filled cells, of which there are some, all fit a pattern."""
+        alike: list[int] = []
+        for group in _groups(numbers):
+            fits = f"bool_and(regexp_matches({filled_sql('x', 'text')}, '{pattern}'))"
+            counted = f"select i, {fits} from ({_below(group, where)}) group by i"
+            alike += [group[i] for i, every in self._connection.execute(counted).fetchall() if every]
+        return alike
+
     def _count(self, numbers: Sequence[int], notation: Numbers, where: str = "") -> Iterator[Column]:
         """Columns with their cells counted, all or some, for one notation of numbers."""
         for kind in KINDS:
@@ -136,13 +158,18 @@ class Cells:
                     )
 
     def time_format(
-        self, column: Column, known: str | None = None, freq: str | int | None = None
+        self,
+        column: Column,
+        known: str | None = None,
+        freq: str | int | None = None,
+        like: Panel | None = None,
     ) -> str | None:
-        """The format of nearly all cells of a column, as they write it: "" for ISO 8601, None for no times.
+        """The format of most cells of a column, as they write it: "" for ISO 8601, None for no times.
 
         Where several read them, as day/month and month/day may, it is the one `known` from other rows of the
-        series, else the one whose times leave the fewest absent between them: at the frequency `freq`, or at
-        the one that is found in them.
+        series, else the one whose times leave the fewest absent between them: at the frequency `freq`, at
+        that of the panel that they are to be `like`, or at the one that is found in them. Raises `DataError`
+        where that does not tell two of them apart.
         """
         if column.kind == "time":
             return ""
@@ -158,7 +185,8 @@ class Cells:
             read = {one: count for one, count in zip(read, counts, strict=True) if count}
             if not read:
                 return None
-        if max(read.values()) < 0.9 * filled:
+        # The others are then mistakes; of numbers half may be months by chance, such as 202001 to 202020.
+        if max(read.values()) < (0.9 if column.is_numbers else 0.5) * filled:
             return None
 
         best = [one for one, count in read.items() if count == max(read.values())]
@@ -167,13 +195,50 @@ class Cells:
         if "" in best:
             return ""
 
-        def irregularity(time_format: str) -> tuple[float, bool, int]:
-            times = f"select distinct {time_sql('cell', time_format)} as t from {sample} where t is not null"
-            found = self._connection.execute(f"{times} order by t").fetchnumpy()["t"]
-            return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq)
-
-        found = best[0] if len(best) == 1 else min(best, key=irregularity)
+        found = best[0] if len(best) == 1 else self._most_regular(column, best, freq, like)
         return self._writing(found, sample) if len(writings(found)) > 1 else found
+
+    def _most_regular(
+        self, column: Column, formats: Sequence[str], freq: str | int | None, like: Panel | None
+    ) -> str:
+        """The format whose times are the most regular. All cells tell, since the first thousand may be one
+        time of as many series.
+        """
+        cell = text_sql("x", column.kind)
+        cells = f"(select distinct {cell} as cell from ({_below([column.number])}) where cell is not null)"
+        counting = ", ".join(f"count({time_sql('cell', one)})" for one in formats)
+        counted = self._one(f"select {counting} from {cells}")
+        best = [one for one, count in zip(formats, counted, strict=True) if count == max(counted)]
+
+        def irregularity(time_format: str) -> tuple[float, bool, int]:
+            times = f"select distinct {time_sql('cell', time_format)} as t from {cells} where t is not null"
+            found = self._connection.execute(f"{times} order by t").fetchnumpy()["t"]
+            return _irregularity(np.ma.getdata(found).astype("datetime64[us]"), freq, like)
+
+        found_in = {one: irregularity(one) for one in best}
+        found = min(best, key=found_in.__getitem__)
+        for other in best:
+            # Ten digits are a date with its hour rather than seconds, which these are from 2030 on.
+            if "%" in other and other != found and found_in[other] == found_in[found]:
+                self._refuse_two_readings(column, found, other)
+        return found
+
+    def _refuse_two_readings(self, column: Column, one: str, other: str) -> None:
+        """Refuse cells that two formats read as different times."""
+        cell = text_sql("x", column.kind)
+        read = ", ".join(f"{time_sql('cell', way)} as {name}" for way, name in ((one, "a"), (other, "b")))
+        cells = f"select place, {cell} as cell from ({_below([column.number])})"
+        apart = self._one(
+            f"select place, cell, a, b from (select place, cell, {read} from ({cells})) where a <> b "
+            "order by place limit 1"
+        )
+        if apart:
+            row, text, *times = apart
+            first, second = sorted(format_times(np.array(times, "datetime64[us]"), ""))
+            raise DataError(
+                f"{self._place(column, row)}: {text!r} may be {first} or {second}, and neither the other "
+                f"rows nor the frequency tells which; write the times as {first}"
+            )
 
     def _writing(self, time_format: str, sample: str) -> str:
         """The writing of the cells that a format reads, the usual one where it is none of those known."""
@@ -197,6 +262,16 @@ class Cells:
             offsets = {offset for (offset,) in found}
             if offsets == {""}:
                 return None
+        named = sorted(offset for offset in offsets if offset[:1].isalpha() and offset not in UTC)
+        if named:
+            raise DataError(
+                f'{self.origin.name}, column "{column.name}" has times with the name of a zone, {named[0]}; '
+                "write its offset, as in 2020-01-31T12:00:00+02:00"
+            )
+        if "" in offsets:
+            below = f"({_below([column.number])}) where {cell} is not null and {offset_sql(cell)} = ''"
+            place = self._place(column, self._one(f"select min(place) from {below}")[0])
+            raise DataError(f"{place}: the time has no offset from UTC, but others have one; give it")
         return zone_of(offsets)
 
     def are_clocks(self, column: Column) -> bool:
@@ -213,7 +288,7 @@ class Cells:
         for place, column in enumerate(columns):
             if column.numbers < column.filled:
                 read = number_sql(filled_sql("x", column.kind), column.kind, column.notation)
-                self._refuse_bad_cell(column, read, "a number")
+                self._refuse_bad_cell(column, read, "a number; correct or empty the cell")
             groups.setdefault((column.kind, column.notation), []).append(place)
         side_by_side = np.empty((self.rows, len(columns)))
         for (kind, notation), listed in groups.items():
@@ -249,7 +324,10 @@ class Cells:
         missing = np.array(np.iinfo(np.int64).min).astype(wanted)
         times = self._fetch(sql, [column.number], wanted, missing)[:, 0]
         if np.any(times.view(np.int64) == missing.view(np.int64)):
-            self._refuse_bad_cell(column, sql, kind)
+            read = f"({_below([column.number])}) where {sql} is not null"
+            first = self._one(f"select {cell} from {read} order by place limit 1")
+            kind += f" such as {first[0]!r}" if first and time_format is not None else ""
+            self._refuse_bad_cell(column, sql, f"{kind}; correct it or remove the row")
             below = _below([column.number])
             empty = self._one(f"select min(place) from ({below}) where {sql} is null")[0]
             if empty is not None:
@@ -297,7 +375,7 @@ class Cells:
             cells[np.ma.getdata(found["place"])] = np.ma.filled(found["v"], missing)
         return cells.reshape(self.rows, len(numbers))
 
-    def _refuse_bad_cell(self, column: Column, sql: str, kind: str) -> None:
+    def _refuse_bad_cell(self, column: Column, sql: str, rule: str) -> None:
         cell = filled_sql("x", column.kind)
         bad = self._one(
             f"select place, {cell}::varchar from ({_below([column.number])}) "
@@ -305,26 +383,36 @@ class Cells:
         )
         if bad:
             place, text = self._place(column, bad[0]), _shortened(bad[1])
-            raise DataError(f"{place}: {text!r} is not {kind}; correct or empty the cell")
+            raise DataError(f"{place}: {text!r} is not {rule}")
 
     def _place(self, column: Column, row: int) -> str:
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
 
 
-def _irregularity(times: Times, freq: str | int | None) -> tuple[float, bool, int]:
+def _irregularity(times: Times, freq: str | int | None, like: Panel | None) -> tuple[float, bool, int]:
     """How little some ascending times look like those of a series, for comparing two readings of them.
 
     Few rows may have no absent time in either: 01/02, 01/03, ... are then first days of months rather than
-    days of one January, and any others the reading of the most equal steps.
+    days of one January, those `like` a panel the ones that go on where it ends, and any others the reading of
+    the most equal steps.
     """
     steps = np.unique(np.diff(times)).size
     try:
-        found = frequencies.infer(times) if freq is None else frequencies.parse(freq, times)
-        ordinals = found.ordinals(times[[0, -1]])
-    except DataError:  # a single time, or one that `freq` cannot have
+        if like is not None and like.starts.dtype.kind == "M":
+            found = like.frequency
+            ordinals, known = found.ordinals(times), found.ordinals(like.starts)
+            astray = found.at(times, np.asarray(0)) != times
+            if astray.any() or not np.isin(ordinals % found.step, known % found.step).all():
+                return np.inf, True, steps
+            unusual = times[0] not in found.after(np.unique(like.ends), 1)
+        else:
+            found = frequencies.infer(times) if freq is None else frequencies.parse(freq, times)
+            unusual = (found.unit, found.day) != ("month", 1)
+            ordinals = found.ordinals(times[[0, -1]])
+    except DataError:  # a single time, or one that the frequency cannot have
         return np.inf, True, steps
-    absent = (ordinals[1] - ordinals[0]) / found.step + 1 - times.size
-    return absent, (found.unit, found.day) != ("month", 1), steps
+    absent = (ordinals[-1] - ordinals[0]) / found.step + 1 - times.size
+    return absent, unusual, steps
 
 
 def _shortened(text: str) -> str:

@@ -21,11 +21,21 @@ from typing import BinaryIO, cast
 
 from karusel.errors import DataError
 
-__all__ = ["Form", "as_utf8", "find_form", "is_packed", "line_of", "refuse_two_alike", "unpacked"]
+__all__ = [
+    "Form",
+    "are_periods",
+    "as_utf8",
+    "find_form",
+    "is_packed",
+    "line_of",
+    "refuse_two_alike",
+    "unpacked",
+]
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "vertical bar"}
 _LOOKED_AT = 64 * 1024  # bytes at the head of the file from which its form is found
 _LONGEST_LINE = 16 << 20
+_CHUNK = 1 << 20  # bytes of a file that are read at a time
 _NUMBER = re.compile(r"^\s*[-+]?\d+[.,]?\d*([eE][-+]?\d+)?\s*$")
 _DATE = re.compile(r"^\s*[-+]?\d{1,4}[-/.]\d{1,2}")
 _YEAR = re.compile(r"^\s*[12]\d{3}\s*$")
@@ -88,14 +98,10 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
     utf16 = head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if b"\x00" in head and not utf16:
         raise DataError(f"{name} is a binary file, not text; a CSV file is needed")
-    if utf16:
-        encoding = "UTF-16"
-    elif _decodes(path, "utf-8"):
-        encoding = "UTF-8"
-        if not is_packed(path) and not _mixes_line_ends(path):
-            return path, encoding
-    else:
-        encoding = _one_byte_encoding(path, name)
+    is_utf8, mixes_line_ends = (False, False) if utf16 else _look_through(path)
+    if is_utf8 and not mixes_line_ends and not is_packed(path):
+        return path, "UTF-8"
+    encoding = "UTF-16" if utf16 else "UTF-8" if is_utf8 else _one_byte_encoding(path, name)
     copy = folder / f"{len(list(folder.iterdir()))}.csv"
     try:
         with (
@@ -103,29 +109,39 @@ def as_utf8(path: Path, name: str, folder: Path) -> tuple[Path, str]:
             io.TextIOWrapper(packed, encoding) as source,
             copy.open("w", encoding="utf-8", newline="") as out,
         ):
-            while chunk := source.read(1 << 20):
+            while chunk := source.read(_CHUNK):
                 out.write(chunk)
     except UnicodeError:
         raise DataError(f"{name} is not whole {encoding} text; save it again as UTF-8") from None
     return copy, encoding
 
 
-def _mixes_line_ends(path: Path) -> bool:
-    """Whether some lines of a file end with a carriage return and others do not, as after `>>`."""
+def _look_through(path: Path) -> tuple[bool, bool]:
+    """Whether a file is UTF-8, and whether some of its lines end with a carriage return and others do not, as
+    after `>>`.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
     lines, with_return, last = 0, 0, b""
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            lines += chunk.count(b"\n")
-            with_return += chunk.count(b"\r\n") + (last == b"\r" and chunk.startswith(b"\n"))
-            last = chunk[-1:]
-    return 0 < with_return < lines
+    try:
+        with unpacked(path) as file:
+            while chunk := file.read(_CHUNK):
+                if decoder.getstate()[0] or not chunk.isascii():
+                    decoder.decode(chunk)
+                lines += chunk.count(b"\n")
+                if b"\r" in chunk or last == b"\r":
+                    with_return += chunk.count(b"\r\n") + (last == b"\r" and chunk.startswith(b"\n"))
+                last = chunk[-1:]
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError:
+        return False, False
+    return True, 0 < with_return < lines
 
 
 def _decodes(path: Path, encoding: str) -> bool:
     decoder = codecs.getincrementaldecoder(encoding)()
     try:
         with unpacked(path) as file:
-            while chunk := file.read(1 << 20):
+            while chunk := file.read(_CHUNK):
                 decoder.decode(chunk)
         decoder.decode(b"", final=True)
     except UnicodeDecodeError:
@@ -181,8 +197,14 @@ def find_form(readable: Path, name: str, encoding: str) -> Form:
             name.strip() and not _is_value(name) and _is_value(cell)
             for name, cell in zip(first, second, strict=False)
         )
-        or (not _is_value(first[0]) and _are_periods(first[1:]))
+        or (not _is_value(first[0]) and are_periods(list(itertools.dropwhile(_is_name, first))))
     )
+    above = max((number for number, _ in filled if number < skip), default=None)
+    if not header and above is not None and (cells := _outside_quotes(lines[above], delimiter)):
+        raise DataError(
+            f"{name}, line {above + 1}: {cells + 1} cells where the rows below have {count + 1}; every row "
+            "needs the same number, and a cell that holds the separator needs quotes"
+        )
     names = [name.strip() for name in first] if header else [f"column {k + 1}" for k in range(len(first))]
     refuse_two_alike(names, name)
     return Form(encoding, delimiter, skip, header, tuple(names))
@@ -225,8 +247,12 @@ def _is_value(cell: str) -> bool:
     return bool(_NUMBER.match(cell) or _DATE.match(cell))
 
 
-def _are_periods(cells: Sequence[str]) -> bool:
-    """Whether the first line goes on with dates or years, above the values of one series in each row."""
+def _is_name(cell: str) -> bool:
+    return not _is_value(cell)
+
+
+def are_periods(cells: Sequence[str]) -> bool:
+    """Whether the names of columns are dates or years, above the values of one series in each row."""
     if not all(map(_YEAR.match, cells)):
         return all(_DATE.match(cell) and not _NUMBER.match(cell) for cell in cells)
     steps = {int(later) - int(year) for year, later in itertools.pairwise(cells)}

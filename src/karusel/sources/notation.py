@@ -17,21 +17,26 @@ from karusel.forecasting import zones
 from karusel.sources.origin import Kind
 
 __all__ = [
+    "MISSING",
     "TIMES",
+    "UTC",
     "Numbers",
     "filled_sql",
     "format_times",
+    "is_since_1970",
     "number_sql",
     "offset_sql",
     "parse_time",
     "reading",
+    "since_1970",
     "text_sql",
     "time_sql",
     "writings",
     "zone_of",
 ]
 
-_MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
+UTC = ("Z", "UTC", "GMT")  # as offsets
+MISSING = ("", "na", "n/a", "nan", "null", "none", "-", ".", "?")
 
 # Numbers: 1234.5, 1 234.5; 1234,5, 1.234,5; 1,234.5.
 Numbers = Literal["point", "comma", "grouped"]
@@ -58,15 +63,18 @@ _MONTHS = (
     *("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%YM%m"),
     *("%b %Y", "%B %Y", "%b-%Y", "%b-%y", "%Y %b", "%Y-%b"),
 )
-# Formats of as many digits.
-_DIGITS = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+# Formats without marks between the numbers, by how long a time is.
+_BARE = {"%Y%m": 6, "%Y%m%d": 8, "%Y%m%d%H": 10, "%Y%m%d%H%M": 12, "%Y%m%d%H%M%S": 14}
+_BARE.update({"%Y%m%dT%H": 11, "%Y%m%dT%H%M": 13, "%Y%m%dT%H%M%S": 15})
 _WITH_OFFSET = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d[:.\d]*) ?(Z|[-+]\d\d(?::?\d\d)?)")
+# The same without marks between the numbers.
+_BARE_WITH_OFFSET = r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)?(Z|[-+]\d\d(?::?\d\d)?)"
 TIMES = (
     *("", "%Y-%m-%dT%H"),
     *_PERIODS,
     *_MONTHS,
     *(day + clock for day in _DAYS for clock in _CLOCKS),
-    *_DIGITS,
+    *_BARE,
     *_SINCE_1970,
 )
 # How periods are written: %q is the quarter.
@@ -81,7 +89,7 @@ def writings(time_format: str) -> tuple[str, ...]:
     """How times that a format of `TIMES` reads may be written, the usual way first; %-d is %d without 0s."""
     if time_format in _WRITINGS:
         return _WRITINGS[time_format]
-    if time_format in _DIGITS:
+    if time_format in _BARE:
         return (time_format,)
     short_days, short_hours = (re.sub(f"%([{codes}])", r"%-\1", time_format) for codes in ("dm", "HI"))
     short = re.sub("%([dmHI])", r"%-\1", time_format)
@@ -100,7 +108,7 @@ def filled_sql(cell: str, kind: Kind) -> str:
     """A cell, NULL where it says that its value is missing."""
     if kind != "text":
         return cell
-    tokens = ", ".join(f"'{token}'" for token in _MISSING)
+    tokens = ", ".join(f"'{token}'" for token in MISSING)
     return f"(case when lower(trim({cell})) in ({tokens}) then null else trim({cell}) end)"
 
 
@@ -137,7 +145,9 @@ def time_sql(cell: str, time_format: str) -> str:
     time_format = reading(time_format)
     if not time_format:
         # As `timestamp` alone the cast would drop an offset such as +02:00 instead of applying it.
-        time = f"make_timestamp(epoch_us(try_cast({cell} as timestamptz)))"
+        marked = rf"regexp_replace({cell}, '^{_BARE_WITH_OFFSET}$', '\1-\2-\3T\4:\5:\6\7')"
+        zoned = f"coalesce(try_cast({cell} as timestamptz), try_cast({marked} as timestamptz))"
+        time = f"make_timestamp(epoch_us({zoned}))"
         found = f"year({time}) >= {_FIRST_YEAR}"
     elif time_format in _SINCE_1970:
         passed, second = f"try_cast({cell} as double)", 1e6 / _SINCE_1970[time_format]
@@ -153,14 +163,16 @@ def time_sql(cell: str, time_format: str) -> str:
     else:
         time = f"try_strptime({cell}, '{time_format}')"
         found = f"year({time}) >= {_FIRST_YEAR}"
-        if time_format in _DIGITS:
-            found += f" and length({cell}) = {_DIGITS[time_format]}"
+        if time_format in _BARE:
+            found += f" and length({cell}) = {_BARE[time_format]}"
     return f"(case when {found} then {time} end)"
 
 
 def offset_sql(cell: str) -> str:
-    """The offset of a filled cell that is a time in ISO 8601, such as Z or +02:00; empty for none."""
-    return rf"regexp_extract({cell}, ':\d\d[\d.,:]*\s*(Z|UTC|[-+]\d\d(:?\d\d)?)$', 1)"
+    """The offset of a filled cell that is a time in ISO 8601, such as Z or +02:00, or a zone; empty for
+    none.
+    """
+    return rf"regexp_extract({cell}, '(?::\d\d|T\d{{4}})[\d.,:]*\s*([-+]\d\d(:?\d\d)?|[A-Za-z][\w/+-]*)$', 1)"
 
 
 def zone_of(offsets: Iterable[str]) -> str:
@@ -182,6 +194,9 @@ def parse_time(text: str, time_format: str, zone: str | None = None) -> np.datet
     """
     if found := _WITH_OFFSET.fullmatch(text):
         return np.datetime64(found[1], "us") - np.timedelta64(_minutes(found[2]), "m")
+    if found := re.fullmatch(_BARE_WITH_OFFSET, text):
+        clock = datetime.datetime(*[int(part or 0) for part in found.groups()[:6]])  # type: ignore[arg-type]
+        return np.datetime64(clock, "us") - np.timedelta64(_minutes(found[7]), "m")
     time = _parse_clock(text, time_format)
     return time if zone is None else zones.to_utc(np.array([time]), zone)[0]
 
@@ -223,9 +238,8 @@ def format_times(times: NDArray[Any], time_format: str, zone: str | None = None)
                 _iso_times(distinct), (distinct - utc) // np.timedelta64(1, "m"), strict=True
             )
         ]
-    elif time_format in _SINCE_1970:
-        passed = distinct.astype("datetime64[us]").astype(np.int64) / _SINCE_1970[time_format]
-        texts = [str(int(one)) if one.is_integer() else repr(one) for one in passed.tolist()]
+    elif is_since_1970(time_format):
+        texts = [str(one) for one in since_1970(distinct, time_format)]
     elif time_format:
         written = writings(time_format)[0]
         texts = [_written(time, written) for time in distinct.astype("datetime64[s]").tolist()]
@@ -234,6 +248,17 @@ def format_times(times: NDArray[Any], time_format: str, zone: str | None = None)
     else:
         texts = [text.replace("T", " ") for text in _iso_times(distinct)]
     return [texts[number] for number in which]
+
+
+def is_since_1970(time_format: str) -> bool:
+    """Whether times are written as numbers, of what has passed since 1970."""
+    return time_format in _SINCE_1970
+
+
+def since_1970(times: NDArray[Any], time_format: str) -> list[int | float]:
+    """Times [N] as the numbers that such a source has."""
+    passed = times.astype("datetime64[us]").astype(np.int64) / _SINCE_1970[time_format]
+    return [int(one) if one.is_integer() else one for one in passed.tolist()]
 
 
 def _written(time: datetime.datetime, time_format: str) -> str:

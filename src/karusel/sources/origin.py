@@ -318,7 +318,7 @@ def _open_sql(
         names = "" if form.header else f"names=[{', '.join(map(_text, form.names))}], "
         scan = (
             f"read_csv({listed}, delim={_text(form.delimiter)}, header={form.header}, skip={form.skip}, "
-            f"{names}sample_size=-1)"
+            f"{names}sample_size=-1{_dates_of_a_query(connection, copies[0], form)})"
         )
         connection.execute(f"create temp view input as select * from {scan}")
     elif kind:
@@ -330,6 +330,26 @@ def _open_sql(
         raise DataError(f"{title}: the query has no rows; at least two are needed")
     words = f"{kind + ' through ' if kind else ''}SQL"
     return Origin(title, words, columns, kinds, _row_word, zoned=zoned)
+
+
+def _dates_of_a_query(connection: duckdb.DuckDBPyConnection, file: Path, form: Form) -> str:
+    """An option that leaves dates as text where DuckDB would guess whether day or month comes first."""
+
+    def sniff(option: str) -> tuple[str, set[str]]:
+        found = connection.execute(
+            "select DateFormat, list_transform(Columns, lambda c: c.type) "
+            f"from sniff_csv({_text(str(file))}, delim={_text(form.delimiter)}, header={form.header}, "
+            f"skip={form.skip}, {option})"
+        ).fetchone()
+        return ("", set()) if found is None else (found[0] or "", set(found[1]))
+
+    found = sniff("sample_size=20480")[0]
+    mark = found[2:3]
+    orders = [f"%d{mark}%m{mark}%Y", f"%m{mark}%d{mark}%Y"]
+    if found not in orders or mark == ".":
+        return ""
+    both = all("DATE" in sniff(f"sample_size=-1, dateformat={_text(order)}")[1] for order in orders)
+    return ", dateformat='%Y-%m-%d'" if both else ""
 
 
 def _row_word(row: int) -> str:

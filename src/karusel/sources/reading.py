@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeError, UsageError
 from karusel.forecasting import covariates
 from karusel.forecasting.covariates import Covariate, Kind
+from karusel.forecasting.panel import Panel
 from karusel.sources.cells import Cells, Column
 from karusel.sources.databases import first_line
+from karusel.sources.form import are_periods
 from karusel.sources.origin import open_origin
 from karusel.sources.table import Table
 
@@ -52,6 +54,7 @@ def read_table(
     freq: str | int | None = None,
     time_format: str | None = None,
     notation: str = "point",
+    like: Panel | None = None,
 ) -> Table:
     """Read the columns for a forecast from a source.
 
@@ -69,8 +72,9 @@ def read_table(
     lists.
 
     Where times may be read in two ways, as 01/02/2020 may, the `time_format` of a table read before is taken,
-    else the reading that is the more regular, at the frequency `freq` where it is given. Values are read in
-    its `notation`, such as one with points between thousands, if they can be.
+    else the reading that is the more regular, at the frequency `freq` where it is given, or at that of the
+    panel `like` which the rows are to be appended to. Values are read in the `notation` of the table before,
+    such as one with points between thousands, if they can be.
 
     Raises `FileMissingError`, `UsageError` for an override that names no column or a query that is wrong,
     `MissingDependencyError` for PostgreSQL without its extra, `DataError` for the rest.
@@ -86,7 +90,7 @@ def read_table(
     with open_duckdb(", ".join(map(str, given)) or "--sql", sql) as (connection, folder):
         cells = Cells(connection, open_origin(connection, given, sql, folder))
         targets = None if target_cols is None else tuple(target_cols)
-        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq, notation)
+        return _choose(cells, id_col, time_col, targets, named, known, time_format, freq, notation, like)
 
 
 @contextmanager
@@ -144,6 +148,7 @@ def _choose(
     known_format: str | None,
     freq: str | int | None,
     known_notation: str,
+    like: Panel | None,
 ) -> Table:
     """Take ids, times and values from the columns named, or from those that look like them."""
     origin = cells.origin
@@ -169,9 +174,9 @@ def _choose(
     times, time_format = None, None
     if time_col is not None:
         times = look(time_col)
-        time_format = cells.time_format(times, known_format, freq)
+        time_format = cells.time_format(times, known_format, freq, like)
     elif not counted:
-        times, time_format = _find_times(cells, free, known_format, freq, has_targets=target_cols != ())
+        times, time_format = _find_times(cells, free, known_format, freq, like, has_targets=target_cols != ())
     read_times = cells.times(times, time_format) if times else None
     rest = [column for column in free if column is not times]
     ids = look(id_col) if id_col is not None else None
@@ -185,6 +190,7 @@ def _choose(
         if times is None and not counted:
             _refuse_series_in_rows(cells, rest, targets)
     targets = [cells.read_as(column, known_notation) for column in targets]
+    unsure = cells.could_be_thousands(targets) if like is None else []
     notations = {column.notation for column in targets}
     described = {one.name: one for one in known}
     beside = [
@@ -204,6 +210,7 @@ def _choose(
         zone=cells.zone(times, time_format) if times else None,
         notation=notations.pop() if len(notations) == 1 else "point",
         covariates=tuple(beside),
+        notes=(_decimals_note([column.name for column in unsure]),) if unsure else (),
     )
 
 
@@ -224,6 +231,7 @@ def _find_times(
     columns: list[Column],
     known_format: str | None,
     freq: str | int | None,
+    like: Panel | None,
     *,
     has_targets: bool,
 ) -> tuple[Column | None, str | None]:
@@ -232,7 +240,7 @@ def _find_times(
     """
     for column in columns:
         if column.numbers < column.filled or column.name.lower() in _TIME_NAMES:
-            time_format = cells.time_format(column, known_format, freq)
+            time_format = cells.time_format(column, known_format, freq, like)
             if time_format is not None:
                 return column, time_format
     if len(columns) == 1 and not has_targets:
@@ -290,20 +298,26 @@ def _are_apart(codes: NDArray[np.int64], times: NDArray[Any]) -> bool:
 
 
 def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Column]) -> None:
-    """Refuse a table without times that has more columns of numbers than rows, and a name for each row."""
+    """Refuse a table without times whose rows are series: it has a name for each row and more columns of
+    numbers than rows, or names and, above the numbers, years or dates.
+    """
     rows = max(column.filled for column in columns)
-    for column in columns:
-        if len(targets) > rows == column.filled and column.kind == "text" and not column.is_numbers:
-            name = column.name
-            if len(cells.names(column).names) == rows:
-                sql = (
-                    f'select "{name}" as unique_id, value as y from '
-                    f'(unpivot input on columns(* exclude "{name}")::double into name step value value)'
-                )
-                raise DataError(
-                    f'{cells.origin.name} seems to hold one series in each row, named in "{name}"; turn it '
-                    f"with --sql '{sql}', or name the target columns"
-                )
+    texts = [one for one in columns if one.kind == "text" and one.filled and not one.is_numbers]
+    named = [one for one in texts if one.filled == rows and len(cells.names(one).names) == rows][:1]
+    periods = are_periods([column.name for column in targets])
+    if not ((periods and texts) or (len(targets) > rows and named)):
+        return
+    quoted = [f'"{column.name}"' for column in named or texts]
+    name = quoted[0] if len(quoted) == 1 else f"concat_ws(chr(32), {', '.join(quoted)})"
+    others = ", ".join(f'"{column.name}"' for column in texts)
+    sql = (
+        f"select {name} as unique_id, {'step as ds, ' if periods else ''}value as y from "
+        f"input unpivot include nulls (value for step in (columns(* exclude ({others}))::double))"
+    )
+    raise DataError(
+        f"{cells.origin.name} seems to hold one series in each row, named in {' and '.join(quoted)}; turn it "
+        f"with --sql '{sql}', or take each column as one (time column: none)"
+    )
 
 
 def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list[Column]:
@@ -337,6 +351,15 @@ def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names[:10]) + (", ..." if len(names) > 10 else "")
+
+
+def _decimals_note(names: Sequence[str]) -> str:
+    """How numbers such as 1.250 were read, and how to read them otherwise."""
+    times = ", ".join(f'"{name}" * 1000 as "{name}"' for name in names[:10])
+    return (
+        f"all numbers in {_listed(names)} have three digits after the point: read as decimals; if they are "
+        f"thousands, --sql 'select * replace ({times}) from input'"
+    )
 
 
 def _covariate(cells: Cells, column: Column, kind: Kind, known: Covariate | None) -> covariates.Column:

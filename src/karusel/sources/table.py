@@ -27,7 +27,8 @@ class Table:
     `values` float64 [N, C], NaN for an empty cell, one column for each name in `target_cols`; `times` int64
     or datetime64[us] [N] or None; `ids` [N] or None; `covariates` the columns beside them. `time_format` is
     how the times are written (`notation.writings`), "" for ISO 8601; `zone` the zone of times that had an
-    offset, which are in UTC, else None; `notation` how the values are written, "point" where they differ.
+    offset, which are in UTC, else None; `notation` how the values are written, "point" where they differ;
+    `notes` what is to be said of how they were read.
     """
 
     origin: Origin
@@ -41,6 +42,7 @@ class Table:
     zone: str | None = None
     notation: str = "point"
     covariates: tuple[Column, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.values)
@@ -64,7 +66,7 @@ class Table:
             covariates = tuple(replace(one, values=np.tile(one.values, width)) for one in covariates)
         if like is not None and ids is not None:
             ids = replace(ids, names=_as_known(ids.names, like.ids))
-        return from_columns(
+        panel = from_columns(
             values,
             times,
             ids,
@@ -75,6 +77,7 @@ class Table:
             like=like,
             row_name=lambda row: self.origin.place(row % rows),
         )
+        return replace(panel, notes=(*self.notes, *panel.notes))
 
     def future(self, panel: Panel, horizon: int) -> Future:
         """The covariates of the steps behind the end of each series of a panel.
