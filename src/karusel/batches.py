@@ -531,7 +531,7 @@ def _first_bad(
     each = int(rows.lengths.max()) * rows.width
     for some in _places(len(rows), each):
         starts = rows.starts[some]
-        ends = starts + rows.lengths[some] * rows.width
+        ends = starts + (rows.lengths[some] - 1) * rows.stride + rows.width
         some = some[np.searchsorted(places, ends) > np.searchsorted(places, starts)]
         if len(some) == 0:
             continue
@@ -545,12 +545,28 @@ def _first_bad(
     return None
 
 
+def _first_bad_as_fed(
+    rows: Rows, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]], weight: Rows | None
+) -> tuple[int, int, int] | None:
+    """The same, of the numbers as they are once they are shifted and scaled."""
+    for some in _places(len(rows), int(rows.lengths.max()) * rows.width):
+        where = rows.numbers(some)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bad = is_bad(_as_fed(rows, *where))
+        if weight is not None:
+            bad &= _as_fed(weight, *where) != 0
+        if bad.any():
+            row, step, column = (int(numbers[np.argmax(bad)]) for numbers in where)
+            return row, step, column
+    return None
+
+
 def _side_by_side(rows: Rows, weight: Rows) -> bool:
     """Whether each number has a weight of its own, at the same place of a like storage."""
     a, b = rows.starts, weight.starts
     return (
         len(rows.values) == len(weight.values)
-        and rows.width == weight.width
+        and (rows.width, rows.stride) == (weight.width, weight.stride)
         and (a == b if isinstance(a, Runs) or isinstance(b, Runs) else np.array_equal(a, b))
     )
 
@@ -584,25 +600,21 @@ def _check_scaled(rows: Rows, what: str, weight: Rows | None) -> None:
     ]
     if (largest[0] + largest[1]) * max(largest[2], 1.0) < float(np.finfo(np.float32).max):
         return
-    for some in _places(len(rows), int(rows.lengths.max()) * rows.width):
-        where = rows.numbers(some)
-        with np.errstate(over="ignore", invalid="ignore"):
-            bad = ~np.isfinite(_as_fed(rows, *where))
-        if weight is not None:
-            bad &= _as_fed(weight, *where) != 0
-        if bad.any():
-            row, step, column = (int(numbers[np.argmax(bad)]) for numbers in where)
-            raise DataError(
-                f"{what}: shift and scale make {_number(rows, row, step, column)} in "
-                f"{rows.place(row, step, column)} larger than float32 can be: choose a smaller scale"
-            )
+    if found := _first_bad_as_fed(rows, lambda values: ~np.isfinite(values), weight):
+        raise DataError(
+            f"{what}: shift and scale make {_number(rows, *found)} in {rows.place(*found)} larger than "
+            "float32 can be: choose a smaller scale"
+        )
 
 
 def check_range(rows: Rows, what: str, highest: int, weight: Rows | None = None) -> None:
     """Raises DataError for a number outside 0 .. highest, naming its place; what has weight 0 is left."""
-    if found := _first_bad(rows, lambda values: (values < 0) | (values > highest), weight):
+    scaled = rows.shift is not None or rows.scale is not None
+    first_bad = _first_bad_as_fed if scaled else _first_bad
+    if found := first_bad(rows, lambda values: (values < 0) | (values > highest), weight):
+        made = ", shifted and scaled" if scaled else ""
         raise DataError(
-            f"{what} holds {_number(rows, *found)} in {rows.place(*found)}: it must be from 0 to {highest}"
+            f"{what} holds {_number(rows, *found)} in {rows.place(*found)}{made}: it must be from 0 to {highest}"
         )
 
 

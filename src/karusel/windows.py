@@ -253,11 +253,13 @@ def _storage(values: Any) -> NDArray[Any]:
 
 
 def _whole_numbers(given: Any, what: str) -> NDArray[Any]:
-    array = np.asarray(given)
+    """The numbers, copied: what is checked once stays as it was, whatever the caller does with its array."""
+    array = np.array(given)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise DataError(
             f"Windows: {what} must be whole numbers of shape [n], got {array.dtype} {list(array.shape)}"
         )
+    array.flags.writeable = False
     return array
 
 
