@@ -860,7 +860,7 @@ class Sequential:
         starts = np.cumsum(examples.lengths) - examples.lengths
         examples.outputs[role] = Stream(values.reshape(-1), starts * width, width)
         each = np.arange(len(examples), dtype=np.int64)
-        executor.evaluate(self._weights, examples, each, EVALUATION_ROWS)
+        executor.evaluate(self._weights, *examples.ready(each), EVALUATION_ROWS)
         return values, starts
 
     def _outputs(
@@ -890,7 +890,8 @@ class Sequential:
             hidden = state.shape[1]
             examples.outputs[name] = Stream(state.reshape(-1), rows * hidden, hidden)
         executor = self._executor("states" if states else "predict", examples)
-        executor.evaluate(self._weights, examples, np.arange(n, dtype=np.int64), EVALUATION_ROWS)
+        each = np.arange(n, dtype=np.int64)
+        executor.evaluate(self._weights, *examples.ready(each), EVALUATION_ROWS)
         if not self._output.per_step:
             return y
         if x.kind == "list":
