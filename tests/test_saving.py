@@ -329,6 +329,16 @@ def test_wrong_config_under_a_right_digest(value: Any, tmp_path: Path) -> None:
         assert_same(dict(loaded.parameters), dict(net.parameters))
 
 
+def test_a_small_file_that_claims_a_large_network(tmp_path: Path) -> None:
+    """Names and shapes are compared before anything of that size is made."""
+    net = some_network()
+    config = net.get_config()
+    config["layers"][1]["hidden_size"] = 10**5
+    save_file(tmp_path / "m", "network", {"config": config}, dict(net.parameters))
+    with pytest.raises(ModelFileError, match="the parameters do not fit the layers"):
+        karusel.load(tmp_path / "m")
+
+
 def test_parameters_that_do_not_fit_the_layers(tmp_path: Path) -> None:
     net = some_network()
     parameters = {name: np.asarray(array, np.float32) for name, array in net.parameters.items()}

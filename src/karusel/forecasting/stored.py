@@ -33,7 +33,7 @@ from karusel.forecasting.pooled import PooledModel
 from karusel.forecasting.prediction import Support
 from karusel.forecasting.scaling import Scaling
 from karusel.forecasting.verdict import Verdict
-from karusel.network import Sequential, fill
+from karusel.network import NOT_DESCRIBED, Sequential, restored
 
 __all__ = ["pack", "unpack"]
 
@@ -92,7 +92,7 @@ def unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
     """Undo `pack`. Raises `ModelFileError` for what no `pack` has made."""
     try:
         return _unpack(packed, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except NOT_DESCRIBED as error:
         raise ModelFileError(f"describes no forecaster: {type(error).__name__}: {error}") from None
 
 
@@ -109,10 +109,8 @@ def _unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
         return kind(**{name: _unpack(part, tensors) for name, part in parts.items()})
     if "network" in packed:
         prefix = packed["network"] + "."
-        network = Sequential.from_config(packed["config"])
         own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
-        fill(network, own)
-        return network
+        return restored(packed["config"], own)
     if "list" in packed:
         return tuple(json.loads(tensors[packed["list"]].tobytes().decode("utf-8", "surrogatepass")))
     if "pairs" in packed:

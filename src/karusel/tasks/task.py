@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from karusel.errors import ModelFileError, UsageError
-from karusel.network import Sequential, fill
+from karusel.network import NOT_DESCRIBED, Sequential, restored
 
 __all__ = ["Task", "all_or_nothing"]
 
@@ -60,9 +60,8 @@ class Task(ABC):
             made = cls(**header["settings"])
             made._check()
             made._take(header)
-            made.network_ = Sequential.from_config(header["network"], precision=made.precision)
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
+            made.network_ = restored(header["network"], tensors, precision=made.precision)
+        except NOT_DESCRIBED as fault:
             raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
         made.network_.n_jobs = made.n_jobs
         return made
