@@ -26,7 +26,7 @@ from karusel.batches import (
     read_sequences,
     read_strings,
 )
-from karusel.errors import DataError, KaruselError, ModelFileError, UsageError
+from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
 from karusel.layers import (
     LSTM,
     Activation,
@@ -63,9 +63,6 @@ if TYPE_CHECKING:
     from karusel.training import History
 
 __all__ = ["Sequential", "load"]
-
-# What Python raises where a file's header has other fields, types or numbers than are read.
-NOT_DESCRIBED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
 
 LAYERS: dict[str, Callable[..., Layer]] = {
     layer.kind: layer

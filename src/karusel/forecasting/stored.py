@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import ModelFileError, UsageError
+from karusel.errors import NOT_DESCRIBED, ModelFileError, UsageError
 from karusel.forecasting.best import Best
 from karusel.forecasting.containers import Columns
 from karusel.forecasting.correction import Correction
@@ -33,7 +33,7 @@ from karusel.forecasting.pooled import PooledModel
 from karusel.forecasting.prediction import Support
 from karusel.forecasting.scaling import Scaling
 from karusel.forecasting.verdict import Verdict
-from karusel.network import NOT_DESCRIBED, Sequential, restored
+from karusel.network import Sequential, restored
 
 __all__ = ["pack", "unpack"]
 

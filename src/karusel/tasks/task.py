@@ -11,8 +11,8 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
-from karusel.errors import ModelFileError, UsageError
-from karusel.network import NOT_DESCRIBED, Sequential, restored
+from karusel.errors import NOT_DESCRIBED, ModelFileError, UsageError
+from karusel.network import Sequential, restored
 
 __all__ = ["Task", "all_or_nothing"]
 
