@@ -84,7 +84,8 @@ def test_alignment_of_more_rows_than_a_piece() -> None:
     net.build((None, 1))
     n = PIECE + 5
     found = net.alignment(np.zeros((n, 1, 1), np.float32), source=np.zeros((n, 1, 1), np.float32))
-    assert len(found) == n and found[-1] == 1.0
+    assert len(found) == n
+    assert found[-1] == 1.0
 
 
 def test_gradients_are_slopes() -> None:

@@ -304,7 +304,7 @@ def places(config: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, -1, 0, 3, 10**9, 2**70, 10**400, 1e300, -0.5, "", "forward", [], [[1]], {}, {"kind": "lstm"}],
+    [None, True, -1, 0, 3, 10**9, 10**400, 1e300, -0.5, "", "forward", [], [[1]], {}, {"kind": "lstm"}],
     ids=lambda value: repr(value)[:30],
 )
 def test_wrong_config_under_a_right_digest(value: Any, tmp_path: Path) -> None:

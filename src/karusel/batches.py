@@ -614,7 +614,8 @@ def check_range(rows: Rows, what: str, highest: int, weight: Rows | None = None)
     if found := first_bad(rows, lambda values: (values < 0) | (values > highest), weight):
         made = ", shifted and scaled" if scaled else ""
         raise DataError(
-            f"{what} holds {_number(rows, *found)} in {rows.place(*found)}{made}: it must be from 0 to {highest}"
+            f"{what} holds {_number(rows, *found)} in {rows.place(*found)}{made}: "
+            f"it must be from 0 to {highest}"
         )
 
 

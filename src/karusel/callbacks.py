@@ -44,7 +44,7 @@ class Callback:
     def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         """Takes back what a checkpoint kept; called after `on_begin`.
 
-        The checkpoint is refused where this raises an error of what it holds: KeyError, TypeError, ValueError.
+        Where it raises KeyError, TypeError or ValueError, the checkpoint is refused whole.
         """
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, UsageError
-from karusel.tasks.tokens import Pairs, tokenizers_library, valid_text
+from karusel.tasks.tokens import Pairs, tokenizer_of, valid_text
+from karusel.typed import check_fields
 
 __all__ = [
     "READERS",
@@ -36,6 +37,7 @@ __all__ = [
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _UNITS = ("words", "characters", "pairs")
+_SWEEPS = ("patches", "rows", "pixels")
 _PAIRS = 8_000
 _UNKNOWN = 0  # the index of what was not in the training data
 
@@ -57,6 +59,11 @@ class Reader(ABC):
     def read(self, data: Any) -> list[NDArray[Any]] | NDArray[Any]:
         """Sequences, one for each example."""
 
+    @property
+    @abstractmethod
+    def is_fitted(self) -> bool:
+        """Whether what it knows can come from training data."""
+
     def config(self) -> dict[str, Any]:
         """All that it knows, in types that JSON has."""
         return {"kind": self.kind, **asdict(self)}
@@ -77,6 +84,10 @@ class Series(Reader):
         steps = np.concatenate(self._arrays(data, None))
         spread = spread_of(steps)
         return Series(tuple(steps.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist()))
+
+    @property
+    def is_fitted(self) -> bool:
+        return 0 < len(self.mean) == len(self.spread) and min(self.spread) > 0
 
     def read(self, data: Any) -> list[NDArray[Any]]:
         mean, spread = np.array(self.mean), np.array(self.spread)
@@ -126,6 +137,10 @@ class Texts(Reader):
         known = [part for part, count in counts.most_common(self.most) if count >= self.least]
         return replace(made, known=tuple(known))
 
+    @property
+    def is_fitted(self) -> bool:
+        return self.unit in _UNITS
+
     def read(self, data: Any) -> list[NDArray[Any]]:
         index = {part: number for number, part in enumerate(self.known, start=_UNKNOWN + 1)}
         texts = self._texts(data)
@@ -158,7 +173,7 @@ class Texts(Reader):
     def _cut(self, texts: list[str | list[str]]) -> Iterator[list[str]]:
         """The parts of each text."""
         if self.unit == "pairs":
-            cutter = tokenizers_library().Tokenizer.from_str(self.pairs)
+            cutter = tokenizer_of(self.pairs)
         for text in texts:
             if isinstance(text, list):
                 yield [word.lower() for word in text] if self.unit == "words" else text
@@ -185,7 +200,7 @@ class Images(Reader):
     bytes: bool = field(default=False)
 
     def fit(self, data: Any) -> Images:
-        if self.sweep not in ("patches", "rows", "pixels"):
+        if self.sweep not in _SWEEPS:
             raise UsageError(f"sweep must be patches, rows or pixels, got {self.sweep!r}")
         pixels = self._pixels(data)
         rows, columns = pixels.shape[-3:-1]
@@ -195,6 +210,16 @@ class Images(Reader):
                 f"{self.patch} x {self.patch}; choose a patch that divides both, or cut the {self.kind}"
             )
         return replace(self, shape=pixels.shape[1:], bytes=np.asarray(data).dtype.kind in "ui")
+
+    @property
+    def is_fitted(self) -> bool:
+        sizes = (self.patch, *self.shape)
+        return (
+            self.sweep in _SWEEPS
+            and len(self.shape) == len(self.axes) + 1
+            and min(sizes) > 0
+            and (self.sweep != "patches" or not any(n % self.patch for n in self.shape[-3:-1]))
+        )
 
     def read(self, data: Any) -> NDArray[np.float32]:
         return self.cut(self.numbers(data))
@@ -341,4 +366,7 @@ def reader_of(config: dict[str, Any]) -> Reader:
     """The reader that `config()` describes."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     made: Reader = READERS[str(fields.pop("kind"))](**fields)
+    check_fields(made)
+    if not made.is_fitted:
+        raise ValueError(f"its reader of {made.kind} is none that was fitted")
     return made
