@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from karusel.errors import UsageError
 
-__all__ = ["is_number", "is_whole", "positive_integer", "share"]
+__all__ = ["from_zero", "is_number", "is_whole", "positive", "positive_integer", "share"]
+
+# What the engine computes with: normal numbers of float32, since it takes smaller ones for 0.
+_LEAST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
 
 def is_number(value: Any) -> bool:
@@ -34,8 +38,30 @@ def positive_integer(owner: str, name: str, value: Any, below: int = 2**31) -> i
     return number
 
 
+def positive(owner: str, name: str, value: Any) -> float:
+    """A number above 0 that float32 holds, or UsageError."""
+    if not is_number(value):
+        raise UsageError(f"{owner}: {name} must be a number, got {value!r}")
+    if not 0 < value < math.inf:
+        raise UsageError(f"{owner}: {name} must be a finite number above 0, got {value!r}")
+    if not _LEAST <= value <= _LARGEST:
+        raise UsageError(
+            f"{owner}: {name} must lie within float32, {_LEAST:.2g} to {_LARGEST:.2g}, got {value!r}"
+        )
+    return float(value)
+
+
+def from_zero(owner: str, name: str, value: Any) -> float:
+    """The same, or 0."""
+    return 0.0 if is_number(value) and value == 0 else positive(owner, name, value)
+
+
 def share(owner: str, name: str, value: Any) -> float:
-    """A share in [0, 1), or UsageError."""
+    """A share in [0, 1), in float32 too, or UsageError."""
     if not is_number(value) or not 0 <= value < 1:
         raise UsageError(f"{owner}: {name} must be at least 0 and below 1, got {value!r}")
+    if np.float32(value) == 1:
+        raise UsageError(
+            f"{owner}: {name} must be at most 0.99999994, the last float32 below 1, got {value!r}"
+        )
     return float(value)

@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+_LARGEST_WEIGHT = 1e30  # float32 holds its inverse, and the sum of many
+
+
 @dataclass(frozen=True)
 class Stream:
     """One array that feeds a buffer, or is filled from one.
@@ -699,10 +702,21 @@ def _product(factors: list[Rows], target: Rows, dtype: Any) -> Rows:
 
 
 def _check_weights(weight: Rows) -> None:
+    largest = 1.0
     for array in (weight.values, weight.scale):
-        for _, part in _parts(array) if array is not None else ():
+        if array is None:
+            continue
+        each = 0.0
+        for _, part in _parts(array):
             if not (part >= 0).all() or not np.isfinite(part).all():
-                raise DataError("sample_weight must hold finite numbers from 0 up")
+                raise DataError("sample_weight must hold finite numbers from 0 up, within float32")
+            each = max(each, float(part.max()))
+        largest *= each
+    if largest and not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
+        raise DataError(
+            f"sample_weight: the largest is {largest:.3g}, which float32 cannot sum up; only proportions "
+            "count: divide all by it"
+        )
     each = int(weight.lengths.max()) * weight.width
     for some in _places(len(weight), each):
         if _as_fed(weight, *weight.numbers(some)).any():

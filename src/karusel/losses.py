@@ -12,12 +12,13 @@ Keras divides by the number of rows instead of the sum of their weights.)
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
-from karusel.arguments import is_whole, positive_integer
+import numpy as np
+
+from karusel.arguments import from_zero, is_whole, positive, positive_integer
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent
@@ -110,9 +111,7 @@ class Huber(Loss):
     kernel = "huber_loss"
 
     def __init__(self, delta: float = 1.0) -> None:
-        if not (delta > 0 and math.isfinite(delta)):
-            raise UsageError(f"Huber: delta must be a finite number above 0, got {delta!r}")
-        self.delta = float(delta)
+        self.delta = positive("Huber", "delta", delta)
 
     def settings(self) -> dict[str, Any]:
         return {"delta": self.delta}
@@ -138,7 +137,7 @@ class Pinball(Loss):
 
     def __init__(self, quantiles: Sequence[float]) -> None:
         self.quantiles = tuple(float(q) for q in quantiles) if isinstance(quantiles, Iterable) else ()
-        inside = all(0 < q < 1 for q in self.quantiles)
+        inside = all(0 < q < 1 and 0 < np.float32(q) < 1 for q in self.quantiles)
         if not self.quantiles or not inside or list(self.quantiles) != sorted(set(self.quantiles)):
             raise UsageError(
                 f"Pinball: quantiles must ascend between 0 and 1, as in [0.1, 0.5, 0.9]; got {quantiles!r}"
@@ -288,11 +287,9 @@ class ClippedSurrogate(Loss):
     kernel = "surrogate_loss"
 
     def __init__(self, clip: float = 0.2, value: float = 0.5, entropy: float = 0.01) -> None:
-        for name, number in (("clip", clip), ("value", value), ("entropy", entropy)):
-            if not (math.isfinite(number) and number >= 0) or (name == "clip" and number == 0):
-                least = "above 0" if name == "clip" else "from 0 up"
-                raise UsageError(f"ClippedSurrogate: {name} must be a finite number {least}, got {number!r}")
-        self.clip, self.value, self.entropy = float(clip), float(value), float(entropy)
+        self.clip = positive("ClippedSurrogate", "clip", clip)
+        self.value = from_zero("ClippedSurrogate", "value", value)
+        self.entropy = from_zero("ClippedSurrogate", "entropy", entropy)
 
     def target_width(self, output_width: int) -> int:
         if output_width < 3:

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole, share
+from karusel.arguments import from_zero, is_whole, positive, share
 from karusel.errors import UsageError
 
 __all__ = ["Adam", "AdamW", "Constant", "Cosine", "Schedule", "Step", "get_optimizer"]
-
-
-def _positive(owner: str, name: str, value: Any) -> float:
-    if not is_number(value):
-        raise UsageError(f"{owner}: {name} must be a number, got {value!r}")
-    if not (value > 0 and math.isfinite(value)):
-        raise UsageError(f"{owner}: {name} must be a finite number above 0, got {value!r}")
-    return float(value)
 
 
 def _whole(owner: str, name: str, value: Any, least: int) -> int:
@@ -55,7 +46,7 @@ class Constant(Schedule):
     kind = "constant"
 
     def __init__(self, rate: float) -> None:
-        self.rate = _positive("Constant", "rate", rate)
+        self.rate = positive("Constant", "rate", rate)
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.full(len(steps), self.rate)
@@ -85,7 +76,7 @@ class Cosine(Schedule):
     kind = "cosine"
 
     def __init__(self, rate: float, total_steps: int, warmup_steps: int = 0, final_rate: float = 0.0) -> None:
-        self.rate = _positive("Cosine", "rate", rate)
+        self.rate = positive("Cosine", "rate", rate)
         self.total_steps = _whole("Cosine", "total_steps", total_steps, 1)
         self.warmup_steps = _whole("Cosine", "warmup_steps", warmup_steps, 0)
         if self.warmup_steps >= self.total_steps:
@@ -117,9 +108,9 @@ class Step(Schedule):
     kind = "step"
 
     def __init__(self, rate: float, every: int, factor: float = 0.1) -> None:
-        self.rate = _positive("Step", "rate", rate)
+        self.rate = positive("Step", "rate", rate)
         self.every = _whole("Step", "every", every, 1)
-        self.factor = _positive("Step", "factor", factor)
+        self.factor = positive("Step", "factor", factor)
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:
         return np.asarray(self.rate * self.factor ** (steps // self.every))
@@ -168,12 +159,12 @@ class Adam:
         self.schedule = (
             learning_rate
             if isinstance(learning_rate, Schedule)
-            else Constant(_positive(name, "learning_rate", learning_rate))
+            else Constant(positive(name, "learning_rate", learning_rate))
         )
         self.beta_1 = share(name, "beta_1", beta_1)
         self.beta_2 = share(name, "beta_2", beta_2)
-        self.epsilon = _positive(name, "epsilon", epsilon)
-        self.clip_norm = None if clip_norm is None else _positive(name, "clip_norm", clip_norm)
+        self.epsilon = positive(name, "epsilon", epsilon)
+        self.clip_norm = None if clip_norm is None else positive(name, "clip_norm", clip_norm)
         self.ema_decay = None if ema_decay is None else share(name, "ema_decay", ema_decay)
         self.weight_decay = 0.0
 
@@ -220,9 +211,7 @@ class AdamW(Adam):
         ema_decay: float | None = None,
     ) -> None:
         super().__init__(learning_rate, beta_1, beta_2, epsilon, clip_norm=clip_norm, ema_decay=ema_decay)
-        if weight_decay != 0:
-            _positive("AdamW", "weight_decay", weight_decay)
-        self.weight_decay = float(weight_decay)
+        self.weight_decay = from_zero("AdamW", "weight_decay", weight_decay)
 
 
 OPTIMIZERS: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karusel.errors import UsageError
+from karusel.arguments import positive
 from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.program.lowering import Lowering, Signal
 
@@ -28,9 +28,7 @@ class LayerNorm(Layer):
 
     def __init__(self, epsilon: float = 1e-5, *, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().__init__(input_shape)
-        if not epsilon > 0:
-            raise UsageError(f"LayerNorm: epsilon must be above 0, got {epsilon!r}")
-        self.epsilon = float(epsilon)
+        self.epsilon = positive("LayerNorm", "epsilon", epsilon)
 
     def settings(self) -> dict[str, Any]:
         return {"epsilon": self.epsilon}
