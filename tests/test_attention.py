@@ -310,6 +310,12 @@ def test_sources_that_do_not_fit_are_refused() -> None:
         search(net, source, [3] * 3, width=0)
     with pytest.raises(UsageError, match="count must be a whole number from 1 up"):
         draw(net, source, [3] * 3, count=True)
+    with pytest.raises(UsageError, match=f"end must be a symbol from 0 to {WORDS - 1}, got {WORDS}"):
+        draw(net, source, [3] * 3, end=WORDS)
+    wide = Sequential([Embedding(4, 2), Attention(3, [Embedding(SOURCE_WORDS, 2)]), Dense(5, "softmax")])
+    wide.build((None, 1))
+    with pytest.raises(UsageError, match="an Embedding, of one symbol a step, that knows its 5 outputs"):
+        search(wide, source, [3] * 3)
 
 
 @pytest.mark.parametrize(
