@@ -32,8 +32,10 @@ from karusel import (
     TooLargeError,
     Transpose,
     UsageError,
+    Windows,
     load,
 )
+from karusel.batches import read_numbers
 
 X = np.random.default_rng(0).normal(size=(9, 4, 2))
 Y = np.random.default_rng(1).normal(size=(9, 3))
@@ -61,6 +63,7 @@ def with_value(array: Any, index: Any, value: Any) -> Any:
         (X[:0], Y[:0], {}, r"X is empty: shape \[0, 4, 2\]"),
         (X[:, :0], Y, {}, r"X is empty: shape \[9, 0, 2\]"),
         ([], [], {}, "X must have shape"),
+        (np.array([], dtype=object), [], {}, "X is empty: a list of sequences needs at least one"),
         (X, Y[:5], {}, "y has 5 rows, X has 9: they must be equally many"),
         (X, Y[:, :2], {}, "y: 3 numbers per row are expected, got 2"),
         (
@@ -293,6 +296,27 @@ def test_refused_data_build_no_network() -> None:
             made.fit(tested, y)
         assert not made.built
     made.fit(X[:, :, :1], Y)
+
+
+def test_a_nan_among_indices_is_refused_without_a_warning() -> None:
+    made = Sequential([Embedding(5, 2), LSTM(3)])
+    made.build((None, 1))
+    for odd in (np.nan, np.inf, 0.5):
+        with pytest.raises(DataError, match="X must hold whole numbers"):
+            made.predict(np.array([[0, odd]]))
+
+
+def test_the_engine_is_given_aligned_numbers() -> None:
+    def unaligned(array: Any) -> Any:
+        copy = np.frombuffer(b"_" + array.tobytes(), array.dtype, offset=1)
+        assert not copy.flags.aligned
+        return copy
+
+    x = np.arange(9, dtype=np.float32)
+    windows = Windows(unaligned(x), [0, 1], 3, shift=unaligned(x[:2]), scale=unaligned(x[1:3]))
+    for array in (read_numbers(unaligned(x), "X", np.float32), windows.values, windows.shift, windows.scale):
+        assert array.flags.aligned
+    assert np.array_equal(windows.values, x)
 
 
 def test_sequences_come_in_many_containers() -> None:

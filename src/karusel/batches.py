@@ -414,7 +414,7 @@ def _is_rectangular(data: Sequence[Any]) -> bool:
 
 
 def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
-    """A C-contiguous array of the executor's type; refuses what is no number or not whole."""
+    """A C-contiguous, aligned array of the executor's type; refuses what is no number or not whole."""
     try:
         if np.ma.is_masked(data):  # what is missing, as elsewhere
             data = np.ma.filled(np.ma.asarray(data, dtype=np.float64), np.nan)
@@ -431,14 +431,15 @@ def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[A
     wanted = np.dtype(dtype)
     if wanted.kind == "i" and array.dtype.kind == "f":
         for _, part in _parts(array):
-            if not (np.isfinite(part) & (part % 1 == 0)).all():
+            if not (np.isfinite(part) & (np.trunc(part) == part)).all():
                 raise DataError(f"{what}{where} must hold whole numbers (indices or class numbers)")
     if wanted.kind == "i" and array.size and not np.can_cast(array.dtype, wanted):
         limits = np.iinfo(wanted)
         if array.min() < limits.min or array.max() > limits.max:
             raise DataError(f"{what}{where} holds indices beyond {limits.max:,}")
     with np.errstate(over="ignore"):  # numbers beyond float32 become infinite and are named as such
-        return np.ascontiguousarray(array, dtype=wanted)
+        array = np.ascontiguousarray(array, dtype=wanted)
+    return array if array.flags.aligned else array.copy()  # the engine reads whole numbers of memory
 
 
 def _read_array(data: Any, lengths: Any, what: str, dtype: Any, lines_of: Rows | None, number: int) -> Rows:
@@ -480,6 +481,8 @@ def _lengths(lengths: Any, n: int, steps: int, what: str) -> Index:
 
 
 def _read_list(data: Sequence[Any], what: str, dtype: Any, number: int) -> Rows:
+    if not data:
+        raise DataError(f"{what} is empty: a list of sequences needs at least one")
     parts: list[NDArray[Any]] = []
     for k, row in enumerate(data, number):
         array = read_numbers(row, what, dtype, f", row {k},")

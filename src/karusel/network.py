@@ -48,6 +48,7 @@ from karusel.program.executor import (
     OptimizerState,
     Total,
     as_flat_vector,
+    check_level,
     check_memory,
     default_threads,
     flat_vector,
@@ -1087,7 +1088,7 @@ def _choose_executor(executor: str) -> str:
     if executor == "reference":
         return executor
     try:
-        importlib.import_module("karusel._engine")
+        engine = importlib.import_module("karusel._engine")
     except ImportError as error:
         if executor == "native":
             raise UsageError(
@@ -1095,6 +1096,7 @@ def _choose_executor(executor: str) -> str:
             ) from error
         _tell_slow()
         return "reference"
+    check_level(engine)
     return "native"
 
 

@@ -135,7 +135,7 @@ class Stream:
 
     @state.setter
     def state(self, value: Any) -> None:
-        array = np.asarray(value, dtype=self._stepper.dtype)
+        array = read_numbers(value, "a state", self._stepper.dtype)
         if array.shape != self._begin.shape:
             raise DataError(
                 f"a state of this stream has shape {list(self._begin.shape)}, got {list(array.shape)}"
@@ -221,8 +221,9 @@ class Stream:
             or (self._symbols is not None and self._outputs > self._symbols)
         ):
             raise UsageError(
-                "generate needs a network that puts out what it reads: an Embedding of one symbol a step that "
-                "knows all outputs, drawn with notes=False, or as many outputs as inputs, drawn with notes=True"
+                "generate needs a network that puts out what it reads: an Embedding of one symbol a step "
+                "that knows all outputs, drawn with notes=False, or as many outputs as inputs, drawn with "
+                "notes=True"
             )
         steps = positive_integer("generate", "steps", steps)
         most = 2**63 // self._outputs - steps  # each number drawn has one of its own

@@ -221,6 +221,7 @@ class Windows:
                 f"Windows: {what} must hold one number for each of the {len(self):,} windows, "
                 f"got shape {list(np.shape(given))}"
             )
+        numbers = numbers if numbers.flags.aligned else numbers.copy()
         for first in range(0, len(numbers), PIECE):
             bad = ~np.isfinite(numbers[first : first + PIECE])
             if bad.any():
@@ -249,7 +250,7 @@ def _storage(values: Any) -> NDArray[Any]:
         )
     if not array.flags.c_contiguous:
         raise DataError("Windows: values must lie line after line: pass np.ascontiguousarray(values)")
-    return array
+    return array if array.flags.aligned else array.copy()
 
 
 def _whole_numbers(given: Any, what: str) -> NDArray[Any]:
