@@ -219,6 +219,8 @@ class Controller(Task):
         shapes = [getattr(self, name).shape for name in _SCALES]
         if shapes != [(inputs,)] * 2 + [(outputs,)] * 4:
             raise ValueError(f"its scales are of shapes {shapes}")
+        if not ((self.u_spread_ > 0).all() and (self.y_spread_ > 0).all()):
+            raise ValueError("a spread in it is not above 0")
         if not 1 <= arx.order <= self.known or arx.weights.shape != (
             1 + arx.order * (inputs + outputs),
             outputs,

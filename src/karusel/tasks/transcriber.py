@@ -238,6 +238,8 @@ class Transcriber(Task):
         self.mean_, self.spread_ = (finite(header["scales"][name], np.float32) for name in ("mean", "spread"))
         if not self.mean_.shape == self.spread_.shape == (self.features_.width,):
             raise ValueError(f"mean and spread are not of shape {[self.features_.width]}")
+        if not (self.spread_ > 0).all():
+            raise ValueError("a spread in it is not above 0")
 
     def _decode(self, p: NDArray[Any]) -> str:
         string = greedy(p) if self.beam_width == 1 else beam(p, self.beam_width)[0][0]
