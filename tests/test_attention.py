@@ -27,6 +27,7 @@ from karusel import (
 )
 from karusel.program.plan import plan
 from karusel.searching import draw, search
+from karusel.windows import PIECE
 from networks import EXECUTORS, golden_names, network, part, read_golden, row_arguments
 from test_golden import finite_differences
 
@@ -76,6 +77,15 @@ def test_alignment_as_in_pytorch(name: str, executor: str) -> None:
     for row, found in enumerate(net.alignment(X, source=source)):
         expected = arrays["alignment"][row, : len(X[row]), : len(source[row])]
         assert_close({"weights": found}, {"weights": expected})
+
+
+def test_alignment_of_more_rows_than_a_piece() -> None:
+    net = Sequential([Attention(2, [Dense(2, input_shape=(None, 1))], input_shape=(None, 1))])
+    net.build((None, 1))
+    n = PIECE + 5
+    found = net.alignment(np.zeros((n, 1, 1), np.float32), source=np.zeros((n, 1, 1), np.float32))
+    assert len(found) == n
+    assert found[-1] == 1.0
 
 
 def test_gradients_are_slopes() -> None:
@@ -302,6 +312,12 @@ def test_sources_that_do_not_fit_are_refused() -> None:
         search(net, source, [3] * 3, power="x")
     with pytest.raises(UsageError, match="count must be a whole number from 1 up"):
         draw(net, source, [3] * 3, count=True)
+    with pytest.raises(UsageError, match=f"end must be a symbol from 0 to {WORDS - 1}, got {WORDS}"):
+        draw(net, source, [3] * 3, end=WORDS)
+    wide = Sequential([Embedding(4, 2), Attention(3, [Embedding(SOURCE_WORDS, 2)]), Dense(5, "softmax")])
+    wide.build((None, 1))
+    with pytest.raises(UsageError, match="an Embedding, of one symbol a step, that knows its 5 outputs"):
+        search(wide, source, [3] * 3)
 
 
 @pytest.mark.parametrize(

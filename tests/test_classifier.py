@@ -7,6 +7,7 @@ import pytest
 
 from karusel import LSTM, Sequential
 from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.saving import load_file, save_file
 from karusel.tasks import Classifier
 from karusel.tasks.labelling import sweeps
 from karusel.tasks.moving import Moved
@@ -328,6 +329,37 @@ def test_a_saved_classifier_gives_the_same_answers(tmp_path, labelled):
     (tmp_path / "m.karusel").write_bytes(data[:-3])
     with pytest.raises(ModelFileError, match="truncated"):
         Classifier.load(tmp_path / "m.karusel")
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("classes",), 1),
+        (("classes",), ["fast", "slow"]),
+        (("classes",), [None, 0.5]),
+        (("temperature",), None),
+        (("temperature",), 0),
+        (("reader", "mean"), 3),
+        (("reader", "mean"), []),
+        (("reader", "mean", 0), "a b"),
+        (("reader", "mean", 0), 10**400),
+        (("reader", "spread", 0), 0),
+        (("settings", "n_jobs"), ["a"]),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_field_of_another_type_or_size_is_refused_at_load(place, value, tmp_path, labelled):
+    path = tmp_path / "m.karusel"
+    labelled.save(path)
+    header, tensors = load_file(path, "classifier")
+    at = header
+    for key in place[:-1]:
+        at = at[key]
+    assert at[place[-1]] != value
+    at[place[-1]] = value
+    save_file(path, "classifier", header, tensors)
+    with pytest.raises(ModelFileError, match="describes no"):
+        Classifier.load(path)
 
 
 def interrupt(epoch, logs):

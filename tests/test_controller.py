@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.saving import load_file, save_file
 from karusel.tasks import Controller
 from karusel.tasks.arx import Arx
 from karusel.tasks.controller import _bounded_least_squares
@@ -233,6 +234,19 @@ def test_a_model_file_gives_the_same_in_a_fresh_process(model, tmp_path) -> None
     loaded = Controller.load(path)
     assert (loaded.predict(u, y) == model.predict(u, y)).all()
     assert loaded.score_linear(u, y) == model.score_linear(u, y)
+    header, tensors = load_file(path, "controller")
+    for of, name, value in (
+        (header["scales"], "u_mean_", [None]),
+        (header["scales"], "y_spread_", 1.0),
+        (header["arx"], "order", 10**6),
+        (header["arx"], "weights", [[1.0]]),
+    ):
+        good = of[name]
+        of[name] = value
+        save_file(path, "controller", header, tensors)
+        with pytest.raises(ModelFileError, match="describes no controller"):
+            Controller.load(path)
+        of[name] = good
     model.network_.save(path)
     with pytest.raises(ModelFileError):
         Controller.load(path)

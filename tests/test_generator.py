@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.saving import load_file, save_file
 from karusel.tasks import Generator
 from karusel.tasks.tokens import END, Bytes, Characters, Notes, Pairs, Words, tokens_of
 from networks import check_bf16
@@ -175,6 +176,17 @@ def test_what_is_held_out_may_be_given():
     assert min(model.history_["val_loss"]) == pytest.approx(model.measure(TEXT[:300]).nats, abs=0.2)
     short = Generator(epochs=1000, **SMALL).fit(TEXT, time_limit=0.2)
     assert len(short.history_["loss"]) < 1000
+
+
+@pytest.mark.parametrize("known", [2**31, ["a", "b"], "ab", ""])
+def test_tokens_of_another_type_or_number_are_refused_at_load(known, rhyme, tmp_path):
+    path = tmp_path / "m.karusel"
+    rhyme.save(path)
+    header, tensors = load_file(path, "generator")
+    header["reader"]["known"] = known
+    save_file(path, "generator", header, tensors)
+    with pytest.raises(ModelFileError, match="describes no generator"):
+        Generator.load(path)
 
 
 @pytest.mark.parametrize("which", ["rhyme", "band"])

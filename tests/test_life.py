@@ -55,6 +55,12 @@ def two() -> Forecaster:
     return Forecaster(4, season_length=6, **SMALL).fit(frame(), **COLUMNS)
 
 
+@pytest.fixture(scope="module")
+def many() -> Forecaster:
+    model = Forecaster(3, season_length=6, num_layers=1, backtest=False, **SMALL)
+    return model.fit([wave(40 + k, k) for k in range(22)])
+
+
 # What can be
 
 
@@ -361,6 +367,70 @@ def test_a_file_that_is_no_forecaster_is_refused_in_one_line(tmp_path, two):
             Forecaster.load(path)
     with pytest.raises(UsageError, match="not fitted"):
         Forecaster(3).save(path)
+
+
+def fitted_of(header):
+    return header["fitted"]
+
+
+def panel_of(header):
+    return fitted_of(header)["panel_"]["with"]
+
+
+def model_of(header):
+    return fitted_of(header)["model_"]["with"]["model"]["with"]
+
+
+def reader_of(header):
+    return model_of(header)["reader"]["with"]
+
+
+SPOILT = {
+    "two": [
+        (lambda h: h["settings"], "h", 5),
+        (lambda h: h["settings"], "n_jobs", ["a"]),
+        (fitted_of, "verdict_", 3),
+        (fitted_of, "notes_", 7),
+        (fitted_of, "_columns", "day"),
+        (panel_of, "frequency", True),
+        (panel_of, "covariates", ""),
+        (panel_of, "ids", ["a"]),
+        (panel_of, "ids", [{"pairs": [[], []]}, "b"]),
+        (panel_of, "offsets", {"shape": [0], "type": "int64"}),
+        (lambda h: fitted_of(h)["model_"]["with"], "model", 0),
+        (lambda h: model_of(h)["scaling"]["with"], "season_length", 4),
+        (lambda h: model_of(h)["scaling"]["with"], "seen", 5),
+        (lambda h: model_of(h)["correction"]["with"], "networks", [False]),
+        (lambda h: model_of(h)["correction"]["with"], "unit", 10**400),
+    ],
+    "many": [
+        (model_of, "share", None),
+        (model_of, "ensemble", 2**63),
+        (lambda h: model_of(h)["ensemble"]["with"], "points", []),
+        (lambda h: model_of(h)["ensemble"]["with"]["spread"]["with"], "network", 1e300),
+        (lambda h: model_of(h)["ensemble"]["with"]["spread"]["with"], "quantiles", [0.5]),
+        (reader_of, "horizon", -1.5),
+        (reader_of, "patch", 5),
+        (reader_of, "look_back", 2**63),
+        (reader_of, "seasons", [None]),
+        (reader_of, "anchor", [[6, 10**6]]),
+        (reader_of, "anchor", [[0.5, 1]]),
+    ],
+}
+
+
+@pytest.mark.parametrize("which", SPOILT)
+def test_a_field_of_another_type_or_size_is_refused_at_load(which, request, tmp_path):
+    path = tmp_path / "m.karusel"
+    request.getfixturevalue(which).save(path)
+    header, tensors = load_file(path, "forecaster")
+    for of, name, value in SPOILT[which]:
+        bad = json.loads(json.dumps(header))
+        assert name in of(bad)
+        of(bad)[name] = value
+        save_file(path, "forecaster", bad, tensors)
+        with pytest.raises(ModelFileError):
+            Forecaster.load(path)
 
 
 def test_an_id_that_a_file_cannot_hold_is_refused(tmp_path):

@@ -34,8 +34,10 @@ from karusel import (
     TooLargeError,
     Transpose,
     UsageError,
+    Windows,
     load,
 )
+from karusel.batches import read_numbers
 
 X = np.random.default_rng(0).normal(size=(9, 4, 2))
 Y = np.random.default_rng(1).normal(size=(9, 3))
@@ -63,6 +65,7 @@ def with_value(array: Any, index: Any, value: Any) -> Any:
         (X[:0], Y[:0], {}, r"X is empty: shape \[0, 4, 2\]"),
         (X[:, :0], Y, {}, r"X is empty: shape \[9, 0, 2\]"),
         ([], [], {}, "X must have shape"),
+        (np.array([], dtype=object), [], {}, "X is empty: a list of sequences needs at least one"),
         (X, Y[:5], {}, "y has 5 rows, X has 9: they must be equally many"),
         (X, Y[:, :2], {}, "y: 3 numbers per row are expected, got 2"),
         (
@@ -80,6 +83,8 @@ def with_value(array: Any, index: Any, value: Any) -> Any:
         (list(X[:, :2]), Y, {"lengths": [2] * 9}, "X is a list of sequences: lengths are known from it"),
         (X, Y, {"sample_weight": np.ones(8)}, "sample_weight has 8 rows, X has 9"),
         (X, Y, {"sample_weight": -np.ones(9)}, "sample_weight must hold finite numbers from 0 up"),
+        (X, Y, {"sample_weight": np.full(9, 3e38)}, r"the largest is 3e\+38, .* divide all by it"),
+        (X, Y, {"sample_weight": np.full(9, 1e-38)}, "the largest is 1e-38, which float32 cannot sum up"),
         (X, Y, {"mask": np.zeros(9)}, "leave no target at all"),
         (X, Y, {"mask": np.ones((9, 4))}, "mask must hold one number per row"),
         (np.ma.masked_equal(with_value(X, (3, 2, 1), 9), 9), Y, {}, "X holds nan in row 3, step 2, column 1"),
@@ -152,8 +157,9 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: Dense(2, activation="gelu"), "unknown function 'gelu'"),
         (lambda: Dropout(-0.1), "Dropout: rate"),
         (lambda: Embedding(0, 3), "Embedding: input_dim"),
-        (lambda: LayerNorm(0.0), "LayerNorm: epsilon must be a finite number above 0"),
+        (lambda: LayerNorm(0.0), "LayerNorm: epsilon must be a finite number above 0, got 0.0"),
         (lambda: LayerNorm("x"), "LayerNorm: epsilon must be a finite number above 0, got 'x'"),
+        (lambda: LayerNorm(1e-50), r"LayerNorm: epsilon must lie within float32, 1.2e-38 to 3.4e\+38, got"),
         (lambda: Pool("median"), "Pool: functions must be mean, max or both, got 'median'"),
         (lambda: Pool(["max", "max"]), "Pool: functions"),
         (lambda: Pool(True), "Pool: functions must be mean, max or both, got True"),
@@ -164,6 +170,8 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: ClippedSurrogate(clip="x"), "clip must be a finite number above 0, got 'x'"),
         (lambda: ClippedSurrogate(value=True), "value must be a finite number from 0 up, got True"),
         (lambda: Pinball(["x"]), "Pinball: quantiles must ascend"),
+        (lambda: Huber(10**400), "Huber: delta must lie within float32"),
+        (lambda: Pinball([0.5, 1 - 1e-9]), "Pinball: quantiles must ascend between 0 and 1"),
         (lambda: Pinball([0.5, 0.1]), "Pinball: quantiles must ascend"),
         (lambda: Pinball([]), "Pinball: quantiles must ascend"),
         (lambda: Pinball(0.5), r"Pinball: quantiles must ascend .* as in \[0.1, 0.5, 0.9\]; got 0.5"),
@@ -176,6 +184,9 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: LSTM(np.array([1, 2])), "hidden_size must be a whole number from 1 up, got array"),
         (lambda: Adam(-1), "Adam: learning_rate must be a finite number above 0, got -1"),
         (lambda: Adam(beta_1=1.0), "Adam: beta_1"),
+        (lambda: Adam(beta_2=1 - 1e-8), "Adam: beta_2 must be at most 0.99999994, the last float32 below 1"),
+        (lambda: Adam(ema_decay=1 - 1e-8), "Adam: ema_decay must be at most 0.99999994"),
+        (lambda: Adam(clip_norm=1e-46), "Adam: clip_norm must lie within float32"),
         (lambda: Cosine(0.1, 5, warmup_steps=5), "warmup_steps must be below total_steps"),
         (lambda: Sequential(executor="gpu"), "executor must be auto, native or reference"),
         (lambda: Sequential(random_state=-1), "random_state must be a whole number from 0 up"),
@@ -297,6 +308,27 @@ def test_refused_data_build_no_network() -> None:
             made.fit(tested, y)
         assert not made.built
     made.fit(X[:, :, :1], Y)
+
+
+def test_a_nan_among_indices_is_refused_without_a_warning() -> None:
+    made = Sequential([Embedding(5, 2), LSTM(3)])
+    made.build((None, 1))
+    for odd in (np.nan, np.inf, 0.5):
+        with pytest.raises(DataError, match="X must hold whole numbers"):
+            made.predict(np.array([[0, odd]]))
+
+
+def test_the_engine_is_given_aligned_numbers() -> None:
+    def unaligned(array: Any) -> Any:
+        copy = np.frombuffer(b"_" + array.tobytes(), array.dtype, offset=1)
+        assert not copy.flags.aligned
+        return copy
+
+    x = np.arange(9, dtype=np.float32)
+    windows = Windows(unaligned(x), [0, 1], 3, shift=unaligned(x[:2]), scale=unaligned(x[1:3]))
+    for array in (read_numbers(unaligned(x), "X", np.float32), windows.values, windows.shift, windows.scale):
+        assert array.flags.aligned
+    assert np.array_equal(windows.values, x)
 
 
 def test_sequences_come_in_many_containers() -> None:

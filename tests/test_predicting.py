@@ -15,6 +15,7 @@ import pytest
 from compare import assert_close, assert_same_bits
 from karusel import LSTM, DataError, Dense, Embedding, Sequential, UsageError, Windows
 from karusel.program.plan import plan, slice_rows
+from karusel.windows import PIECE
 from networks import EXECUTORS
 
 RANDOM = np.random.default_rng(3)
@@ -95,6 +96,16 @@ def test_a_list_of_lists_may_be_longer_than_a_piece() -> None:
         assert [len(y) for y in network(per_step=True).predict(rows[:end])] == [
             len(row) for row in rows[:end]
         ]
+
+
+@pytest.mark.parametrize("steps", [True, False])
+def test_data_in_one_piece_may_have_more_rows_than_a_piece(steps: bool) -> None:
+    n = PIECE + 5
+    net = Sequential([LSTM(2), Dense(1)] if steps else [Dense(1)])
+    net.build((None, 1) if steps else (1,))
+    X = np.linspace(0, 1, n, dtype=np.float32)
+    rows: Any = [[x] for x in X.tolist()] if steps else X
+    assert_same_bits({"y": net.predict(rows)}, {"y": net.predict(X.reshape(n, 1))})
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's list of threads")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import time
+
 import numpy as np
 import pytest
 
-from karusel import LSTM, Dense, Embedding, Sequential
+from karusel import LSTM, Dense, Embedding, Sequential, streaming
 from karusel.errors import DataError, UsageError
 from karusel.sampling import Sampling
 from networks import EXECUTORS
@@ -136,3 +139,40 @@ def test_what_writes_no_input_of_its_own_is_refused() -> None:
         symbols.stream(2).generate(0, 3, Sampling())
     with pytest.raises(DataError, match=r"outside 0 \.\. 3"):
         symbols.stream().generate(4, 3, Sampling())
+    for first in (2**64, -1, True, 0.0):
+        with pytest.raises(UsageError, match=r"first must be (a whole number from 0 up|at most)"):
+            symbols.stream().generate(0, 3, Sampling(), first=first)
+    wide = Sequential([Embedding(4, 2), Dense(5)])
+    wide.build((None, 1))
+    with pytest.raises(UsageError, match="that knows all outputs"):
+        wide.stream().generate(0, 3, Sampling())
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+@pytest.mark.parametrize("notes", [False, True])
+def test_much_is_drawn_in_pieces_that_nobody_sees(
+    executor: str, notes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = constant(executor, np.log(CHANCES), notes)
+    begin = np.zeros(6) if notes else 0
+    whole = net.stream().generate(begin, 2 * streaming.CHUNK_STEPS + 3, Sampling(notes=notes))
+    monkeypatch.setattr(streaming, "PIECE_WORK", 1)
+    parts = net.stream().generate(begin, 2 * streaming.CHUNK_STEPS + 3, Sampling(notes=notes))
+    np.testing.assert_array_equal(parts, whole)
+
+
+def test_ctrl_c_ends_a_long_drawing() -> None:
+    pytest.importorskip("karusel._engine")
+    net = Sequential([Embedding(50, 16), LSTM(128, return_sequences=True), Dense(50)], n_jobs=1)
+    net.build((None, 1))
+    stream = net.stream()
+    old = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    started = time.monotonic()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            stream.generate(0, 500_000, Sampling())
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, old)
+    assert time.monotonic() - started < 2  # all of it takes several times as long

@@ -219,6 +219,8 @@ def test_wrong_shapes_and_states_are_refused(executor: str) -> None:
         stream.run(draw(2, 6, 2))
     with pytest.raises(karusel.errors.DataError):
         stream.state = net.stream(rows=3).state
+    with pytest.raises(karusel.errors.DataError, match="a state must hold numbers only"):
+        stream.state = "abc"
     before = bytes(stream.state)
     with pytest.raises(karusel.errors.DataError):
         stream.step(np.full((2, 3), np.nan, np.float32))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from compare import assert_close
-from karusel import LSTM, ClippedSurrogate, DataError, Dense, Sequential, UsageError
+from karusel import LSTM, ClippedSurrogate, DataError, Dense, Sequential, UsageError, Windows
 from networks import EXECUTORS, golden_names, network, part, read_golden, row_arguments
 from test_golden import DTYPES, finite_differences, set_parameters
 
@@ -48,6 +48,35 @@ def test_targets_without_weight_are_never_read(executor: str) -> None:
     other, same = net.gradients(X[[0, 2]], y[[0, 2]])
     assert loss == pytest.approx(other)
     assert_close(gradients, same, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_actions_outside_the_network_are_named_wherever_they_lie(executor: str) -> None:
+    net = Sequential([LSTM(4, return_sequences=True), Dense(3)], executor=executor)
+    net.compile("clipped_surrogate")
+    X, y = np.zeros((2, 8, 1)), np.zeros((2, 8, 4))
+    for row, step, action in ((0, 7, 2), (1, 3, -1), (1, 7, 2)):
+        odd = y.copy()
+        odd[row, step, 0] = action
+        with pytest.raises(DataError, match=f"in row {row}, step {step}: it must be from 0 to 1"):
+            net.evaluate(X, odd)
+    late = np.ones((2, 8))
+    late[1, 7] = 0
+    net.evaluate(X, odd, mask=late)
+
+
+def test_actions_of_windows_are_checked_as_they_are_fed() -> None:
+    net = Sequential([LSTM(4, return_sequences=True), Dense(3)])
+    net.compile("clipped_surrogate")
+    X, lines = np.zeros((2, 4, 1)), np.zeros((8, 4), np.float32)
+    lines[:, 0] = 1
+    with pytest.raises(DataError, match="in window 1, step 0, shifted and scaled: it must be from 0 to 1"):
+        net.evaluate(X, Windows(lines, [0, 4], 4, scale=[1, 2]))
+    lines[1, 0] = 2
+    mask = np.ones(32, np.float32)
+    mask[4:8] = 0  # where the odd action lies in the storage, but of other lines
+    with pytest.raises(DataError, match="in window 0, step 1: it must be from 0 to 1"):
+        net.evaluate(X, Windows(lines, [0, 4], 4), mask=Windows(mask, [0, 16], 4))
 
 
 def test_what_is_refused() -> None:

@@ -196,6 +196,14 @@ def test_threads_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         default_threads()
 
 
+def test_an_unknown_level_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    from karusel import UsageError
+
+    monkeypatch.setenv("KARUSEL_LEVEL", "v9")
+    with pytest.raises(UsageError, match=r"KARUSEL_LEVEL must be empty or one of .*, got 'v9'"):
+        Sequential([Dense(1)], executor="native")
+
+
 LEVEL_SCRIPT = """
 import numpy as np
 from karusel import LSTM, Dense, Sequential, _engine

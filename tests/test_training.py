@@ -153,7 +153,7 @@ def test_divergence_restores_the_last_good_weights(executor: str) -> None:
             good.append(training.weights.copy())
 
     good: list[Any] = []
-    made = network(Adam(Step(0.01, every=6, factor=1e200 if executor == "reference" else 1e37)), executor)
+    made = network(Adam(Step(0.01, every=6, factor=1e37)), executor)
     with pytest.raises(
         DivergenceError, match=r"Try a smaller learning_rate, clip_norm=1\.0, or inputs scaled"
     ):
@@ -355,11 +355,17 @@ def test_a_checkpoint_beyond_the_last_epoch_is_told(tmp_path: Path) -> None:
         ("epoch", -5),
         ("epoch", "3"),
         ("step", None),
+        ("step", 2**63),
         ("stop", "never"),
         ("history", {}),
         ("callbacks", []),
+        ("callbacks", [{"best_loss": None, "best_epoch": 0}, {}]),
+        ("callbacks", [{"best_loss": 10**400, "best_epoch": 0}, {}]),
+        ("callbacks", [[], {}]),
         ("m", None),
+        ("callback0.best", None),
     ],
+    ids=lambda value: str(value)[:40],
 )
 def test_an_unsound_checkpoint_is_refused_whole(part: str, value: Any, tmp_path: Path) -> None:
     from karusel.saving import load_file, save_file
@@ -370,11 +376,13 @@ def test_an_unsound_checkpoint_is_refused_whole(part: str, value: Any, tmp_path:
             raise KeyboardInterrupt
 
     path = tmp_path / "fit.checkpoint"
+    fitting: dict[str, Any] = {"epochs": 3, "validation_data": (X, Y)}
+    fitting["callbacks"] = [EarlyStopping(), After(path)]
     with pytest.raises(KeyboardInterrupt):
-        network().fit(X, Y, epochs=3, callbacks=[After(path)])
+        network().fit(X, Y, **fitting)
     header, tensors = load_file(path, "checkpoint")
-    if part == "m":
-        tensors["m"] = np.ones(1, tensors["m"].dtype)  # would be broadcast
+    if part in tensors:
+        tensors[part] = np.ones(1, tensors[part].dtype)  # would be broadcast
     else:
         header[part] = value
     save_file(path, "checkpoint", header, tensors)
@@ -382,7 +390,7 @@ def test_an_unsound_checkpoint_is_refused_whole(part: str, value: Any, tmp_path:
     made.build((5, 2))
     before = made._weights.copy()
     with pytest.raises(ModelFileError, match="is no sound checkpoint: delete it"):
-        made.fit(X, Y, epochs=3, callbacks=[After(path)])
+        made.fit(X, Y, **fitting)
     assert np.array_equal(made._weights, before)
 
 

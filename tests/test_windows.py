@@ -271,6 +271,19 @@ def test_windows_that_cannot_be_are_named(make: Any, message: str | None) -> Non
         make()
 
 
+def test_windows_stay_where_they_were_checked() -> None:
+    starts, steps = np.array([0, 1]), np.array([5, 4])
+    windows = Windows(VALUES, starts, steps)
+    net = network(1, "auto")
+    net.build((None, 1))
+    expected = net.predict(windows)
+    starts[1] = steps[1] = 10**12
+    assert_same_bits({"y": net.predict(windows)}, {"y": expected})
+    for own in (windows.starts, windows.steps):
+        with pytest.raises(ValueError, match="read-only"):
+            own[1] = 10**12
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize(
     ("X", "y", "options", "message"),
@@ -323,6 +336,19 @@ def test_scaling_beyond_float32_is_named() -> None:
         net.predict(Windows(values, np.arange(290), 4, scale=scale))
     scale[97:101] = 1
     net.predict(Windows(values, np.arange(290), 4, scale=scale))
+
+
+def test_a_range_holds_for_what_is_shifted_and_scaled() -> None:
+    values = np.tile(np.array([1, 0], np.float32), 4)
+    net = Sequential([Dense(1)])
+    net.compile("binary_crossentropy")
+    X, starts = np.zeros((8, 1)), np.arange(8)
+    scale = np.ones(8)
+    scale[4] = 50
+    with pytest.raises(DataError, match=r"y holds 1\.0 in window 4, step 0, shifted and scaled: .* 0 to 1"):
+        net.evaluate(X, Windows(values, starts, 1, scale=scale))
+    net.evaluate(X, Windows(values, starts, 1, scale=scale), sample_weight=scale == 1)
+    net.evaluate(X, Windows(1 + 9 * values, starts, 1, shift=np.ones(8), scale=np.full(8, 1 / 9)))
 
 
 def test_more_windows_than_a_piece() -> None:

@@ -19,6 +19,9 @@ __all__ = [
     "whole_number",
 ]
 
+# What the engine computes with: normal numbers of float32, since it takes smaller ones for 0.
+_LEAST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
+
 
 def is_number(value: Any) -> bool:
     """Whether this is a real number, which True and text are not."""
@@ -47,21 +50,31 @@ def whole_number(owner: str, name: str, value: Any, least: int) -> int:
 
 
 def positive_number(owner: str, name: str, value: Any) -> float:
-    """A finite number above 0, or UsageError."""
+    """A number above 0 that float32 holds, or UsageError."""
     if not is_number(value) or not 0 < value < math.inf:
         raise UsageError(f"{owner}: {name} must be a finite number above 0, got {value!r}")
+    if not _LEAST <= value <= _LARGEST:
+        raise UsageError(
+            f"{owner}: {name} must lie within float32, {_LEAST:.2g} to {_LARGEST:.2g}, got {value!r}"
+        )
     return float(value)
 
 
 def number_from_zero(owner: str, name: str, value: Any) -> float:
-    """A finite number from 0 up, or UsageError."""
-    if not is_number(value) or not 0 <= value < math.inf:
+    """The same, or 0."""
+    if is_number(value) and value == 0:
+        return 0.0
+    if not is_number(value) or not 0 < value < math.inf:
         raise UsageError(f"{owner}: {name} must be a finite number from 0 up, got {value!r}")
-    return float(value)
+    return positive_number(owner, name, value)
 
 
 def share(owner: str, name: str, value: Any) -> float:
-    """A share in [0, 1), or UsageError."""
+    """A share in [0, 1), in float32 too, or UsageError."""
     if not is_number(value) or not 0 <= value < 1:
         raise UsageError(f"{owner}: {name} must be at least 0 and below 1, got {value!r}")
+    if np.float32(value) == 1:
+        raise UsageError(
+            f"{owner}: {name} must be at most 0.99999994, the last float32 below 1, got {value!r}"
+        )
     return float(value)

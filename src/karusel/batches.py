@@ -31,6 +31,9 @@ __all__ = [
 ]
 
 
+_LARGEST_WEIGHT = 1e30  # float32 holds its inverse, and the sum of many
+
+
 @dataclass(frozen=True)
 class Stream:
     """One array that feeds a buffer, or is filled from one.
@@ -411,7 +414,7 @@ def _is_rectangular(data: Sequence[Any]) -> bool:
 
 
 def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[Any]:
-    """A C-contiguous array of the executor's type; refuses what is no number or not whole."""
+    """A C-contiguous, aligned array of the executor's type; refuses what is no number or not whole."""
     try:
         if np.ma.is_masked(data):  # what is missing, as elsewhere
             data = np.ma.filled(np.ma.asarray(data, dtype=np.float64), np.nan)
@@ -428,14 +431,15 @@ def read_numbers(data: Any, what: str, dtype: Any, where: str = "") -> NDArray[A
     wanted = np.dtype(dtype)
     if wanted.kind == "i" and array.dtype.kind == "f":
         for _, part in _parts(array):
-            if not (np.isfinite(part) & (part % 1 == 0)).all():
+            if not (np.isfinite(part) & (np.trunc(part) == part)).all():
                 raise DataError(f"{what}{where} must hold whole numbers (indices or class numbers)")
     if wanted.kind == "i" and array.size and not np.can_cast(array.dtype, wanted):
         limits = np.iinfo(wanted)
         if array.min() < limits.min or array.max() > limits.max:
             raise DataError(f"{what}{where} holds indices beyond {limits.max:,}")
     with np.errstate(over="ignore"):  # numbers beyond float32 become infinite and are named as such
-        return np.ascontiguousarray(array, dtype=wanted)
+        array = np.ascontiguousarray(array, dtype=wanted)
+    return array if array.flags.aligned else array.copy()  # the engine reads whole numbers of memory
 
 
 def _read_array(data: Any, lengths: Any, what: str, dtype: Any, lines_of: Rows | None, number: int) -> Rows:
@@ -477,6 +481,8 @@ def _lengths(lengths: Any, n: int, steps: int, what: str) -> Index:
 
 
 def _read_list(data: Sequence[Any], what: str, dtype: Any, number: int) -> Rows:
+    if not data:
+        raise DataError(f"{what} is empty: a list of sequences needs at least one")
     parts: list[NDArray[Any]] = []
     for k, row in enumerate(data, number):
         array = read_numbers(row, what, dtype, f", row {k},")
@@ -531,7 +537,7 @@ def _first_bad(
     each = int(rows.lengths.max()) * rows.width
     for some in _places(len(rows), each):
         starts = rows.starts[some]
-        ends = starts + rows.lengths[some] * rows.width
+        ends = starts + (rows.lengths[some] - 1) * rows.stride + rows.width
         some = some[np.searchsorted(places, ends) > np.searchsorted(places, starts)]
         if len(some) == 0:
             continue
@@ -545,12 +551,28 @@ def _first_bad(
     return None
 
 
+def _first_bad_as_fed(
+    rows: Rows, is_bad: Callable[[NDArray[Any]], NDArray[np.bool_]], weight: Rows | None
+) -> tuple[int, int, int] | None:
+    """The same, of the numbers as they are once they are shifted and scaled."""
+    for some in _places(len(rows), int(rows.lengths.max()) * rows.width):
+        where = rows.numbers(some)
+        with np.errstate(over="ignore", invalid="ignore"):
+            bad = is_bad(_as_fed(rows, *where))
+        if weight is not None:
+            bad &= _as_fed(weight, *where) != 0
+        if bad.any():
+            row, step, column = (int(numbers[np.argmax(bad)]) for numbers in where)
+            return row, step, column
+    return None
+
+
 def _side_by_side(rows: Rows, weight: Rows) -> bool:
     """Whether each number has a weight of its own, at the same place of a like storage."""
     a, b = rows.starts, weight.starts
     return (
         len(rows.values) == len(weight.values)
-        and rows.width == weight.width
+        and (rows.width, rows.stride) == (weight.width, weight.stride)
         and (a == b if isinstance(a, Runs) or isinstance(b, Runs) else np.array_equal(a, b))
     )
 
@@ -584,25 +606,22 @@ def _check_scaled(rows: Rows, what: str, weight: Rows | None) -> None:
     ]
     if (largest[0] + largest[1]) * max(largest[2], 1.0) < float(np.finfo(np.float32).max):
         return
-    for some in _places(len(rows), int(rows.lengths.max()) * rows.width):
-        where = rows.numbers(some)
-        with np.errstate(over="ignore", invalid="ignore"):
-            bad = ~np.isfinite(_as_fed(rows, *where))
-        if weight is not None:
-            bad &= _as_fed(weight, *where) != 0
-        if bad.any():
-            row, step, column = (int(numbers[np.argmax(bad)]) for numbers in where)
-            raise DataError(
-                f"{what}: shift and scale make {_number(rows, row, step, column)} in "
-                f"{rows.place(row, step, column)} larger than float32 can be: choose a smaller scale"
-            )
+    if found := _first_bad_as_fed(rows, lambda values: ~np.isfinite(values), weight):
+        raise DataError(
+            f"{what}: shift and scale make {_number(rows, *found)} in {rows.place(*found)} larger than "
+            "float32 can be: choose a smaller scale"
+        )
 
 
 def check_range(rows: Rows, what: str, highest: int, weight: Rows | None = None) -> None:
     """Raises DataError for a number outside 0 .. highest, naming its place; what has weight 0 is left."""
-    if found := _first_bad(rows, lambda values: (values < 0) | (values > highest), weight):
+    scaled = rows.shift is not None or rows.scale is not None
+    first_bad = _first_bad_as_fed if scaled else _first_bad
+    if found := first_bad(rows, lambda values: (values < 0) | (values > highest), weight):
+        made = ", shifted and scaled" if scaled else ""
         raise DataError(
-            f"{what} holds {_number(rows, *found)} in {rows.place(*found)}: it must be from 0 to {highest}"
+            f"{what} holds {_number(rows, *found)} in {rows.place(*found)}{made}: "
+            f"it must be from 0 to {highest}"
         )
 
 
@@ -686,10 +705,21 @@ def _product(factors: list[Rows], target: Rows, dtype: Any) -> Rows:
 
 
 def _check_weights(weight: Rows) -> None:
+    largest = 1.0
     for array in (weight.values, weight.scale):
-        for _, part in _parts(array) if array is not None else ():
+        if array is None:
+            continue
+        each = 0.0
+        for _, part in _parts(array):
             if not (part >= 0).all() or not np.isfinite(part).all():
-                raise DataError("sample_weight must hold finite numbers from 0 up")
+                raise DataError("sample_weight must hold finite numbers from 0 up, within float32")
+            each = max(each, float(part.max()))
+        largest *= each
+    if largest and not 1 / _LARGEST_WEIGHT <= largest <= _LARGEST_WEIGHT:
+        raise DataError(
+            f"sample_weight: the largest is {largest:.3g}, which float32 cannot sum up; only proportions "
+            "count: divide all by it"
+        )
     each = int(weight.lengths.max()) * weight.width
     for some in _places(len(weight), each):
         if _as_fed(weight, *weight.numbers(some)).any():

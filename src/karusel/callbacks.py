@@ -42,7 +42,10 @@ class Callback:
         return {}
 
     def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
-        """Takes back what a checkpoint kept."""
+        """Takes back what a checkpoint kept; called after `on_begin`.
+
+        Where it raises KeyError, TypeError or ValueError, the checkpoint is refused whole.
+        """
 
 
 class EarlyStopping(Callback):
@@ -70,6 +73,7 @@ class EarlyStopping(Callback):
         if not training.validates:
             raise UsageError("EarlyStopping needs held-out data: give validation_split or validation_data")
         self._forget()
+        self._shape = training.weights.shape
 
     def on_epoch_end(self, training: Training, epoch: int, logs: dict[str, float]) -> None:
         if logs["val_loss"] < self.best_loss - self.min_delta:
@@ -89,8 +93,11 @@ class EarlyStopping(Callback):
         return {} if self._best is None else {"best": self._best}
 
     def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
+        best = np.array(tensors["best"]) if "best" in tensors else None
+        if best is not None and best.shape != self._shape:
+            raise ValueError(f"the best weights have shape {list(best.shape)}, not {list(self._shape)}")
         self.best_loss, self.best_epoch = float(state["best_loss"]), int(state["best_epoch"])
-        self._best = np.array(tensors["best"]) if "best" in tensors else None
+        self._best = best
 
 
 class Checkpoint(Callback):

@@ -8,6 +8,7 @@ so `except ValueError` and `except FileNotFoundError` keep working.
 from __future__ import annotations
 
 __all__ = [
+    "NOT_DESCRIBED",
     "DataError",
     "DivergenceError",
     "FileMissingError",
@@ -59,3 +60,7 @@ class TooLargeError(KaruselError, MemoryError):
 
 class DivergenceError(KaruselError, ArithmeticError):
     """Training met a loss that is not finite; the last good weights are back in place."""
+
+
+NOT_DESCRIBED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What Python raises where a file's header has other fields, types or numbers than are read."""

@@ -16,6 +16,8 @@ from abc import ABC
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
+
 from karusel.arguments import is_number, is_whole, number_from_zero, positive_integer, positive_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
@@ -135,9 +137,9 @@ class Pinball(Loss):
 
     def __init__(self, quantiles: Sequence[float]) -> None:
         given = list(quantiles) if isinstance(quantiles, Iterable) else []
-        self.quantiles = tuple(float(q) for q in given if is_number(q) and 0 < q < 1)
-        inside = len(self.quantiles) == len(given) > 0
-        if not inside or list(self.quantiles) != sorted(set(self.quantiles)):
+        inside = [q for q in given if is_number(q) and 0 < q < 1 and 0 < np.float32(q) < 1]
+        self.quantiles = tuple(map(float, inside))
+        if not given or len(inside) < len(given) or inside != sorted(set(inside)):
             raise UsageError(
                 f"Pinball: quantiles must ascend between 0 and 1, as in [0.1, 0.5, 0.9]; got {quantiles!r}"
             )

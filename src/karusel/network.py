@@ -26,7 +26,7 @@ from karusel.batches import (
     read_sequences,
     read_strings,
 )
-from karusel.errors import DataError, KaruselError, ModelFileError, UsageError
+from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
 from karusel.layers import (
     LSTM,
     Activation,
@@ -48,6 +48,7 @@ from karusel.program.executor import (
     OptimizerState,
     Total,
     as_flat_vector,
+    check_level,
     check_memory,
     default_threads,
     flat_vector,
@@ -179,6 +180,13 @@ class Sequential:
 
         A fit builds the network by itself from its data.
         """
+        self._build(input_shape, None)
+
+    def _build(self, input_shape: Sequence[int | None], given: Mapping[str, NDArray[Any]] | None) -> None:
+        """Makes the parameters, as layers draw them, or as they are given.
+
+        Raises `ModelFileError` for given ones that are not the layers'.
+        """
         if not self.layers:
             raise UsageError("the network has no layers")
         shape = read_shape(input_shape)
@@ -194,6 +202,8 @@ class Sequential:
             flow = layer.output_shape(flow)
         self._output = flow
 
+        if given is not None:  # before anything of a size that only a file claims is made
+            _check_given({name: p.shape for name, p in specifications}, given)
         total = sum(p.rows * p.cols for _, p in specifications)
         check_memory(
             6 * total,  # weights, gradient, two moments, two layouts in panels
@@ -204,7 +214,8 @@ class Sequential:
         random = np.random.Generator(np.random.Philox(self.random_state))
         for name, p in specifications:
             self._parameters[name] = Parameter(name, offset, p.rows, p.cols, p.vector)
-            self._weights[offset : offset + p.rows * p.cols] = p.initial(random).reshape(-1)
+            begin = p.initial(random) if given is None else given[name]
+            self._weights[offset : offset + p.rows * p.cols] = begin.reshape(-1)
             offset += p.rows * p.cols
         self.input_shape = (shape[0] if self._per_step else 1, shape[-1])
 
@@ -860,7 +871,7 @@ class Sequential:
         starts = np.cumsum(examples.lengths) - examples.lengths
         examples.outputs[role] = Stream(values.reshape(-1), starts * width, width)
         each = np.arange(len(examples), dtype=np.int64)
-        executor.evaluate(self._weights, examples, each, EVALUATION_ROWS)
+        executor.evaluate(self._weights, *examples.ready(each), EVALUATION_ROWS)
         return values, starts
 
     def _outputs(
@@ -890,7 +901,8 @@ class Sequential:
             hidden = state.shape[1]
             examples.outputs[name] = Stream(state.reshape(-1), rows * hidden, hidden)
         executor = self._executor("states" if states else "predict", examples)
-        executor.evaluate(self._weights, examples, np.arange(n, dtype=np.int64), EVALUATION_ROWS)
+        each = np.arange(n, dtype=np.int64)
+        executor.evaluate(self._weights, *examples.ready(each), EVALUATION_ROWS)
         if not self._output.per_step:
             return y
         if x.kind == "list":
@@ -945,13 +957,18 @@ class Sequential:
         cls, config: Mapping[str, Any], *, executor: str = "auto", precision: str = "float32"
     ) -> Sequential:
         """A network with fresh weights from what `get_config` gave."""
+        network = cls._unbuilt(config, executor, precision)
+        if config["input_shape"] is not None:
+            network.build(config["input_shape"])
+        return network
+
+    @classmethod
+    def _unbuilt(cls, config: Mapping[str, Any], executor: str, precision: str) -> Sequential:
         network = cls(random_state=config["random_state"], executor=executor, precision=precision)
         for entry in config["layers"]:
             network.add(_layer_of(entry))
         if config["loss"] is not None:
             network.compile(get_loss(config["loss"]), get_optimizer(config["optimizer"]))
-        if config["input_shape"] is not None:
-            network.build(config["input_shape"])
         return network
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -979,25 +996,36 @@ def load(path: str | os.PathLike[str], *, executor: str = "auto", precision: str
     precision = _choose_precision(precision, executor)
     header, tensors = load_file(path, "network")
     try:
-        network = Sequential.from_config(header["config"], executor=executor, precision=precision)
-        fill(network, tensors)
+        return restored(header.get("config"), tensors, executor=executor, precision=precision)
     except ModelFileError as fault:
         raise ModelFileError(f"{os.fspath(path)}: {fault}") from None
-    except (KeyError, TypeError, ValueError, MemoryError) as error:
-        raise ModelFileError(f"{os.fspath(path)}: the header describes no network: {error}") from error
+
+
+def restored(
+    config: Any, tensors: Mapping[str, NDArray[Any]], *, executor: str = "auto", precision: str = "float32"
+) -> Sequential:
+    """The network that a file holds, from its config and its parameters.
+
+    Raises `ModelFileError` for a config that describes no network, and for parameters of another.
+    """
+    try:
+        network = Sequential._unbuilt(config, executor, precision)
+        network._build(config["input_shape"], tensors)
+    except ModelFileError:
+        raise
+    except NOT_DESCRIBED as error:
+        raise ModelFileError(f"the header describes no network: {error}") from error
     return network
 
 
-def fill(network: Sequential, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Sets all parameters of a built network. Raises `ModelFileError` for names or shapes of others."""
-    parameters = network.parameters
-    wanted = {name: array.shape for name, array in parameters.items()}
-    found = {name: array.shape for name, array in tensors.items()}
+def _check_given(wanted: Mapping[str, tuple[int, ...]], given: Mapping[str, NDArray[Any]]) -> None:
+    found = {name: array.shape for name, array in given.items()}
     if wanted != found:
         odd = sorted(set(wanted.items()) ^ set(found.items()))[0]
         raise ModelFileError(f"the parameters do not fit the layers: {odd[0]} with shape {list(odd[1])}")
-    for name, array in parameters.items():
-        array[:] = tensors[name]
+    for name, array in given.items():
+        if array.dtype != np.float32:
+            raise ModelFileError(f"the parameters must be float32, {name} is {array.dtype}")
 
 
 def _validation_arguments(given: Any) -> dict[str, Any]:
@@ -1060,7 +1088,7 @@ def _choose_executor(executor: str) -> str:
     if executor == "reference":
         return executor
     try:
-        importlib.import_module("karusel._engine")
+        engine = importlib.import_module("karusel._engine")
     except ImportError as error:
         if executor == "native":
             raise UsageError(
@@ -1068,6 +1096,7 @@ def _choose_executor(executor: str) -> str:
             ) from error
         _tell_slow()
         return "reference"
+    check_level(engine)
     return "native"
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import number_from_zero, whole_number
+from karusel.arguments import is_whole, number_from_zero, whole_number
 from karusel.batches import Examples, Stream
 from karusel.errors import UsageError
-from karusel.layers import LSTM
+from karusel.layers import LSTM, Embedding
 from karusel.program.executor import EVALUATION_ROWS
 from karusel.windows import Index
 
@@ -106,7 +106,7 @@ def draw(
     at_once = max(1, ROWS // count)
     for first in range(0, len(sources), at_once):
         some = slice(first, first + at_once)
-        drawn += _draw(_Steps(network, list(sources[some])), list(longest[some]), end, chance)
+        drawn += _draw(_Steps(network, list(sources[some]), end), list(longest[some]), end, chance)
     return drawn
 
 
@@ -136,7 +136,7 @@ def _draw(
 class _Steps:
     """Some sources, encoded, and what a step of the layers after the encoder makes."""
 
-    def __init__(self, network: Sequential, sources: list[Any]) -> None:
+    def __init__(self, network: Sequential, sources: list[Any], end: int) -> None:
         for layer in network.layers:
             if isinstance(layer, LSTM) and (layer.direction != "forward" or layer.initial_state != "zeros"):
                 raise UsageError(
@@ -146,6 +146,17 @@ class _Steps:
         rows = network._read_source(sources, len(sources))
         if rows is None:
             raise UsageError("search: the network needs an Attention")
+        network._require_built()
+        assert network.input_shape is not None
+        first, outputs = network.layers[0], network._output.width
+        known = first.input_dim if isinstance(first, Embedding) and network.input_shape[1] == 1 else 0
+        if outputs > known:
+            raise UsageError(
+                "search: what the network writes it reads in the next step, so its first layer must be an "
+                f"Embedding, of one symbol a step, that knows its {outputs} outputs, got {first!r}"
+            )
+        if not is_whole(end) or not 0 <= end < known:
+            raise UsageError(f"search: end must be a symbol from 0 to {known - 1}, got {end!r}")
         examples = Examples(rows.lengths, {"x": rows.stream()})
         self._lengths = rows.lengths
         self._memory, self._starts = network._lines("encode", "y", examples, "what the encoder makes")
@@ -184,7 +195,8 @@ class _Beams:
     def __init__(
         self, network: Sequential, sources: list[Any], longest: list[int], end: int, width: int
     ) -> None:
-        self._steps, self._longest, self._end, self._width = _Steps(network, sources), longest, end, width
+        self._steps, self._longest = _Steps(network, sources, end), longest
+        self._end, self._width = end, width
 
     def run(self) -> list[list[Found]]:
         """What ended, for each source."""

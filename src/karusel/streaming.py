@@ -68,7 +68,7 @@ class Stream:
     when the stream was made. A call that is refused changes nothing.
 
     Threads may share a stream: its memory stays whole, and each step is one thread's alone, in no certain
-    order. A long `run` may let steps of other threads in between.
+    order. A long `run` or `generate` may let steps of other threads in between.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Stream:
 
     @state.setter
     def state(self, value: Any) -> None:
-        array = np.asarray(value, dtype=self._stepper.dtype)
+        array = read_numbers(value, "a state", self._stepper.dtype)
         if array.shape != self._begin.shape:
             raise DataError(
                 f"a state of this stream has shape {list(self._begin.shape)}, got {list(array.shape)}"
@@ -192,6 +192,7 @@ class Stream:
         """Steps of the only row that the network feeds itself: an input is drawn from the outputs before it.
 
         y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs.
+        Ctrl-C ends it between two steps, as it ends `run`.
 
         Parameters
         ----------
@@ -217,15 +218,23 @@ class Stream:
             sampling.notes != notes
             or len(begin) != self._inputs
             or self._inputs != (self._outputs if notes else 1)
+            or (self._symbols is not None and self._outputs > self._symbols)
         ):
             raise UsageError(
-                "generate needs a network that puts out what it reads: an Embedding of one symbol a step, "
-                "drawn with notes=False, or as many outputs as inputs, drawn with notes=True"
+                "generate needs a network that puts out what it reads: an Embedding of one symbol a step "
+                "that knows all outputs, drawn with notes=False, or as many outputs as inputs, drawn with "
+                "notes=True"
             )
         steps = positive_integer("generate", "steps", steps)
         first = whole_number("generate", "first", first, 0)
+        most = 2**63 // self._outputs - steps  # each number drawn has one of its own
+        if first > most:
+            raise UsageError(f"generate: first must be at most {most:,}, got {first:,}")
         drawn = np.empty((steps, self._inputs), dtype=begin.dtype)
-        self._stepper.generate(begin, sampling, first, drawn)
+        for done in range(0, steps, self._piece_steps):
+            part = drawn[done : done + self._piece_steps]
+            self._stepper.generate(begin, sampling, first + done, part)
+            begin = part[-1]
         return drawn if notes else drawn[:, 0]
 
     def _read(self, x: Any) -> NDArray[Any]:

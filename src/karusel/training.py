@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from karusel.arguments import is_number, is_whole
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
-from karusel.errors import DataError, DivergenceError, ModelFileError, UsageError
+from karusel.errors import NOT_DESCRIBED, DataError, DivergenceError, ModelFileError, UsageError
 from karusel.program.executor import CALL_SECONDS, OptimizerState, Total, flat_vector
 from karusel.randomness import shuffled
 from karusel.windows import Index, Runs
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["History", "Training", "check_time_limit"]
 
 AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
+MOST_STEPS = 2**62  # so that a step's number stays an int64
 NOT_FINITE = ("inf", "-inf", "nan")  # in a checkpoint's header
 SPLIT = 2**32 - 1  # stands for an epoch's number in the draw of a random validation part
 
@@ -378,16 +379,22 @@ class Training:
         if o.average is not None:
             vectors["average"] = o.average
         self._check_checkpoint(path, header, tensors, vectors)
+        for i, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
+            prefix = f"callback{i}."
+            own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
+            try:
+                callback.restore(state, own)
+            except NOT_DESCRIBED as error:  # before the network holds anything of the file
+                raise ModelFileError(
+                    f"{path} is no sound checkpoint: delete it to train from the beginning "
+                    f"({type(callback).__name__}: {type(error).__name__}: {error})"
+                ) from error
         for name, array in vectors.items():
             array[:] = tensors[name]
         o.step, self.epoch, self._stop = header["step"], header["epoch"], header["stop"]
         self.history.history = {
             name: [float(v) for v in values] for name, values in header["history"].items()
         }
-        for i, (callback, state) in enumerate(zip(self.callbacks, header["callbacks"], strict=True)):
-            prefix = f"callback{i}."
-            own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
-            callback.restore(state, own)
 
     def _check_checkpoint(
         self,
@@ -404,7 +411,7 @@ class Training:
             type(epoch) is int
             and type(step) is int
             and epoch > 0
-            and step >= 0
+            and 0 <= step < MOST_STEPS
             and header.get("stop") in ("", "early", "time")
             and isinstance(history, dict)
             and set(history) == set(self.history.history)

@@ -221,6 +221,7 @@ class Windows:
                 f"Windows: {what} must hold one number for each of the {len(self):,} windows, "
                 f"got shape {list(np.shape(given))}"
             )
+        numbers = numbers if numbers.flags.aligned else numbers.copy()
         for first in range(0, len(numbers), PIECE):
             bad = ~np.isfinite(numbers[first : first + PIECE])
             if bad.any():
@@ -249,15 +250,17 @@ def _storage(values: Any) -> NDArray[Any]:
         )
     if not array.flags.c_contiguous:
         raise DataError("Windows: values must lie line after line: pass np.ascontiguousarray(values)")
-    return array
+    return array if array.flags.aligned else array.copy()
 
 
 def _whole_numbers(given: Any, what: str) -> NDArray[Any]:
-    array = np.asarray(given)
+    """The numbers, copied: what is checked once stays as it was, whatever the caller does with its array."""
+    array = np.array(given)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iu"):
         raise DataError(
             f"Windows: {what} must be whole numbers of shape [n], got {array.dtype} {list(array.shape)}"
         )
+    array.flags.writeable = False
     return array
 
 

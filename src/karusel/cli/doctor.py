@@ -9,7 +9,7 @@ from typing import Any
 
 import karusel
 from karusel.cli.document import print_document
-from karusel.program.executor import default_threads
+from karusel.program.executor import check_level, default_threads
 
 __all__ = ["run_doctor"]
 
@@ -62,6 +62,7 @@ def _engine() -> dict[str, Any] | None:
         from karusel import _engine
     except ImportError:
         return None
+    check_level(_engine)
     return {
         "level": _engine.level(),
         "supported": _engine.supported_levels(),

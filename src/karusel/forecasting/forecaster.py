@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import time
 import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -13,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.arguments import is_number, is_whole
-from karusel.errors import DataError, ModelFileError, UsageError
+from karusel.errors import NOT_DESCRIBED, DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import LEVELS, NETWORK, most_rows_behind, run_backtest
-from karusel.forecasting.best import BEST, choose_best
+from karusel.forecasting.best import BEST, Best, choose_best
 from karusel.forecasting.cold_start import with_unknown
 from karusel.forecasting.containers import Columns, Kind, read
 from karusel.forecasting.fitting import Fitted, Settings, fit, with_seasons
@@ -35,8 +36,9 @@ from karusel.forecasting.pooled import LEAST_KNOWN, rows_to_pool
 from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.rows import SHOWN, listed
 from karusel.forecasting.scaling import rows_needed
-from karusel.forecasting.verdict import judge
+from karusel.forecasting.verdict import Verdict, judge
 from karusel.forecasting.windows import Cutoffs
+from karusel.typed import is_of
 
 if TYPE_CHECKING:
     from karusel.forecasting.live import Live
@@ -53,10 +55,20 @@ _SETTINGS = (
     *("season_length", "backtest", "best", "time_limit", "random_state", "n_jobs"),
 )
 
-_STORED = (
-    *("panel_", "model_", "notes_", "season_length_", "verdict_", "calibration_", "best_"),
-    *("coverage_", "coverage_values_", "_columns", "_kind", "_suggested"),
-)
+_STORED: dict[str, Any] = {
+    "panel_": Panel,
+    "model_": Fitted,
+    "notes_": tuple[str, ...],
+    "season_length_": int,
+    "verdict_": Verdict | None,
+    "calibration_": Calibration | None,
+    "best_": Best | None,
+    "coverage_": dict[float, float],
+    "coverage_values_": int,
+    "_columns": Columns,
+    "_kind": FrameKind | str,
+    "_suggested": tuple[int, ...],
+}
 
 
 @dataclass(frozen=True)
@@ -479,12 +491,15 @@ class Forecaster:
         header, tensors = load_file(path, "forecaster")
         try:
             made = cls(**{name: unpack(header["settings"][name], tensors) for name in _SETTINGS})
-            for name in _STORED:
-                setattr(made, name, unpack(header["fitted"][name], tensors))
-            for kind, value in ((Panel, made.panel_), (Fitted, made.model_), (Columns, made._columns)):
-                if not isinstance(value, kind):
-                    raise ModelFileError(f"has a {type(value).__name__} in place of a {kind.__name__}")
-        except (ModelFileError, KeyError, TypeError) as fault:
+            made._check()
+            for name, kind in _STORED.items():
+                value = unpack(header["fitted"][name], tensors)
+                if not is_of(value, kind):
+                    raise ModelFileError(f"describes no forecaster: {name} is {reprlib.repr(value)}")
+                setattr(made, name, value)
+            if made.model_.horizon != made.h:
+                raise ModelFileError(f"describes no forecaster: its model has {made.model_.horizon} steps")
+        except NOT_DESCRIBED as fault:
             raise ModelFileError(f"model file {os.fspath(path)!r} {fault}") from None
         made.backtest_ = None
         return made

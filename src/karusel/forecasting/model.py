@@ -8,7 +8,7 @@ else.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ _HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the wi
 _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
 
 
+@runtime_checkable  # model files are checked for it
 class FittedModel(Protocol):
     """What a forecaster and a backtest ask of a model, whatever it was fitted on.
 

@@ -8,17 +8,18 @@ pairs, and what is no finite number in an array is marked beside it.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import ModelFileError, UsageError
+from karusel.errors import NOT_DESCRIBED, ModelFileError, UsageError
 from karusel.forecasting.best import Best
 from karusel.forecasting.containers import Columns
 from karusel.forecasting.correction import Correction
-from karusel.forecasting.covariates import Covariate, Covariates
+from karusel.forecasting.covariates import KINDS, Covariate, Covariates
 from karusel.forecasting.effects import Effects
 from karusel.forecasting.encoding import Code, Encoding
 from karusel.forecasting.features import Reader
@@ -26,14 +27,15 @@ from karusel.forecasting.fitting import Fitted
 from karusel.forecasting.frames import FrameKind
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.intervals import Calibration
-from karusel.forecasting.members import Ensemble, Member
+from karusel.forecasting.members import QUANTILES, Ensemble, Member
 from karusel.forecasting.model import Model
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.pooled import PooledModel
 from karusel.forecasting.prediction import Support
 from karusel.forecasting.scaling import Scaling
 from karusel.forecasting.verdict import Verdict
-from karusel.network import Sequential, fill
+from karusel.network import Sequential, restored
+from karusel.typed import check_fields
 
 __all__ = ["pack", "unpack"]
 
@@ -48,6 +50,9 @@ _CLASSES: dict[str, Any] = {
 _LONG = 64  # elements from which a list of plain values is kept as text in a tensor of its own
 _PLAIN = (str, int, float, bool, type(None))
 _TIMES = "datetime64[us]"
+# Bounds for what a damaged file may claim, far beyond what is ever fitted.
+_MOST_STEPS = 1 << 24  # of a window
+_MOST_SEASONS = 1_000  # of an anchor
 
 
 def pack(value: Any, tensors: dict[str, NDArray[Any]]) -> Any:
@@ -92,7 +97,7 @@ def unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
     """Undo `pack`. Raises `ModelFileError` for what no `pack` has made."""
     try:
         return _unpack(packed, tensors)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
+    except NOT_DESCRIBED as error:
         raise ModelFileError(f"describes no forecaster: {type(error).__name__}: {error}") from None
 
 
@@ -106,13 +111,15 @@ def _unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
         parts = packed["with"]
         if set(parts) != {field.name for field in fields(kind)}:
             raise ValueError(f"a {packed['is']} has other fields")
-        return kind(**{name: _unpack(part, tensors) for name, part in parts.items()})
+        made = kind(**{name: _unpack(part, tensors) for name, part in parts.items()})
+        check_fields(made)
+        if not _RULES.get(kind, lambda _: True)(made):
+            raise ValueError(f"the parts of a {packed['is']} do not fit each other")
+        return made
     if "network" in packed:
         prefix = packed["network"] + "."
-        network = Sequential.from_config(packed["config"])
         own = {n.removeprefix(prefix): a for n, a in tensors.items() if n.startswith(prefix)}
-        fill(network, own)
-        return network
+        return restored(packed["config"], own)
     if "list" in packed:
         return tuple(json.loads(tensors[packed["list"]].tobytes().decode("utf-8", "surrogatepass")))
     if "pairs" in packed:
@@ -121,6 +128,78 @@ def _unpack(packed: Any, tensors: dict[str, NDArray[Any]]) -> Any:
     if "float" in packed:
         return float(packed["float"])
     return _unpack_array(packed, tensors)
+
+
+def _reader_is_sound(reader: Reader) -> bool:
+    counts = (reader.horizon, reader.patch, reader.levels, *(n for pair in reader.anchor for n in pair))
+    return (
+        min(counts) >= 1
+        and all(m > 1 for m in reader.seasons)
+        and list(reader.seasons) == sorted(set(reader.seasons))
+        and reader.look_back >= reader.patch
+        and reader.look_back % reader.patch == 0
+        and all(m in (1, reader.fast, reader.slow) for m, _ in reader.anchor)
+        and max(counts[2:]) <= _MOST_SEASONS
+        and max(reader.length, reader.horizon) <= _MOST_STEPS
+    )
+
+
+def _scaling_is_sound(scaling: Scaling) -> bool:
+    return (
+        1 <= scaling.season_length <= scaling.length <= _MOST_STEPS
+        and scaling.length != scaling.season_length
+        and scaling.length % scaling.season_length == 0
+        and 1 <= scaling.seen <= scaling.length
+        and 1 <= scaling.span < max(scaling.length, 2)
+    )
+
+
+def _pooled_is_sound(model: PooledModel) -> bool:
+    ensemble = model.ensemble
+    members = (*ensemble.points, ensemble.spread)
+    return (
+        all(member.reader.horizon == model.horizon for member in members)
+        and all(len(member.quantiles) == 1 for member in ensemble.points)
+        and ensemble.spread.quantiles == QUANTILES
+    )
+
+
+def _panel_is_sound(panel: Panel) -> bool:
+    rows, series, covariates = len(panel.values), len(panel.ids), panel.covariates
+    described = [len(covariates.of(kind)) for kind in KINDS]
+    shapes = [covariates.values(kind).shape for kind in KINDS]
+    return (
+        series > 0
+        and panel.values.ndim == 1
+        and panel.offsets.shape == (series + 1,)
+        and (panel.offsets[0], panel.offsets[-1]) == (0, rows)
+        and bool((np.diff(panel.offsets) > 0).all())
+        and panel.starts.shape == (series,)
+        and panel.starts.dtype == (np.int64 if panel.frequency.unit == "integer" else _TIMES)
+        and shapes == list(zip((rows, rows, series), described, strict=True))
+    )
+
+
+_RULES: dict[Any, Callable[[Any], bool]] = {
+    Calibration: lambda one: (
+        one.widths.ndim == 1
+        and one.ratios.ndim == 2
+        and len(one.ratios) in (1, len(one.widths))
+        and one.ratios.size > 0
+    ),
+    Correction: lambda one: len(one.networks) > 0,
+    Ensemble: lambda one: len(one.points) > 0,
+    Frequency: lambda one: one.step >= 1 and all(m >= 1 for m in one.season_lengths),
+    Member: lambda one: one.network._output.width == one.reader.horizon * len(one.quantiles),
+    Model: lambda one: all(
+        network._output.width == one.horizon and network.input_shape == (one.scaling.seen, 2)
+        for network in one.correction.networks
+    ),
+    Panel: _panel_is_sound,
+    PooledModel: _pooled_is_sound,
+    Reader: _reader_is_sound,
+    Scaling: _scaling_is_sound,
+}
 
 
 def _pack_array(array: NDArray[Any], tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:

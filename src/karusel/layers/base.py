@@ -36,6 +36,10 @@ class NewParameter:
     initial: Callable[[np.random.Generator], NDArray[np.float64]]
     vector: bool = False
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (self.cols,) if self.vector else (self.rows, self.cols)
+
 
 class Layer(ABC):
     """A layer knows its settings, its parameters for an input, and how to lower itself to kernel calls.

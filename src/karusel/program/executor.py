@@ -23,6 +23,7 @@ __all__ = [
     "Progress",
     "Total",
     "as_flat_vector",
+    "check_level",
     "check_memory",
     "default_threads",
     "flat_vector",
@@ -124,6 +125,13 @@ def as_flat_vector(numbers: NDArray[Any]) -> NDArray[Any]:
     vector = flat_vector(len(numbers), numbers.dtype)
     vector[:] = numbers
     return vector
+
+
+def check_level(engine: Any) -> None:
+    """Raises UsageError where KARUSEL_LEVEL names no kernels of the engine that this processor can run."""
+    wanted = os.environ.get("KARUSEL_LEVEL", "")
+    if wanted and wanted not in (known := engine.supported_levels()):
+        raise UsageError(f"KARUSEL_LEVEL must be empty or one of {', '.join(known)}, got {wanted!r}")
 
 
 def default_threads() -> int:

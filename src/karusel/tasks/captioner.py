@@ -301,6 +301,7 @@ class Captioner(Task):
         if not isinstance(tokens, Tokens) or type(reader) is not Images:
             raise ValueError("it reads no images, or writes no text")
         self.tokens_, self.reader_, self.longest_ = tokens, reader, int(header["longest"])
+        self._check_outputs(tokens.symbols)
 
     def _check(self) -> None:
         check_choice(self, "unit", _UNITS)

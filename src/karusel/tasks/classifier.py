@@ -218,6 +218,10 @@ class Classifier(Labelling):
             )
         return [*layers, Pool(), Dropout(self.dropout), Dense(len(self.classes_))]
 
+    def _take(self, header: dict[str, Any]) -> None:
+        super()._take(header)
+        self._check_outputs(len(self.classes_), per_step=False)
+
     def _check(self) -> None:
         super()._check()
         check_choice(self, "unit", TEXT_UNITS)

@@ -16,7 +16,7 @@ from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
 from karusel.tasks.fitting import Progress, check_learning, check_share, check_whole, fit_network, no_progress
 from karusel.tasks.sequences import by_example, spread_of, step_array
-from karusel.tasks.task import Task, all_or_nothing
+from karusel.tasks.task import Task, all_or_nothing, finite
 
 __all__ = ["Controller", "ControllerStream"]
 
@@ -212,9 +212,21 @@ class Controller(Task):
 
     def _take(self, header: dict[str, Any]) -> None:
         for name in _SCALES:
-            setattr(self, name, np.array(header["scales"][name], np.float64))
+            setattr(self, name, finite(header["scales"][name]))
         self._limits(len(self.u_mean_))
-        self.arx_ = Arx(int(header["arx"]["order"]), np.array(header["arx"]["weights"], np.float64))
+        self.arx_ = arx = Arx(int(header["arx"]["order"]), finite(header["arx"]["weights"]))
+        inputs, outputs = self.u_mean_.size, self.y_mean_.size
+        shapes = [getattr(self, name).shape for name in _SCALES]
+        if shapes != [(inputs,)] * 2 + [(outputs,)] * 4:
+            raise ValueError(f"its scales are of shapes {shapes}")
+        if not ((self.u_spread_ > 0).all() and (self.y_spread_ > 0).all()):
+            raise ValueError("a spread in it is not above 0")
+        if not 1 <= arx.order <= self.known or arx.weights.shape != (
+            1 + arx.order * (inputs + outputs),
+            outputs,
+        ):
+            raise ValueError(f"its linear model has order {arx.order}, weights {list(arx.weights.shape)}")
+        self._check_outputs(outputs)
 
     # -- the model -------------------------------------------------------------------------------
 

@@ -374,6 +374,7 @@ class Generator(Task):
 
     def _take(self, header: dict[str, Any]) -> None:
         self.reader_, self.ends_ = tokens_of(header["reader"]), bool(header["ends"])
+        self._check_outputs(self.reader_.notes if isinstance(self.reader_, Notes) else self.reader_.symbols)
 
     def _check(self) -> None:
         if self.unit is not None:

@@ -225,6 +225,11 @@ class Labeller(Labelling):
         )
         return [*layers, lstm, Dropout(self.dropout), Dense(classes)]
 
+    def _take(self, header: dict[str, Any]) -> None:
+        super()._take(header)
+        pixels = self.reader_.patch**2 if isinstance(self.reader_, Images) else 1  # of a step
+        self._check_outputs(pixels * len(self.classes_))
+
     def _check(self) -> None:
         super()._check()
         if self.kind not in (None, Series.kind, Texts.kind, Images.kind):

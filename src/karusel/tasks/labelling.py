@@ -169,8 +169,10 @@ class Labelling(Task):
         }
 
     def _take(self, header: dict[str, Any]) -> None:
-        self.reader_, self.classes_ = reader_of(header["reader"]), np.array(header["classes"])
+        self.reader_, self.classes_ = reader_of(header["reader"]), label_array(header["classes"])
         self.temperature_ = float(header["temperature"])
+        if self.classes_.ndim != 1 or not 0 < self.temperature_ < np.inf:
+            raise ValueError("its classes or its temperature are none")
 
 
 def label_array(y: Any, what: str = "label") -> NDArray[Any]:

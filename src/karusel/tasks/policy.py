@@ -18,7 +18,7 @@ from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential
 from karusel.optimizers import Adam
 from karusel.tasks.fitting import SEEDS, check_count, check_learning, check_whole
-from karusel.tasks.task import Task, all_or_nothing
+from karusel.tasks.task import Task, all_or_nothing, finite
 from karusel.training import check_time_limit
 
 __all__ = ["Policy", "PolicyStream"]
@@ -156,10 +156,11 @@ class Policy(Task):
         return {"scales": scales, "start": self.start_}
 
     def _take(self, header: dict[str, Any]) -> None:
-        self.mean_, self.spread_ = (
-            np.array(header["scales"][name], np.float64) for name in ("mean", "spread")
-        )
+        self.mean_, self.spread_ = (finite(header["scales"][name]) for name in ("mean", "spread"))
         self.start_ = int(header["start"])
+        if self.mean_.ndim != 1 or self.mean_.shape != self.spread_.shape:
+            raise ValueError(f"mean and spread are of shapes {self.mean_.shape} and {self.spread_.shape}")
+        self._check_outputs(max(3, self.network_._output.width))  # two actions or more, and the value
 
     # -- playing -----------------------------------------------------------------------------------
 

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, UsageError
-from karusel.tasks.tokens import Pairs, tokenizers_library, valid_text
+from karusel.tasks.tokens import Pairs, tokenizer_of, valid_text
+from karusel.typed import check_fields
 
 __all__ = [
     "READERS",
@@ -61,6 +62,11 @@ class Reader(ABC):
     def read(self, data: Any) -> list[NDArray[Any]] | NDArray[Any]:
         """Sequences, one for each example."""
 
+    @property
+    @abstractmethod
+    def is_fitted(self) -> bool:
+        """Whether what it knows can come from training data."""
+
     def config(self) -> dict[str, Any]:
         """All that it knows, in types that JSON has."""
         return {"kind": self.kind, **asdict(self)}
@@ -81,6 +87,10 @@ class Series(Reader):
         steps = np.concatenate(self._arrays(data, None))
         spread = spread_of(steps)
         return Series(tuple(steps.mean(axis=0).tolist()), tuple(np.where(spread > 0, spread, 1.0).tolist()))
+
+    @property
+    def is_fitted(self) -> bool:
+        return 0 < len(self.mean) == len(self.spread) and min(self.spread) > 0
 
     def read(self, data: Any) -> list[NDArray[Any]]:
         mean, spread = np.array(self.mean), np.array(self.spread)
@@ -128,6 +138,10 @@ class Texts(Reader):
         known = [part for part, count in counts.most_common(self.most) if count >= self.least]
         return replace(made, known=tuple(known))
 
+    @property
+    def is_fitted(self) -> bool:
+        return self.unit in TEXT_UNITS
+
     def read(self, data: Any) -> list[NDArray[Any]]:
         index = {part: number for number, part in enumerate(self.known, start=_UNKNOWN + 1)}
         texts = self._texts(data)
@@ -160,7 +174,7 @@ class Texts(Reader):
     def _cut(self, texts: list[str | list[str]]) -> Iterator[list[str]]:
         """The parts of each text."""
         if self.unit == "pairs":
-            cutter = tokenizers_library().Tokenizer.from_str(self.pairs)
+            cutter = tokenizer_of(self.pairs)
         for text in texts:
             if isinstance(text, list):
                 yield [word.lower() for word in text] if self.unit == "words" else text
@@ -195,6 +209,16 @@ class Images(Reader):
                 f"{self.patch} x {self.patch}; choose a patch that divides both, or cut the {self.kind}"
             )
         return replace(self, shape=pixels.shape[1:], bytes=np.asarray(data).dtype.kind in "ui")
+
+    @property
+    def is_fitted(self) -> bool:
+        sizes = (self.patch, *self.shape)
+        return (
+            self.sweep in SWEEPS
+            and len(self.shape) == len(self.axes) + 1
+            and min(sizes) > 0
+            and (self.sweep != "patches" or not any(n % self.patch for n in self.shape[-3:-1]))
+        )
 
     def read(self, data: Any) -> NDArray[np.float32]:
         return self.cut(self.numbers(data))
@@ -353,4 +377,7 @@ def reader_of(config: dict[str, Any]) -> Reader:
     """The reader that `config()` describes."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
     made: Reader = READERS[str(fields.pop("kind"))](**fields)
+    check_fields(made)
+    if not made.is_fitted:
+        raise ValueError(f"its reader of {made.kind} is none that was fitted")
     return made

@@ -10,11 +10,13 @@ from functools import wraps
 from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
-from karusel.errors import ModelFileError, UsageError
-from karusel.network import Sequential, fill
+from karusel.arguments import positive_integer
+from karusel.errors import NOT_DESCRIBED, ModelFileError, UsageError
+from karusel.network import Sequential, restored
 
-__all__ = ["Task", "all_or_nothing"]
+__all__ = ["Task", "all_or_nothing", "finite"]
 
 T = TypeVar("T", bound="Task")
 P = ParamSpec("P")
@@ -59,12 +61,12 @@ class Task(ABC):
         try:
             made = cls(**header["settings"])
             made._check()
+            made.network_ = restored(header["network"], tensors, precision=made.precision)
+            if made.n_jobs is not None:
+                made.network_.n_jobs = positive_integer(cls.task, "n_jobs", made.n_jobs)
             made._take(header)
-            made.network_ = Sequential.from_config(header["network"], precision=made.precision)
-            fill(made.network_, tensors)
-        except (KeyError, TypeError, ValueError) as fault:
+        except NOT_DESCRIBED as fault:
             raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
-        made.network_.n_jobs = made.n_jobs
         return made
 
     @abstractmethod
@@ -77,10 +79,16 @@ class Task(ABC):
 
     @abstractmethod
     def _take(self, header: dict[str, Any]) -> None:
-        """Take back what `_kept` gave."""
+        """Take back what `_kept` gave; the network is there. Raise `ValueError` for what does not fit."""
 
     def _settings(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def _check_outputs(self, wanted: int, per_step: bool = True) -> None:
+        """Raise `ValueError` unless the network puts out so many numbers, at each step or at the end."""
+        found = self.network_._output
+        if (found.width, found.per_step) != (wanted, per_step):
+            raise ValueError(f"its network puts out {found.width} numbers, where {wanted} are wanted")
 
     def _fitted(self) -> None:
         if not hasattr(self, "network_"):
@@ -97,6 +105,14 @@ def all_or_nothing(fit: Callable[Concatenate[T, P], T]) -> Callable[Concatenate[
         return self
 
     return learn
+
+
+def finite(values: Any, dtype: Any = np.float64) -> NDArray[Any]:
+    """Numbers of a model file; raises `ValueError` for what is none."""
+    array = np.array(values, dtype)
+    if not np.isfinite(array).all():
+        raise ValueError("a number in it is missing")
+    return array
 
 
 def _plain(value: Any) -> Any:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.errors import DataError, MissingDependencyError
+from karusel.typed import check_fields
 
 __all__ = [
     "END",
@@ -30,6 +31,7 @@ __all__ = [
     "Pairs",
     "Tokens",
     "Words",
+    "tokenizer_of",
     "tokenizers_library",
     "tokens_of",
     "valid_text",
@@ -197,7 +199,7 @@ class Pairs(Tokens):
 
     @cached_property
     def _made(self) -> Any:
-        return tokenizers_library().Tokenizer.from_str(self.tokenizer)
+        return tokenizer_of(self.tokenizer)
 
     @property
     def symbols(self) -> int:
@@ -225,6 +227,15 @@ def tokenizers_library() -> Any:
             "byte pairs need the package tokenizers: pip install 'karusel[text]'"
         ) from None
     return tokenizers
+
+
+def tokenizer_of(text: str) -> Any:
+    """A tokenizer from the JSON that its library wrote; raises `DataError` for what is none."""
+    library = tokenizers_library()
+    try:
+        return library.Tokenizer.from_str(text)
+    except Exception as error:  # of no class of its own
+        raise DataError(f"the byte pairs are no tokenizer: {error}") from None
 
 
 def _byte_names() -> dict[str, int]:
@@ -279,7 +290,9 @@ UNITS: dict[str, type[Any]] = {one.unit: one for one in (Characters, Bytes, Word
 def tokens_of(config: dict[str, Any]) -> Any:
     """The tokens or notes that `config()` describes."""
     fields = {name: tuple(value) if isinstance(value, list) else value for name, value in config.items()}
-    return UNITS[str(fields.pop("unit"))](**fields)
+    made = UNITS[str(fields.pop("unit"))](**fields)
+    check_fields(made)
+    return made
 
 
 def _text(text: Any) -> str:

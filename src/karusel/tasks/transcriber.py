@@ -28,8 +28,9 @@ from karusel.tasks.fitting import (
 )
 from karusel.tasks.sequences import by_text
 from karusel.tasks.speech import LogMel, Numbers, _samples, masked, read_recordings, varied
-from karusel.tasks.task import Task, all_or_nothing
+from karusel.tasks.task import Task, all_or_nothing, finite
 from karusel.tasks.tokens import valid_text
+from karusel.typed import check_fields
 
 __all__ = ["Transcriber", "TranscriberStream"]
 
@@ -236,11 +237,13 @@ class Transcriber(Task):
 
     def _take(self, header: dict[str, Any]) -> None:
         self.features_, self.characters_ = LogMel(**header["features"]), str(header["characters"])
-        self.mean_, self.spread_ = (
-            np.array(header["scales"][name], np.float32) for name in ("mean", "spread")
-        )
+        check_fields(self.features_)
+        self._check_outputs(1 + len(self.characters_))
+        self.mean_, self.spread_ = (finite(header["scales"][name], np.float32) for name in ("mean", "spread"))
         if not self.mean_.shape == self.spread_.shape == (self.features_.width,):
             raise ValueError(f"mean and spread are not of shape {[self.features_.width]}")
+        if not (self.spread_ > 0).all():
+            raise ValueError("a spread in it is not above 0")
 
     def _decode(self, p: NDArray[Any]) -> str:
         string = greedy(p) if self.beam_width == 1 else beam(p, self.beam_width)[0][0]

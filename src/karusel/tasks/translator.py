@@ -251,6 +251,7 @@ class Translator(Task):
         if not isinstance(tokens, Pairs):
             raise ValueError("its tokens are no byte pairs")
         self.tokens_, self.letters_ = tokens, str(header["letters"])
+        self._check_outputs(tokens.symbols)
 
     # -- text ------------------------------------------------------------------------------------
 
