@@ -276,7 +276,11 @@ def _horizon_into(axes: Axes, horizon: Horizon) -> None:
     if horizon.norms.max() == 0:
         heard = "no step moves the output"
     elif horizon.reach == len(norms) - 1:
-        heard = f"all {len(norms)} steps move the output"
+        heard = (
+            f"all {len(norms)} steps move the output" if len(norms) > 1 else "the one step moves the output"
+        )
+    elif horizon.reach == 0:
+        heard = f"the last of {len(norms)} steps moves the output"
     else:
         heard = f"the last {horizon.reach + 1} of {len(norms)} steps move the output"
     axes.set_title(f"Memory horizon: {heard}", loc="left")
