@@ -116,6 +116,7 @@ def test_times_below_the_axis():
     ("history", "forecast"),
     [
         ([5.0] * 30, [5.0] * 4),
+        ([1e17] * 30, [1e17] * 4),
         ([0.0] * 30, [0.0]),
         ([3.0], [4.0]),
         ([3.0], [3.0]),
@@ -124,7 +125,17 @@ def test_times_below_the_axis():
         ([1e15, 1e15 + 1], [1e15 + 2]),
         (np.arange(5000), np.arange(900)),
     ],
-    ids=["constant", "zeros", "one value", "one value twice", "huge", "tiny", "close", "long"],
+    ids=[
+        "constant",
+        "large constant",
+        "zeros",
+        "one value",
+        "one value twice",
+        "huge",
+        "tiny",
+        "close",
+        "long",
+    ],
 )
 def test_any_values_are_drawn(history, forecast, unicode):
     lines = draw_text(curve(history, forecast, {80: 0.0}), 70, unicode=unicode).splitlines()

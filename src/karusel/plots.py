@@ -67,7 +67,8 @@ class Curve:
         every = np.concatenate(parts)
         every = every[np.isfinite(every)]
         low, high = float(every.min()), float(every.max())
-        return (low, high) if high > low else (low - 1, high + 1)
+        room = max(1.0, 1e-3 * abs(low))  # 1 is nothing beside a large number
+        return (low, high) if high > low else (low - room, high + room)
 
     def ticks(self) -> range:
         """Places of about eight times worth marking: whole seasons apart, one where the forecast begins."""
