@@ -11,6 +11,7 @@ import numpy as np
 
 from karusel.cli.outputs import Rows
 from karusel.cli.work import Series, has_ids
+from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
@@ -126,7 +127,7 @@ def fitted(model: Forecaster, seconds: float) -> str:
     if model.season_length_ == season:
         words = f"season of {season} steps" if season > 1 else "no season"
     else:
-        words = f"season of {season} steps not used: too few rows for it"
+        words = f"season of {season} steps not used: {why_no_season(model.model_, model.panel_)}"
     network = model.model_
     return (
         f"  {words}{', on logarithms' if network.units.log else ''}; {network.members} LSTM networks, "
@@ -178,7 +179,9 @@ def evidence(model: Forecaster) -> Iterator[str]:
         yield from verdict(model)
         return
     refits = f"{backtest.refits} refit{'s' if backtest.refits > 1 else ''}"
-    yield f"Backtest: {backtest.cutoffs} past cutoffs, {model.h} steps from each, {refits}"
+    steps = f"{model.h} step{'s' if model.h > 1 else ''}"
+    cutoffs = f"{backtest.cutoffs} past cutoff{'s' if backtest.cutoffs > 1 else ''}"
+    yield f"Backtest: {cutoffs}, {steps} from each, {refits}"
     rows = backtest.table()
     digits = decimals(max(row["MAE"] for row in rows.values()))
     yield f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'MASE':>8}{'sMAPE':>9}"
