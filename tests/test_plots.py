@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from karusel.errors import MissingDependencyError
-from karusel.plots import Curve, draw_png, draw_text, need_matplotlib
+from karusel.plots import Curve, draw_alignment, draw_attention, draw_png, draw_text, need_matplotlib
+from karusel.tasks.captioner import Look
+from karusel.tasks.translator import Alignment
 
 
 def curve(history, forecast, half_widths=None, title="a curve"):
@@ -169,6 +171,13 @@ def test_a_png_with_one_panel_for_each_curve(tmp_path):
 def test_a_title_in_another_script(tmp_path):
     draw_png([curve([1, 2, 3], [4], title="пассажиры: 5 $ за _x_")], tmp_path / "a.png", "цена, $", "дата")
     assert png_size(tmp_path / "a.png") == (1080, 540)
+
+
+def test_no_text_is_taken_for_a_formula(tmp_path):
+    formula, path = r"$\no$ such", tmp_path / "a.png"
+    draw_png([curve([1, 2, 3], [4], title=formula)], path, formula, formula)
+    draw_alignment([Alignment([formula, ""], [formula], np.ones((1, 2), np.float32))], path)
+    draw_attention(np.ones((1, 4, 4)), [Look([formula], np.ones((1, 2, 2), np.float32))], path)
 
 
 def test_drawing_leaves_matplotlibs_global_state_alone(tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 import karusel
 from browser import DRIVER, Browser
-from karusel.cli.show import evidence, fitted
+from karusel.cli.show import Labels, curve_of, evidence, fitted, forecast_text, print_lines
 from karusel.errors import KaruselError, UsageError
 from karusel.forecasting.backtest import NETWORK, Backtest
 from karusel.forecasting.best import Best
@@ -301,6 +301,18 @@ def test_why_a_season_is_not_used(tmp_path):
     forecaster.season_length_ = 1
     assert "12 steps; not used: too few rows for it" in written(tmp_path, forecaster, forecast)
     assert "season of 12 steps not used: too few rows for it" in fitted(forecaster, 1.0)
+
+
+def test_names_fit_above_a_plot_and_command_no_terminal(capsys):
+    forecaster, forecast = made(2, h=1, ids=["L" * 200, "two\nlines \x1b[31mred \u202eround"])
+    panel = forecaster.panel_
+    labels = Labels("x" * 300, "unique_id", "ds", "y", "%Y-%m", panel.frequency)
+    long, odd = (curve_of(panel, forecast, which, labels).title for which in (0, 1))
+    assert len(long) == len(odd) == 100
+    assert "L…: forecast of 1 step, xxx" in long
+    assert odd.startswith("two lines \ufffd[31mred \ufffdround: forecast of 1 step, xxx")
+    print_lines(forecast_text(panel, forecast, labels))
+    assert "lines \\x1b[31mred \\u202eround\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("h", "said"), [(1, "9 past cutoffs, 1 step from each"), (4, "4 steps from each")])

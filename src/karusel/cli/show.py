@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
+from karusel.report.html import one_line
 
 __all__ = [
     "Labels",
@@ -28,11 +30,15 @@ __all__ = [
     "forecast_text",
     "found",
     "panel_found",
+    "print_lines",
     "verdict",
 ]
 
 _SERIES_SHOWN = 3
 _GLYPHS = "⠿░┤│└─┴"
+_LONGEST_NAME, _LONGEST_TITLE = 60, 100  # characters that have room above a plot
+# Control characters but for the end of a line, and what turns the letters after it round.
+_COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -94,14 +100,21 @@ def curve_of(panel: Panel, forecast: Forecast, number: int, labels: Labels) -> C
     """One series as it is drawn."""
     times = [*panel.series_times(number), *forecast.times[number]]
     name = labels.value if len(panel) == 1 else str(panel.ids[number])
+    h = forecast.values.shape[1]
+    title = f"{one_line(name, _LONGEST_NAME)}: forecast of {h} step{'s' if h > 1 else ''}, {labels.title}"
     return Curve(
-        title=f"{name}: forecast of {forecast.values.shape[1]} steps, {labels.title}",
+        title=one_line(title, _LONGEST_TITLE),
         history=panel.series(number),
         forecast=forecast.values[number],
         intervals={level: (low[number], high[number]) for level, (low, high) in forecast.intervals.items()},
         times=[panel.frequency.label(when) for when in times],
         season_length=panel.frequency.season_length,
     )
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print text; nothing that stood in a file reaches the terminal as a command."""
+    print(_COMMANDS.sub(lambda one: repr(one[0])[1:-1], "\n".join(lines)))
 
 
 def found(series: Series, title: str, notes: Sequence[str] = ()) -> Iterator[str]:
