@@ -879,3 +879,18 @@ def test_the_module_is_loaded_when_it_is_used() -> None:
         "assert karusel.inspect.gates and 'matplotlib' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_step_is_a_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr("karusel.inspect.plots._write", lambda figure, path: kept.append(figure))
+    for steps in (1, 2):
+        net, X = Sequential([LSTM(3), Dense(1)]), np.ones((2, steps, 1))
+        net.compile()
+        net.build((None, 1))
+        inspect.draw_gates(inspect.gates(net, X)[0], "")
+        inspect.draw_flow(inspect.gradient_flow(net, X, np.ones(2)), "")
+    markers = [figure.axes[0].lines[0].get_marker() for figure in kept]
+    assert markers == ["o", "o", "None", "None"]
+    assert "row 0, 1 step" in kept[0].get_suptitle()
+    assert all(place == round(place) for place in kept[0].axes[6].get_xticks())
