@@ -174,7 +174,19 @@ def test_a_report_of_memory_without_end_and_of_none(tmp_path: Path) -> None:
     shown(tmp_path / "net.karusel", "--report", tmp_path / "a.html")
     words = Page((tmp_path / "a.html").read_text()).all_text()
     assert "infinitely many" in words
-    assert "The output does not depend on the inputs at all." in words
+    assert "No step moves the output: its derivative by every input is 0." in words
+
+
+@pytest.mark.parametrize("units", [1, 2])
+def test_a_report_of_units_that_forget_at_once(units: int, tmp_path: Path) -> None:
+    net = Sequential([LSTM(2), Dense(1)])
+    net.build((3, 1))
+    net.parameters["lstm_0.0.forward.b"][2 : 2 + units] = -1e4
+    net.save(tmp_path / "net.karusel")
+    shown(tmp_path / "net.karusel", "--report", tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text()
+    assert "nan" not in text
+    assert ("remember 0 steps each" if units == 2 else "remember 0 to ") in Page(text).all_text()
 
 
 def test_endless_memory_is_null_in_json(tmp_path: Path) -> None:

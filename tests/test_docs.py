@@ -91,6 +91,15 @@ def test_a_page_in_russian_has_the_same_code(pages: list[Path]) -> None:
         assert english.split() == russian.split()
 
 
+def test_the_readme_in_russian_leads_to_the_same_pages() -> None:
+    """Where a page is there in Russian, to that."""
+    english, russian = (
+        set(re.findall(r"\]\((docs/[^)#\s]+\.md)", (ROOT / readme).read_text().replace("docs/ru/", "docs/")))
+        for readme in ("README.md", "README.ru.md")
+    )
+    assert english == russian
+
+
 SOURCES = ROOT / "src" / "karusel"
 WITH_EXAMPLES = [path for path in sorted(SOURCES.rglob("*.py")) if ">>> " in path.read_text()]
 

@@ -714,6 +714,9 @@ def test_readings_of_the_flow() -> None:
     assert "only one step" in inspect.Flow(1.0, {"lstm_0.0.forward": np.ones(1)}).reading
 
 
+NO_STEP = "No step moves the output: its derivative by every input is 0."
+
+
 def test_readings_of_the_horizon() -> None:
     falling = inspect.Horizon(np.exp(-np.arange(40) / 2))
     assert falling.reach == 9
@@ -726,15 +729,32 @@ def test_readings_of_the_horizon() -> None:
         "All 3 steps move the output: the earliest by 0.5 of what the strongest, 1 step before the last, "
         "does."
     )
-    assert inspect.Horizon(np.zeros(3)).reading == "The output does not depend on the inputs at all."
+    assert inspect.Horizon(np.zeros(3)).reading == NO_STEP
+    assert inspect.Horizon(np.ones(1)).reading == "There is only one step, and it moves the output."
+    assert inspect.Horizon(np.array([1, 0.001])).reading.startswith("The last step moves the output: one ")
 
 
-@pytest.mark.parametrize("measure", [inspect.memory_horizon, inspect.integrated_gradients])
-def test_readings_of_a_network_that_ignores_its_inputs(measure: Any) -> None:
-    net = Sequential([LSTM(3), Dense(1)])
+def test_readings_of_a_network_whose_output_nothing_moves() -> None:
+    net, X = Sequential([LSTM(3), Dense(1)]), np.ones((2, 4, 2))
     net.build((None, 2))
+    same = "There is no change to share out: the output is the same as at the baseline."
+    assert inspect.integrated_gradients(net, X, baseline=X).reading == same
+    saturated = inspect.integrated_gradients(net, 1e6 * X)  # far from 0 the gates are 0 or 1 throughout
+    assert abs(saturated.error).max() > 0.01
+    change = abs(saturated.difference).max()
+    assert saturated.reading.startswith(f"The output changes by up to {change:.2g}, but at none of the 32 ")
+    assert inspect.memory_horizon(net, 1e6 * X).reading == NO_STEP
     net.parameters["dense_1.W"][:] = 0
-    assert measure(net, np.ones((2, 4, 2))).reading == "The output does not depend on the inputs at all."
+    assert inspect.integrated_gradients(net, X).reading == same
+    assert inspect.memory_horizon(net, X).reading == NO_STEP
+
+
+def test_readings_of_the_shares_of_few_steps() -> None:
+    net, X = Sequential([LSTM(3), Dense(1)]), np.ones((2, 1, 2))
+    net.build((None, 2))
+    assert inspect.integrated_gradients(net, X).reading.startswith("There is only one step. Of the 2 ")
+    long = np.concatenate([0 * X, X], axis=1)  # the share of an input at the baseline is 0
+    assert inspect.integrated_gradients(net, long).reading.startswith("The last step carries 80% of what ")
 
 
 # ---------------------------------------------------------------------------------------- errors
@@ -859,3 +879,18 @@ def test_the_module_is_loaded_when_it_is_used() -> None:
         "assert karusel.inspect.gates and 'matplotlib' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_step_is_a_dot(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[Any] = []
+    monkeypatch.setattr("karusel.inspect.plots._write", lambda figure, path: kept.append(figure))
+    for steps in (1, 2):
+        net, X = Sequential([LSTM(3), Dense(1)]), np.ones((2, steps, 1))
+        net.compile()
+        net.build((None, 1))
+        inspect.draw_gates(inspect.gates(net, X)[0], "")
+        inspect.draw_flow(inspect.gradient_flow(net, X, np.ones(2)), "")
+    markers = [figure.axes[0].lines[0].get_marker() for figure in kept]
+    assert markers == ["o", "o", "None", "None"]
+    assert "row 0, 1 step" in kept[0].get_suptitle()
+    assert all(place == round(place) for place in kept[0].axes[6].get_xticks())

@@ -127,6 +127,11 @@ def test_install_and_fit_without_a_compiler(tmp_path: Path) -> None:
     done = run_installed(target, SMALL_FIT)
     assert done.stdout == "2 1\n"
     assert done.stderr.count("reference executor") == 1, done.stderr
+    series = ROOT / "examples" / "data" / "air_passengers.csv"
+    command = ["forecast", str(series), "-H", "1", "--n-members", "1", "--no-backtest"]
+    done = run_installed(target, f"from karusel.cli.run import run; raise SystemExit(run({command}))")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert done.stderr.startswith("karusel: karusel's compiled engine is not installed: ")
 
 
 # -------------------------------------------------------------------------------------- public names

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from karusel.errors import MissingDependencyError
-from karusel.plots import Curve, draw_png, draw_text, need_matplotlib
+from karusel.plots import Curve, draw_alignment, draw_attention, draw_png, draw_text, need_matplotlib
+from karusel.tasks.captioner import Look
+from karusel.tasks.translator import Alignment
 
 
 def curve(history, forecast, half_widths=None, title="a curve"):
@@ -116,6 +118,7 @@ def test_times_below_the_axis():
     ("history", "forecast"),
     [
         ([5.0] * 30, [5.0] * 4),
+        ([1e17] * 30, [1e17] * 4),
         ([0.0] * 30, [0.0]),
         ([3.0], [4.0]),
         ([3.0], [3.0]),
@@ -124,7 +127,17 @@ def test_times_below_the_axis():
         ([1e15, 1e15 + 1], [1e15 + 2]),
         (np.arange(5000), np.arange(900)),
     ],
-    ids=["constant", "zeros", "one value", "one value twice", "huge", "tiny", "close", "long"],
+    ids=[
+        "constant",
+        "large constant",
+        "zeros",
+        "one value",
+        "one value twice",
+        "huge",
+        "tiny",
+        "close",
+        "long",
+    ],
 )
 def test_any_values_are_drawn(history, forecast, unicode):
     lines = draw_text(curve(history, forecast, {80: 0.0}), 70, unicode=unicode).splitlines()
@@ -158,6 +171,13 @@ def test_a_png_with_one_panel_for_each_curve(tmp_path):
 def test_a_title_in_another_script(tmp_path):
     draw_png([curve([1, 2, 3], [4], title="пассажиры: 5 $ за _x_")], tmp_path / "a.png", "цена, $", "дата")
     assert png_size(tmp_path / "a.png") == (1080, 540)
+
+
+def test_no_text_is_taken_for_a_formula(tmp_path):
+    formula, path = r"$\no$ such", tmp_path / "a.png"
+    draw_png([curve([1, 2, 3], [4], title=formula)], path, formula, formula)
+    draw_alignment([Alignment([formula, ""], [formula], np.ones((1, 2), np.float32))], path)
+    draw_attention(np.ones((1, 4, 4)), [Look([formula], np.ones((1, 2, 2), np.float32))], path)
 
 
 def test_drawing_leaves_matplotlibs_global_state_alone(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import hashlib
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 
 import karusel
 from browser import DRIVER, Browser
+from karusel.cli.show import Labels, curve_of, evidence, fitted, forecast_text, print_lines
 from karusel.errors import KaruselError, UsageError
 from karusel.forecasting.backtest import NETWORK, Backtest
 from karusel.forecasting.best import Best
@@ -254,6 +256,68 @@ def test_the_backtest_shows_every_method_and_coverage(tmp_path):
     assert "<td>95 %</td><td>96 %</td>" in text
     assert "as promised" in text
     assert "288 true values" in text
+    assert "the share of the known values" not in text  # of the column that is there only where some are not
+
+
+def test_coverage_of_few_values_is_no_finding(tmp_path):
+    forecaster, forecast = made()
+    forecaster.coverage_, forecaster.coverage_values_ = {80.0: 1.0, 95.0: 0.5}, 9
+    text = written(tmp_path, forecaster, forecast)
+    assert '<td>100 %</td><td class="words">too few values to tell</td>' in text
+    assert '<td>50 %</td><td class="words">too narrow: ' in text
+
+
+@pytest.mark.parametrize("count", [1, 7])
+def test_past_errors_are_the_networks_whatever_the_forecast_is_made_with(count, tmp_path):
+    forecaster, forecast = made(count)
+    text = Page(written(tmp_path, forecaster, forecast)).all_text()
+    assert "Typical miss in the past" in text if count == 1 else "Scaled error in the past" in text
+    forecaster.best_ = Best(12, {"drift": 1.0}, None, 0.1, 3, {}, 0, "The best forecast here is drift.")
+    text = Page(written(tmp_path, forecaster, forecast)).all_text()
+    assert ("Typical miss of the LSTM" if count == 1 else "Scaled error of the LSTM in the past") in text
+    assert count == 1 or "LSTM better than " in text
+
+
+@pytest.mark.parametrize("h", [1, 4])
+def test_series_that_end_apart_are_said_to(h, tmp_path):
+    forecaster, forecast = made(2, h=h)
+    assert "from its own end" not in written(tmp_path, forecaster, forecast)
+    panel = forecaster.panel_
+    forecaster.panel_ = replace(panel, starts=panel.starts + np.array([0, 12]))
+    apart = replace(forecast, times=forecaster.panel_.future_times(h))
+    first, last = (panel.frequency.label(time) for time in (apart.times[0, 0], apart.times[1, -1]))
+    steps = "1 step" if h == 1 else "4 steps"
+    assert f"{steps}, each series from its own end, {first} to {last}; " in written(
+        tmp_path, forecaster, apart
+    )
+
+
+def test_why_a_season_is_not_used(tmp_path):
+    forecaster, forecast = made()
+    forecaster.season_length_ = 1
+    text = Page(written(tmp_path, forecaster, forecast)).all_text()
+    assert "12 steps; not used: past values are forecast better without it" in text
+    forecaster, forecast = made(rows=39)  # of the 40 that two seasons and enough windows take
+    forecaster.season_length_ = 1
+    assert "12 steps; not used: too few rows for it" in written(tmp_path, forecaster, forecast)
+    assert "season of 12 steps not used: too few rows for it" in fitted(forecaster, 1.0)
+
+
+def test_names_fit_above_a_plot_and_command_no_terminal(capsys):
+    forecaster, forecast = made(2, h=1, ids=["L" * 200, "two\nlines \x1b[31mred \u202eround"])
+    panel = forecaster.panel_
+    labels = Labels("x" * 300, "unique_id", "ds", "y", "%Y-%m", panel.frequency)
+    long, odd = (curve_of(panel, forecast, which, labels).title for which in (0, 1))
+    assert len(long) == len(odd) == 100
+    assert "L…: forecast of 1 step, xxx" in long
+    assert odd.startswith("two lines \ufffd[31mred \ufffdround: forecast of 1 step, xxx")
+    print_lines(forecast_text(panel, forecast, labels))
+    assert "lines \\x1b[31mred \\u202eround\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("h", "said"), [(1, "9 past cutoffs, 1 step from each"), (4, "4 steps from each")])
+def test_the_terminal_counts_steps(h, said):
+    assert said in next(evidence(made(h=h)[0]))
 
 
 def test_without_a_backtest_it_says_why(tmp_path):
@@ -322,6 +386,29 @@ def test_looked_at_says_when_the_forecast_is_not_the_networks(tmp_path):
         )
         text = looked_at(Page(written(tmp_path, forecaster, forecast)))
         assert f"The forecast above is not the LSTM's alone. Here it is the LSTM's, which {said}." in text
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        (1.0, "The networks have 100 % of this influence, "),
+        (2.0, "The networks' own influence is 200 % of this, "),
+        (0.001, "The networks have less than 1 % of this influence. The rest "),
+    ],
+)
+def test_looked_at_with_much_and_little_from_the_networks(part, said, tmp_path):
+    forecaster, forecast = made()
+    model = forecaster.model_.model
+    model.smooth = (1 - part) * model.whole
+    assert said in looked_at(Page(written(tmp_path, forecaster, forecast)))
+
+
+def test_looked_at_of_tiny_values_tells_numbers(tmp_path):
+    forecaster, forecast = made()
+    forecaster.panel_ = replace(forecaster.panel_, values=1e-9 * forecaster.panel_.values)
+    forecaster.model_.model.size = 2e-9
+    text = looked_at(Page(written(tmp_path, forecaster, forecast)))
+    assert "had it been 1e-09 higher, the forecasts would on average be 4.0e-10 higher" in text
 
 
 def test_looked_at_when_nothing_moves_the_forecast(tmp_path):
@@ -639,6 +726,36 @@ def wave(title: str, history, **words: object) -> Curve:
     forecast = np.array([3.0, 4.0])
     times = [f"t{k}" for k in range(len(history) + 2)]
     return Curve(title, np.asarray(history, float), forecast, {80.0: (forecast - 1, forecast + 1)}, times, 4)
+
+
+def test_many_bars_have_no_lines_between_them_that_would_cover_them():
+    for count, class_ in ((60, "bar"), (61, "bar thin")):
+        chart = Chart("bars", (0, count), (0, 1))
+        chart.bars(np.arange(count + 1.0), np.ones(count))
+        assert {given["class"] for given in Page(chart.figure("")).named("rect")} == {class_}
+
+
+@given(
+    count=st.integers(1, 40),
+    letters=st.integers(1, 24),
+    ends=st.tuples(st.floats(0, 0.3), st.floats(0.7, 1)),
+    from_last=st.booleans(),
+)
+def test_texts_below_do_not_touch(count, letters, ends, from_last):
+    chart = Chart("texts", (0, 1), (0, 1))
+    chart.x_ticks(np.linspace(*ends, count).tolist(), ["0" * letters] * count, (count - 1) * from_last)
+    texts = Page(chart.figure("")).named("text", "x")
+    assert texts
+    for width in (290, 410):
+        spans = []
+        for text in texts:
+            classes = text["class"].split()
+            if width == 410 or "wide" not in classes:
+                part = 0 if "start" in classes else 1 if "end" in classes else 0.5
+                left = width * float(text["x"].rstrip("%")) / 100 - part * 6.8 * letters
+                spans.append((left, left + 6.8 * letters))
+        assert spans
+        assert all(after[0] - before[1] > 15.9 for before, after in pairwise(spans))
 
 
 @pytest.mark.parametrize(

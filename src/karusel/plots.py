@@ -67,7 +67,8 @@ class Curve:
         every = np.concatenate(parts)
         every = every[np.isfinite(every)]
         low, high = float(every.min()), float(every.max())
-        return (low, high) if high > low else (low - 1, high + 1)
+        room = max(1.0, 1e-3 * abs(low))  # 1 is nothing beside a large number
+        return (low, high) if high > low else (low - room, high + room)
 
     def ticks(self) -> range:
         """Places of about eight times worth marking: whole seasons apart, one where the forecast begins."""
@@ -221,6 +222,7 @@ def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: 
 
     History is a solid line, the forecast a dashed one with dots; intervals are grey, the wider the lighter.
     """
+    # What comes from data is text: between two dollar signs, matplotlib would read a formula.
     figure = new_figure(9, 1.2 + 3.3 * len(curves))
     for axes, curve in zip(figure.subplots(len(curves), 1, squeeze=False)[:, 0], curves, strict=True):
         past, ahead = len(curve.history), len(curve.forecast)
@@ -243,13 +245,13 @@ def draw_png(curves: Sequence[Curve], path: Path, value_label: str, time_label: 
         )
         axes.axvline(past - 0.5, color="0.5", linewidth=0.8, linestyle=":")
         axes.set_xticks(curve.ticks(), [text.replace(" ", "\n") for text in curve.marks()])
-        axes.set_title(curve.title, loc="left")
-        axes.set_ylabel(value_label)
+        axes.set_title(curve.title, loc="left", parse_math=False)
+        axes.set_ylabel(value_label, parse_math=False)
         axes.grid(axis="y", color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(x=0.01)
-    axes.set_xlabel(time_label)
+    axes.set_xlabel(time_label, parse_math=False)
     lines, names = axes.get_legend_handles_labels()
     columns = min(len(names), 6)
     figure.legend(lines, names, loc="outside lower center", ncols=columns, frameon=False, fontsize="small")
@@ -281,7 +283,7 @@ def draw_attention(images: NDArray[Any], looks: Sequence[Look], path: str | os.P
             side = pixels.shape[0] // weights.shape[0]
             share = np.kron(weights / weights.max(), np.ones((side, side)))[..., None]
             axes.imshow(1 - (1 - pixels) * (0.15 + 0.85 * share), interpolation="nearest")
-            axes.set_title(word, fontsize="medium")
+            axes.set_title(word, fontsize="medium", parse_math=False)
             ranked = np.sort(weights, axis=None)[::-1]
             least = ranked[np.searchsorted(np.cumsum(ranked), 0.5 * ranked.sum())]
             for x, y in _edges(weights >= least):
@@ -304,8 +306,8 @@ def draw_alignment(alignments: Sequence[Alignment], path: str | os.PathLike[str]
     for axes, one in zip(panels, alignments, strict=True):
         axes.imshow(one.weights, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
         sources, targets = one.labels
-        axes.set_xticks(range(len(sources)), sources, rotation=90)
-        axes.set_yticks(range(len(targets)), targets)
+        axes.set_xticks(range(len(sources)), sources, rotation=90, parse_math=False)
+        axes.set_yticks(range(len(targets)), targets, parse_math=False)
         axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0)
         axes.set_xticks(np.arange(1, len(sources)) - 0.5, minor=True)
         axes.set_yticks(np.arange(1, len(targets)) - 0.5, minor=True)

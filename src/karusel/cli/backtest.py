@@ -83,7 +83,7 @@ def run_backtest_command(
             "",
             *_steps(model.backtest_),
         ]
-        print("\n".join(lines))
+        show.print_lines(lines)
 
 
 def _by_step(backtest: Backtest) -> dict[str, Any]:

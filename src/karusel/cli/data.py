@@ -30,7 +30,7 @@ def run_data(reading: Reading, json: bool) -> None:
     if json:
         document.print_document(_document(series, seasons))
     else:
-        print("\n".join(_text(series, seasons, short_name(reading.source or []))))
+        show.print_lines(_text(series, seasons, short_name(reading.source or [])))
 
 
 def _roles(series: Series) -> dict[str, str]:

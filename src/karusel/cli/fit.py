@@ -53,4 +53,4 @@ def run_fit(
             "",
             f"{out} holds the model; karusel predict {out} forecasts {model.h} steps",
         ]
-        print("\n".join(lines))
+        show.print_lines(lines)

@@ -22,6 +22,7 @@ from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.best import BEST
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.plots import draw_png, draw_svg, need_matplotlib
+from karusel.report.html import one_line
 
 __all__ = ["run_forecast"]
 
@@ -76,7 +77,7 @@ def run_forecast(
     if printing.json:
         document.print_document(_document(result))
     else:
-        print("\n".join(_text(result)))
+        show.print_lines(_text(result))
 
 
 def _check_outputs(
@@ -106,7 +107,7 @@ def _draw(result: _Result, plot: Path, path: Path) -> None:
         for number in range(min(len(panel), _PANELS_DRAWN))
     ]
     if _is_png(plot):
-        draw_png(curves, path, labels.value, labels.time_col)
+        draw_png(curves, path, one_line(labels.value), one_line(labels.time_col))
     else:
         draw_svg(curves, path)
 

@@ -52,7 +52,8 @@ class _Result:
         """What the network was fed."""
         count, longest = len(self.sequences), max(map(len, self.sequences))
         upto = "up to " if len({len(sequence) for sequence in self.sequences}) > 1 else ""
-        size = f"{count} sequence{'s' if count > 1 else ''} of {upto}{longest} steps"
+        steps = f"{longest} step{'s' if longest > 1 else ''}"
+        size = f"{count} sequence{'s' if count > 1 else ''} of {upto}{steps}"
         if self.request.data is None:
             return (
                 f"no DATA given: {size} of noise stand in; give typical data for figures that mean something"

@@ -71,4 +71,4 @@ def run_predict(
             "",
             *show.verdict(model),
         ]
-        print("\n".join(lines))
+        show.print_lines(lines)

@@ -1,4 +1,5 @@
-"""From arguments to an exit code: whatever goes wrong is one line on stderr, never a traceback.
+"""From arguments to an exit code: whatever goes wrong is one line on stderr, never a traceback, and so is a
+warning.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 an optional dependency is missing, 4 not found, 5 bad data,
 130 interrupted, 141 the reader of a pipe went away. KARUSEL_TRACEBACK=1 shows where an error came from.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,7 +33,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
             # A name that the terminal cannot show is no failure; what comes in is looked at where it is read.
             stream.reconfigure(errors="replace")
     try:
-        code = _command(given or ["--help"])
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            code = _command(given or ["--help"])
         sys.stdout.flush()
     except BrokenPipeError:
         _forget_stdout()
@@ -100,6 +104,11 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
         1,
         f"internal error, {name}: {_one_line(str(error))}; KARUSEL_TRACEBACK=1 shows where, please report it",
     )
+
+
+def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
+    """A warning as one line; where in the source it arose helps nobody here."""
+    print(f"karusel: {_one_line(str(message))}", file=sys.stderr)
 
 
 def _known_command(arguments: list[str]) -> str:

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from karusel.cli.outputs import Rows
 from karusel.cli.work import Series, has_ids
+from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
+from karusel.report.html import one_line
 
 __all__ = [
     "Labels",
@@ -27,11 +30,15 @@ __all__ = [
     "forecast_text",
     "found",
     "panel_found",
+    "print_lines",
     "verdict",
 ]
 
 _SERIES_SHOWN = 3
 _GLYPHS = "⠿░┤│└─┴"
+_LONGEST_NAME, _LONGEST_TITLE = 60, 100  # characters that have room above a plot
+# Control characters but for the end of a line, and what turns the letters after it round.
+_COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -93,14 +100,21 @@ def curve_of(panel: Panel, forecast: Forecast, number: int, labels: Labels) -> C
     """One series as it is drawn."""
     times = [*panel.series_times(number), *forecast.times[number]]
     name = labels.value if len(panel) == 1 else str(panel.ids[number])
+    h = forecast.values.shape[1]
+    title = f"{one_line(name, _LONGEST_NAME)}: forecast of {h} step{'s' if h > 1 else ''}, {labels.title}"
     return Curve(
-        title=f"{name}: forecast of {forecast.values.shape[1]} steps, {labels.title}",
+        title=one_line(title, _LONGEST_TITLE),
         history=panel.series(number),
         forecast=forecast.values[number],
         intervals={level: (low[number], high[number]) for level, (low, high) in forecast.intervals.items()},
         times=[panel.frequency.label(when) for when in times],
         season_length=panel.frequency.season_length,
     )
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print text; nothing that stood in a file reaches the terminal as a command."""
+    print(_COMMANDS.sub(lambda one: repr(one[0])[1:-1], "\n".join(lines)))
 
 
 def found(series: Series, title: str, notes: Sequence[str] = ()) -> Iterator[str]:
@@ -126,7 +140,7 @@ def fitted(model: Forecaster, seconds: float) -> str:
     if model.season_length_ == season:
         words = f"season of {season} steps" if season > 1 else "no season"
     else:
-        words = f"season of {season} steps not used: too few rows for it"
+        words = f"season of {season} steps not used: {why_no_season(model.model_, model.panel_)}"
     network = model.model_
     return (
         f"  {words}{', on logarithms' if network.units.log else ''}; {network.members} LSTM networks, "
@@ -178,7 +192,9 @@ def evidence(model: Forecaster) -> Iterator[str]:
         yield from verdict(model)
         return
     refits = f"{backtest.refits} refit{'s' if backtest.refits > 1 else ''}"
-    yield f"Backtest: {backtest.cutoffs} past cutoffs, {model.h} steps from each, {refits}"
+    steps = f"{model.h} step{'s' if model.h > 1 else ''}"
+    cutoffs = f"{backtest.cutoffs} past cutoff{'s' if backtest.cutoffs > 1 else ''}"
+    yield f"Backtest: {cutoffs}, {steps} from each, {refits}"
     rows = backtest.table()
     digits = decimals(max(row["MAE"] for row in rows.values()))
     yield f"{'method':<16}{'MAE':>12}{'RMSE':>12}{'MASE':>8}{'sMAPE':>9}"

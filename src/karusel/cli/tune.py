@@ -84,7 +84,7 @@ def run_tune(
     if printing.json:
         document.print_document({**result, "versions": document.versions()})
     else:
-        print("\n".join(_text(series, search, held_out, short_name(source), out)))
+        show.print_lines(_text(series, search, held_out, short_name(source), out))
 
 
 class _Search:

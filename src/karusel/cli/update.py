@@ -61,4 +61,4 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
             *(f"  {note}" for note in notes),
             *(show.evidence(model) if train else ()),
         ]
-        print("\n".join(lines))
+        show.print_lines(lines)

@@ -26,11 +26,11 @@ from karusel.forecasting.model import FittedModel, fit_model
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.pooled import PooledModel, fit_pooled, rows_to_pool
 from karusel.forecasting.prediction import Prediction, Support, Units
-from karusel.forecasting.scaling import rows_needed
+from karusel.forecasting.scaling import rows_for_season, rows_needed
 from karusel.forecasting.seasonality import find_season_lengths
 from karusel.forecasting.windows import Cutoffs
 
-__all__ = ["Fitted", "Settings", "fit", "with_seasons"]
+__all__ = ["Fitted", "Settings", "fit", "why_no_season", "with_seasons"]
 
 _SLOW_SEASONS = 3  # that a series must hold for the model that knows them
 
@@ -185,6 +185,14 @@ def _has_slow_seasons(panel: Panel, horizon: int) -> bool:
     if not reader.slow or set(seasons) - {1, reader.fast, reader.slow}:
         return False
     return int(panel.lengths.min()) >= max(_SLOW_SEASONS * reader.slow, rows_to_pool(horizon))
+
+
+def why_no_season(model: Fitted, panel: Panel) -> str:
+    """Why a model goes without the season of the panel that it was fitted to, in words."""
+    needed = rows_for_season(2, panel.frequency.season_length, model.horizon)
+    if model.pooled or panel.lengths.min() < needed:
+        return "too few rows for it"
+    return "past values are forecast better without it"
 
 
 def _fit_model(panel: Panel, settings: Settings, pooled: bool) -> FittedModel:

@@ -57,12 +57,20 @@ class Attribution:
         if not np.isfinite(whole):
             return "The gradient overflows between baseline and inputs: it explodes, and no share is known."
         if whole == 0:
-            return "The output does not depend on the inputs at all."
+            change = float(np.abs(self.difference).max())
+            if change == 0:
+                return "There is no change to share out: the output is the same as at the baseline."
+            return (
+                f"The output changes by up to {change:.2g}, but at none of the {self.points} points between "
+                "baseline and inputs does any input move it: the network is saturated, and no share is known."
+            )
         steps, features = self.by_lag.shape
         last = int(np.searchsorted(np.cumsum(self.by_lag.sum(axis=1)), MOST * whole)) + 1
-        sentences = [
-            f"The last {min(last, steps)} of {steps} steps carry {MOST:.0%} of what moves the output."
-        ]
+        last = min(last, steps)
+        carrier = f"The last {last} of {steps} steps carry" if last > 1 else "The last step carries"
+        sentences = [f"{carrier} {MOST:.0%} of what moves the output."]
+        if steps == 1:
+            sentences = ["There is only one step."]
         if features > 1:
             shares = self.by_lag.sum(axis=0) / whole
             feature = int(shares.argmax())

@@ -89,6 +89,8 @@ class Gates:
         low, middle, high = (_steps(f(constants)) for f in (np.min, np.median, np.max))
         sentences = [
             f"{self.name}: its {units} units remember {low} to {high} steps, half of them {middle} or more."
+            if low != high
+            else f"{self.name}: its {units} units remember {high} steps each."
             if units > 1
             else f"{self.name}: its unit remembers about {high} steps."
         ]

@@ -48,15 +48,15 @@ class Horizon:
         steps, strongest = len(self.norms), int(self.norms.argmax())
         largest = self.norms[strongest]
         if largest == 0:
-            return "The output does not depend on the inputs at all."
+            return "No step moves the output: its derivative by every input is 0."
+        if steps == 1:
+            return "There is only one step, and it moves the output."
         strong = f"the strongest, {_back(strongest)}, does"
         if self.reach == steps - 1:
             share = self.norms[-1] / largest
             return f"All {steps} steps move the output: the earliest by {share:.2g} of what {strong}."
-        return (
-            f"The last {self.reach + 1} of {steps} steps move the output: one further back does so by less "
-            f"than 1 % of what {strong}."
-        )
+        moving = f"The last {self.reach + 1} of {steps} steps move" if self.reach else "The last step moves"
+        return f"{moving} the output: one further back does so by less than 1 % of what {strong}."
 
 
 def memory_horizon(

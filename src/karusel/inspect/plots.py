@@ -132,7 +132,13 @@ def draw_flow(flow: Flow, path: str | os.PathLike[str]) -> None:
         norms = flow.norms[name]
         style, grey = _LINES[number % len(_LINES)], _GREYS[number // len(_LINES)]
         by_step.plot(
-            np.arange(len(norms)), _drawn(norms), color=grey, linestyle=style, linewidth=1.5, label=name
+            np.arange(len(norms)),
+            _drawn(norms),
+            color=grey,
+            linestyle=style,
+            marker=_marker(len(norms)),
+            linewidth=1.5,
+            label=name,
         )
     _log_axis(by_step, any(norms.max() > 0 for norms in flow.norms.values()))
     longest = max(map(len, flow.norms.values()))
@@ -181,15 +187,17 @@ def _gates_into(figure: Any, seen: Gates, row: int) -> None:
     """figure: a Figure or a SubFigure."""
     series = np.asarray(seen.inputs[row])
     steps = len(series)
+    length = f"{steps} step{'s' if steps > 1 else ''}"
     order = np.argsort(-seen.time_constants, kind="stable")
     axes = figure.subplots(1 + len(_MAPS), 1, sharex=True)
-    figure.suptitle(f"{seen.name}: gates and states, row {row}, {steps} steps", x=0.01, ha="left")
+    figure.suptitle(f"{seen.name}: gates and states, row {row}, {length}", x=0.01, ha="left")
     top = axes[0]
     for feature in range(min(series.shape[1], _MOST_INPUTS)):
         top.plot(
             series[:, feature],
             color="black",
             linestyle=_LINES[feature],
+            marker=_marker(steps),
             linewidth=1.2,
             label=f"input {feature}",
         )
@@ -276,7 +284,11 @@ def _horizon_into(axes: Axes, horizon: Horizon) -> None:
     if horizon.norms.max() == 0:
         heard = "no step moves the output"
     elif horizon.reach == len(norms) - 1:
-        heard = f"all {len(norms)} steps move the output"
+        heard = (
+            f"all {len(norms)} steps move the output" if len(norms) > 1 else "the one step moves the output"
+        )
+    elif horizon.reach == 0:
+        heard = f"the last of {len(norms)} steps moves the output"
     else:
         heard = f"the last {horizon.reach + 1} of {len(norms)} steps move the output"
     axes.set_title(f"Memory horizon: {heard}", loc="left")
@@ -298,7 +310,12 @@ def _log_axis(axes: Axes, something: bool) -> None:
 def _whole_numbers(axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10]))
+    axis.set_major_locator(MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1))
+
+
+def _marker(steps: int) -> str | None:
+    """A line through one point is none."""
+    return "o" if steps == 1 else None
 
 
 def _drawn(norms: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -25,9 +25,10 @@ Kind: TypeAlias = Literal["history", "forecast", "network", "rival"]
 
 WIDTH = 1000
 _THINNED = 500  # buckets of a longer line, each drawn by four of its points
-_DOTTED = 60  # points from which a line has no dots
+_DOTTED = 60  # points from which a line has no dots, and bars no lines between them
 _LETTER = 6.8  # pixels that a letter or digit of the axes takes at most, near enough
 _NARROW, _WIDE = 290, 410  # pixels of axis that there are on a phone, and on anything wider
+_GAP = 16  # pixels between two texts of the x axis
 _BELOW = 22  # pixels for the texts of the x axis
 _RIGHT = 28  # pixels at the right of a drawing into which a text may reach
 _KEY = (28, 12)  # size of a legend's sample
@@ -53,7 +54,7 @@ _STYLE = Template(
 .line.forecast{stroke-dasharray:6 4}.line.rival{stroke-dasharray:2 4}
 .dot{stroke-width:1.4}.dot.forecast,.dot.network{fill:$accent}.dot.rival{fill:$paper}
 .band{fill:$accent;fill-opacity:.17}
-.bar{fill:$accent;fill-opacity:.55;stroke:$paper}
+.bar{fill:$accent;fill-opacity:.55;stroke:$paper}.bar.thin{stroke:none;shape-rendering:crispEdges}
 """
 )
 
@@ -123,11 +124,13 @@ class Chart:
 
     def bars(self, edges: NDArray[np.float64], heights: NDArray[np.float64], name: str = "") -> None:
         """Bars from 0 up, between neighbouring `edges`; with a name they stand in the legend."""
+        # On a phone the lines between so many would leave nothing of them.
+        class_ = "bar thin" if len(heights) > _DOTTED else "bar"
         along, down = 100 * self._along(edges), self._down(heights)
         for first, last, top in zip(along[:-1], along[1:], down, strict=True):
             place = {"x": f"{_short(first)}%", "width": f"{_short(last - first)}%"}
             self._bars.append(
-                tag("rect", class_="bar", y=_short(top), height=_short(self.height - top), **place)
+                tag("rect", class_=class_, y=_short(top), height=_short(self.height - top), **place)
             )
         if name:
             width, height = _KEY
@@ -140,17 +143,29 @@ class Chart:
 
     def x_ticks(self, at: Sequence[float], texts: Sequence[str], first: int = 0) -> None:
         """Marks below; where there is no room for all, those a multiple away from number `first` stay."""
-        needed = max(map(len, texts), default=0) * _LETTER + 16
-        wide, narrow = (-(-len(texts) // max(1, int(room / needed))) for room in (_WIDE, _NARROW))
-        narrow = -(-narrow // wide) * wide
-        for count, (place, text) in enumerate(zip(self._along(at), texts, strict=True)):
+        along = self._along(at)
+        widths = np.array([len(text) * _LETTER for text in texts])
+        # Where a text that is centred on its mark would leave the drawing, it begins or ends there.
+        starts = _NARROW * along + self.left < widths / 2
+        ends = ~starts & (_NARROW * (1 - along) + _RIGHT < widths / 2)
+        before = widths * np.where(starts, 0.0, np.where(ends, 1.0, 0.5))
+
+        def apart(room: float, unit: int) -> int:
+            """The least multiple of `unit` that leaves a gap between all texts on so many pixels."""
+            for every in range(unit, len(texts), unit):
+                kept = slice((first % every), None, every)
+                left = (room * along - before)[kept]
+                if np.all(left[1:] - (left + widths[kept])[:-1] >= _GAP):
+                    return every
+            return max(1, -(-len(texts) // unit)) * unit
+
+        wide = apart(_WIDE, 1)
+        narrow = apart(_NARROW, wide)
+        for count, (place, text) in enumerate(zip(along, texts, strict=True)):
             if (count - first) % wide:
                 continue
-            x, half = f"{_short(100 * place)}%", len(text) * _LETTER / 2
-            if _NARROW * place + self.left < half:
-                towards = " start"
-            else:
-                towards = " end" if _NARROW * (1 - place) + _RIGHT < half else ""
+            x = f"{_short(100 * place)}%"
+            towards = " start" if starts[count] else " end" if ends[count] else ""
             only = "" if (count - first) % narrow == 0 else " wide"
             self._axes.append(
                 tag("line", class_=f"axis{only}", x1=x, x2=x, y1=self.height, y2=self.height + 4)

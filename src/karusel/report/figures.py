@@ -96,12 +96,14 @@ def share_chart(
 
 
 def memory_chart(seen: Gates) -> Chart:
-    """How many units of one LSTM remember over how many steps; those without end stand in the last bar."""
+    """How many units of one LSTM remember over how many steps; those of no step stand in the first bar, those
+    without end in the last.
+    """
     constants = seen.time_constants
-    finite = constants[np.isfinite(constants)]
+    finite = constants[np.isfinite(constants) & (constants > 0)]
     low, high = (np.log10([finite.min(), finite.max()]) if finite.size else np.zeros(2)) + [-0.05, 0.05]
     edges = np.linspace(low, high, min(_BINS, 2 * len(constants)) + 1)
-    counts, _ = np.histogram(np.clip(np.log10(constants), low, high), edges)
+    counts, _ = np.histogram(np.log10(np.clip(constants, 10**low, 10**high)).clip(low, high), edges)
     label = f"How many of {len(constants)} units of {seen.name} remember over how many steps"
     chart = Chart(label, (low, high), (0, (1 + _HEADROOM) * int(counts.max())), 160)
     places = edges[:: max(1, len(edges) // 6)]

@@ -18,6 +18,8 @@ __all__ = ["looked"]
 
 _SEVERAL = 3  # series of many that are looked at, from the first to the last
 _MOST, _HALF = 0.9, 0.5  # of all influence
+_HARDLY_ANY = 0.01  # of all influence
+_LEAST_WRITTEN = 1e-4  # below this a number is written with a power of ten
 _MARKS = 8  # below the chart, about
 
 
@@ -109,16 +111,31 @@ def _experiment(found: Influence, back: int) -> str:
     answer = float(change * found.whole[:, -1 - back].mean())
     ahead = "the forecast would be" if len(found.whole) == 1 else "the forecasts would on average be"
     word = "higher" if answer >= 0 else "lower"
-    by = number(change, max(0, decimals(change) - 3))
-    return f"had it been {by} higher, {ahead} {number(abs(answer), max(0, decimals(answer) - 2))} {word}"
+    return f"had it been {_rough(change, 1)} higher, {ahead} {_rough(abs(answer), 2)} {word}"
+
+
+def _rough(value: float, figures: int) -> str:
+    """A number with so many figures, or more before the point."""
+    if 0 < value < _LEAST_WRITTEN:
+        return f"{value:.{figures - 1}e}"
+    return number(value, max(0, decimals(value) + figures - 4))
 
 
 def _part_of_networks(networks: NDArray[np.float64], share: float) -> str:
     if share == 0:
         return "None of this is the networks' doing: on held-out values they had nothing to add to smoothing."
+    part = networks.sum()
+    if part < _HARDLY_ANY:
+        return "The networks have less than 1 % of this influence. The rest is smoothing, which they correct."
+    latest = f"nearly all of it through the last {_values(_latest(networks, _MOST))}"
+    if part > 1:
+        return (
+            f"The networks' own influence is {100 * part:.0f} % of this, {latest}: they take back some of "
+            "what smoothing does."
+        )
     return (
-        f"The networks have {100 * networks.sum():.0f} % of this influence, nearly all of it through the "
-        f"last {_values(_latest(networks, _MOST))}. The rest is smoothing, which they correct."
+        f"The networks have {100 * part:.0f} % of this influence, {latest}. The rest is smoothing, which "
+        "they correct."
     )
 
 

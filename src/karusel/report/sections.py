@@ -10,6 +10,8 @@ import numpy as np
 
 import karusel
 from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest
+from karusel.forecasting.fitting import why_no_season
+from karusel.forecasting.forecaster import Forecaster
 from karusel.numbers import decimals, number
 from karusel.report.figures import error_chart, forecast_chart, spread_chart
 from karusel.report.html import Html, join, name, one_line, tag
@@ -80,8 +82,9 @@ def headline(subject: Subject, title: Sequence[str], date: str) -> Html:
     forecaster, verdict = subject.forecaster, subject.forecaster.verdict_
     times = subject.forecast.times
     first, last = subject.label(times[:, 0].min()), subject.label(times[:, -1].max())
-    span = f"{_steps(subject.horizon)}, {first} to {last}" if subject.horizon > 1 else f"1 step, {first}"
-    lead = [span, "; ", forecaster.panel_.frequency.describe()]
+    apart = ", each series from its own end" if np.any(times[:, 0] != times[0, 0]) else ""
+    span = first if first == last else f"{first} to {last}"
+    lead = [f"{_steps(subject.horizon)}{apart}, {span}; ", forecaster.panel_.frequency.describe()]
     lead += ["; from ", name(subject.source)] if subject.source else []
     if verdict is None:
         why = "the series are too short for one" if forecaster.backtest else "it was switched off"
@@ -126,21 +129,25 @@ def _tiles(subject: Subject) -> Iterator[Html]:
         )
     if backtest is None or errors is None or verdict is None:
         return
-    row = backtest.table()[NETWORK]
+    row, best = backtest.table()[NETWORK], subject.forecaster.best_
+    # What is known of the past is the network's, whatever else the forecast is made with.
+    alone = best is None or best.weights.get(NETWORK) == 1
+    whose = "" if alone else f" of the {NETWORK}"
     if subject.several:
         mine, simple = (errors.by_series[method] for method in (NETWORK, verdict.best_simple))
         known = np.isfinite(mine) & np.isfinite(simple)
         yield _tile(
-            f"Better than {verdict.best_simple}",
+            f"{'Better' if alone else f'{NETWORK} better'} than {verdict.best_simple}",
             f"{int((mine < simple)[known].sum()):,} of {int(known.sum()):,} series",
             "in the backtest",
         )
         if known.any():
             text = "middle series; 1 is as far off as repeating the last season was"
-            yield _tile("Scaled error in the past", number(float(np.median(mine[known])), 2), text)
+            yield _tile(f"Scaled error{whose} in the past", number(float(np.median(mine[known])), 2), text)
     else:
         typical = number(row["MAE"], _error_digits(backtest))
-        yield _tile("Typical miss in the past", typical, f"mean absolute error; {row['sMAPE']:.1f} % (sMAPE)")
+        more = f"mean absolute error; {row['sMAPE']:.1f} % (sMAPE)"
+        yield _tile(f"Typical miss{whose} in the past", typical, more)
 
 
 def _tile(term: str, value: str, more: str) -> Html:
@@ -315,7 +322,7 @@ def evidence(subject: Subject) -> Html:
         heading,
         tag("p", text),
         _methods(subject, backtest),
-        facts(list(_MEASURES.items())),
+        facts([(measure, said) for measure, said in _MEASURES.items() if _has(backtest, measure)]),
         _error_charts(subject, backtest),
         *_coverage(subject),
     )
@@ -323,8 +330,7 @@ def evidence(subject: Subject) -> Html:
 
 def _methods(subject: Subject, backtest: Backtest) -> Html:
     table, digits = backtest.table(), _error_digits(backtest)
-    everywhere = all(row["tested"] == 1 for row in table.values())
-    measures = [measure for measure in table[NETWORK] if not (everywhere and measure == "tested")]
+    measures = [measure for measure in table[NETWORK] if _has(backtest, measure)]
     rows = []
     for method, row in table.items():
         meaning = _METHODS.get(method, "")
@@ -334,6 +340,11 @@ def _methods(subject: Subject, backtest: Backtest) -> Html:
         cells = [tag("td", _measured(measure, row[measure], digits)) for measure in measures]
         rows.append(tag("tr", head, *cells, **({"class_": "chosen"} if method == NETWORK else {})))
     return grid(["method", *measures], rows)
+
+
+def _has(backtest: Backtest, measure: str) -> bool:
+    """Whether a measure is shown: what share was tested goes without saying where it is all."""
+    return measure != "tested" or any(row["tested"] != 1 for row in backtest.table().values())
 
 
 def _measured(measure: str, value: float, digits: int) -> str:
@@ -393,8 +404,10 @@ def _coverage(subject: Subject) -> Iterator[Html]:
         return
     rows = []
     for level, reached in forecaster.coverage_.items():
-        away = reached - level / 100
-        if away < -_NEAR:
+        away, chance = reached - level / 100, level / 100 * (1 - level / 100) / forecaster.coverage_values_
+        if _NEAR < abs(away) <= 2 * np.sqrt(chance):
+            reading = "too few values to tell"
+        elif away < -_NEAR:
             reading = "too narrow: expect more surprises than promised"
         elif away > _NEAR:
             reading = "wider than need be: careful"
@@ -419,7 +432,7 @@ def findings(subject: Subject) -> Html:
     found.append(("Values", f"{size} of {len(panel):,} series" if subject.several else size))
     found.append(("From, to", f"{subject.label(panel.starts.min())} to {subject.label(panel.ends.max())}"))
     found.append(("Step between times", frequency.describe()))
-    found.append(("Season", _season(frequency.season_length, forecaster.season_length_)))
+    found.append(("Season", _season(forecaster)))
     if subject.several:
         middle = float(np.median(lengths))
         found.append(
@@ -449,12 +462,13 @@ def findings(subject: Subject) -> Html:
     )
 
 
-def _season(found: int, used: int) -> str:
+def _season(forecaster: Forecaster) -> str:
+    found, used = forecaster.panel_.frequency.season_length, forecaster.season_length_
     if found == 1:
         return "none"
-    return f"{found} steps" + (
-        "" if used == found else "; not used: too few rows for it" if used == 1 else f"; {used} used"
-    )
+    if used == 1:
+        return f"{found} steps; not used: {why_no_season(forecaster.model_, forecaster.panel_)}"
+    return f"{found} steps" + ("" if used == found else f"; {used} used")
 
 
 def _missing(subject: Subject) -> str:
