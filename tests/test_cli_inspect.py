@@ -186,7 +186,9 @@ def test_a_report_of_units_that_forget_at_once(units: int, tmp_path: Path) -> No
     shown(tmp_path / "net.karusel", "--report", tmp_path / "a.html")
     text = (tmp_path / "a.html").read_text()
     assert "nan" not in text
-    assert ("remember 0 steps each" if units == 2 else "remember 0 to ") in Page(text).all_text()
+    some = r"0(\.01\d*)?"  # a gate of 1e-38 is as far shut as some processors have it
+    wanted = rf"remember {some} steps each" if units == 2 else rf"remember {some} to "
+    assert re.search(wanted, Page(text).all_text())
 
 
 def test_endless_memory_is_null_in_json(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Attribution", "integrated_gradients"]
 
 MOST = 0.8  # of all attribution: what the reading calls most of it
+_NOTHING = 1e-6  # of the change: shares that are left of gates which are all but shut
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Attribution:
         whole = self.by_lag.sum()
         if not np.isfinite(whole):
             return "The gradient overflows between baseline and inputs: it explodes, and no share is known."
-        if whole == 0:
-            change = float(np.abs(self.difference).max())
+        change = float(np.abs(self.difference).max())
+        if whole <= _NOTHING * change:
             if change == 0:
                 return "There is no change to share out: the output is the same as at the baseline."
             return (

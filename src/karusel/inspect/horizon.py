@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Horizon", "input_gradients", "memory_horizon", "output_gradient"]
 
 HEARD = 0.01  # of the largest norm: below this an input counts as forgotten
+_SHUT = 1e-30  # a derivative through gates that are as far shut as float32 has them
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,11 @@ class Horizon:
     norms: NDArray[np.float64]
 
     @property
+    def moves(self) -> bool:
+        """Whether any step moves the output."""
+        return not self.norms.max() <= _SHUT
+
+    @property
     def reach(self) -> int:
         """The largest lag at which the norm is at least 1 % of the largest."""
         norms = np.nan_to_num(self.norms, nan=np.inf, posinf=np.inf)  # too large for a number
@@ -47,7 +53,7 @@ class Horizon:
             return f"The gradient overflows {_back(int(np.argmin(known)))}: it explodes."
         steps, strongest = len(self.norms), int(self.norms.argmax())
         largest = self.norms[strongest]
-        if largest == 0:
+        if not self.moves:
             return "No step moves the output: its derivative by every input is 0."
         if steps == 1:
             return "There is only one step, and it moves the output."

@@ -281,7 +281,7 @@ def _horizon_into(axes: Axes, horizon: Horizon) -> None:
         if horizon.reach < len(norms) - 1:
             axes.axvspan(horizon.reach + 0.5, len(norms) - 0.5, color="0.9", linewidth=0, label="forgotten")
         axes.legend(loc="best", frameon=False, fontsize="small")
-    if horizon.norms.max() == 0:
+    if not horizon.moves:
         heard = "no step moves the output"
     elif horizon.reach == len(norms) - 1:
         heard = (
