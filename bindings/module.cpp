@@ -43,7 +43,10 @@ class Gate {
   std::thread::id closed_by_;
 };
 
-Gate* the_gate = new Gate;  // never freed: threads wait there for ever. A forked child has one of its own.
+Gate* the_gate = nullptr;  // never freed: threads wait there for ever
+
+// A forked child has one of its own, and so has a second interpreter in the process of a first.
+void make_gate() { the_gate = new Gate; }
 
 using InputTuple = std::tuple<int64_t, int64_t, int64_t, Values, ReadIndices, int64_t, std::optional<ReadNumbers>,
                               std::optional<ReadNumbers>>;
@@ -81,7 +84,9 @@ Unlocked::~Unlocked() {
 }
 
 void Unlocked::close_at_exit() {
-  pthread_atfork(nullptr, nullptr, [] { the_gate = new Gate; });
+  make_gate();
+  static const int registered = pthread_atfork(nullptr, nullptr, make_gate);
+  (void)registered;
   nb::module_::import_("atexit").attr("register")(nb::cpp_function([] {
     const nb::gil_scoped_release released;
     the_gate->close();
