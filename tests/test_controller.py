@@ -191,6 +191,8 @@ def test_settings_and_targets(model) -> None:
             Controller(low=low, high=high, **SMALL).fit(u, y)
     for setting in (
         {"horizon": 0},
+        {"horizon": 2**63},
+        {"ahead": 2**31},
         {"caution": -1},
         {"caution": "x"},
         {"validation_share": 0},

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from karusel import Forecaster
 from karusel.errors import DataError, UsageError
 from karusel.forecasting.frames import future_frame, read_frame, read_future
 from karusel.forecasting.panel import Panel
@@ -353,6 +354,13 @@ def test_duplicates_and_infinities_are_named(library):
         read({"ds": days(3), "y": [1, -np.inf, 3]}, library)
     with pytest.raises(UsageError, match=r'no column "y" \(target_col\); it has ds, sales'):
         read({"ds": days(3), "sales": [1, 2, 3]}, library)
+
+
+@pytest.mark.parametrize("argument", ["target_col", "id_col", "time_col", "futr_exog_list"])
+def test_columns_named_by_numbers_are_refused(argument):
+    frame = pd.DataFrame({"unique_id": ["a"] * 40, "ds": pd.date_range("2020-01-01", periods=40), "y": 1.0})
+    with pytest.raises(UsageError, match="a column is named 3; names must be text"):
+        Forecaster(3).fit(frame, **{argument: [3] if argument == "futr_exog_list" else 3})
 
 
 def test_what_kind_of_numbers_they_are_is_known():

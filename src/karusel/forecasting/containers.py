@@ -6,7 +6,8 @@ a `Panel`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -45,9 +46,20 @@ class Columns:
         futr_exog_list: Sequence[str],
         stat_exog_list: Sequence[str],
     ) -> Columns:
-        """From the arguments as a caller gives them, lists of any kind."""
-        targets = target_col if isinstance(target_col, str) else tuple(target_col)
+        """From the arguments as a caller gives them, lists of any kind.
+
+        Raises `UsageError` for a name that is no text.
+        """
+        several = isinstance(target_col, Iterable) and not isinstance(target_col, str)
+        targets: Any = tuple(target_col) if several else target_col
         lists = (tuple(hist_exog_list), tuple(futr_exog_list), tuple(stat_exog_list))
+        single = [id_col, *([] if several else [targets]), *([] if time_col is None else [time_col])]
+        for name in itertools.chain(single, targets if several else (), *lists):
+            if not isinstance(name, str):
+                raise UsageError(
+                    f"a column is named {name!r}; names must be text: rename the columns with "
+                    "df.columns = df.columns.astype(str)"
+                )
         return Columns(id_col, time_col, targets, *lists)
 
     def covariates(self) -> Mapping[str, Sequence[str]]:

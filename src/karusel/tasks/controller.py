@@ -14,13 +14,22 @@ from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
 from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
-from karusel.tasks.fitting import Progress, check_learning, check_share, check_whole, fit_network, no_progress
+from karusel.tasks.fitting import (
+    Progress,
+    check_count,
+    check_learning,
+    check_share,
+    check_whole,
+    fit_network,
+    no_progress,
+)
 from karusel.tasks.sequences import by_example, spread_of, step_array
 from karusel.tasks.task import Task, all_or_nothing, finite
 
 __all__ = ["Controller", "ControllerStream"]
 
 _WINDOWS = 4096  # most windows to train on
+_MOST_STEPS = 10_000  # to plan, to know or to simulate: each is computed one by one
 _SETTLED = 5  # steps over which the model's error is averaged
 _BLOCKS = (1, 1, 2, 4, 8, 16, 32)  # steps for which a planned input is held, the last for all that remain
 _NUDGE = 0.01  # of the limits' distance: the step of differences
@@ -311,7 +320,9 @@ class Controller(Task):
         if not (is_number(self.caution) and 0 <= self.caution < np.inf):
             raise UsageError(f"caution is {self.caution!r}; it must be a finite number from 0 up")
         check_learning(self)
-        check_whole(self, "horizon", "known", "ahead", "batch_size")
+        check_whole(self, "batch_size")
+        for name in ("horizon", "known", "ahead"):
+            check_count(name, getattr(self, name), 1, _MOST_STEPS)
 
 
 _SCALES = ("u_mean_", "u_spread_", "y_mean_", "y_spread_", "y_low_", "y_high_")
