@@ -36,6 +36,11 @@ def bits(network: Sequential) -> bytes:
     return network._weights.tobytes()
 
 
+def by_itself(code: str) -> subprocess.CompletedProcess[str]:
+    """A program in a process of its own."""
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+
+
 @pytest.mark.parametrize("hidden", [5, 40, 80])
 def test_one_thread_equals_many(hidden: int) -> None:
     one = trained(1, hidden)
@@ -145,7 +150,7 @@ def test_python_ends_in_peace_while_a_thread_predicts() -> None:
         "time.sleep(0.2)\n"
     )
     for _ in range(3):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+        done = by_itself(code)
         assert (done.returncode, done.stdout, done.stderr) == (0, "(1, 200, 1)\n", "")
 
 
@@ -162,7 +167,7 @@ def test_where_no_thread_is_to_be_had_the_caller_works_alone() -> None:
         "resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), -1))\n"
         "assert (many.predict(X) == expected).all()\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = by_itself(code)
     assert done.returncode == 0, done.stderr
 
 
@@ -180,7 +185,7 @@ def test_threads_of_small_stacks_are_no_limit() -> None:
         "net.compile('mse')\n"
         "net.fit(np.zeros((64, 20, 300)), np.zeros((64, 400)), epochs=1, batch_size=64)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = by_itself(code)
     assert done.returncode == 0, done.stderr
 
 

@@ -21,8 +21,8 @@ from karusel.errors import UsageError
 from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.best import BEST
 from karusel.forecasting.forecaster import Forecast, Forecaster
+from karusel.names import one_line
 from karusel.plots import draw_png, draw_svg, need_matplotlib
-from karusel.report.html import one_line
 
 __all__ = ["run_forecast"]
 

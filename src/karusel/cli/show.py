@@ -16,9 +16,9 @@ from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
+from karusel.names import one_line
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
-from karusel.report.html import one_line
 
 __all__ = [
     "Labels",

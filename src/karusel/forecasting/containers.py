@@ -53,8 +53,8 @@ class Columns:
         several = isinstance(target_col, Iterable) and not isinstance(target_col, str)
         targets: Any = tuple(target_col) if several else target_col
         lists = (tuple(hist_exog_list), tuple(futr_exog_list), tuple(stat_exog_list))
-        single = [id_col, *([] if several else [targets]), *([] if time_col is None else [time_col])]
-        for name in itertools.chain(single, targets if several else (), *lists):
+        single = (id_col, "" if time_col is None else time_col)
+        for name in itertools.chain(single, targets if several else [targets], *lists):
             if not isinstance(name, str):
                 raise UsageError(
                     f"a column is named {name!r}; names must be text: rename the columns with "

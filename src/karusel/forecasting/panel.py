@@ -382,8 +382,7 @@ def from_columns(
 
 
 def _check_seasons(given: int | Sequence[int]) -> tuple[int, ...]:
-    several = isinstance(given, Iterable) and not isinstance(given, str)
-    lengths: list[Any] = list(given) if several else [given]  # type: ignore[arg-type]
+    lengths: list[Any] = [*given] if isinstance(given, Iterable) and not isinstance(given, str) else [given]
     for length in lengths:
         if not is_whole(length) or length < 1:
             raise UsageError(

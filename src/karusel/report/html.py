@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import html
-import re
 
-__all__ = ["Html", "join", "name", "one_line", "tag"]
+from karusel.names import allowed, one_line
 
-_LONGEST_NAME = 80  # characters shown of a name that comes from data
-# What neither an HTML nor an SVG file may hold, control characters and halves of surrogate pairs, and what
-# turns the letters after it round.
-_FORBIDDEN = re.compile(
-    "[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]"
-)
+__all__ = ["Html", "join", "name", "tag"]
 
 
 class Html(str):
@@ -42,15 +36,5 @@ def name(value: object) -> Html:
     return tag("bdi", one_line(value))
 
 
-def one_line(value: object, longest: int = _LONGEST_NAME) -> str:
-    """A name from data as text in one line that no picture refuses, cut where it is too long."""
-    line = _allowed(" ".join(str(value).split()))
-    return line if len(line) <= longest else line[: longest - 1] + "…"
-
-
-def _allowed(text: str) -> str:
-    return _FORBIDDEN.sub("\ufffd", text)
-
-
 def _escaped(text: str) -> str:
-    return html.escape(_allowed(text))
+    return html.escape(allowed(text))

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from karusel.inspect import Gates, Horizon
+from karusel.names import one_line
 from karusel.network import Sequential
 from karusel.report.chart import Chart
 from karusel.report.figures import gates_chart, memory_chart, share_chart
-from karusel.report.html import Html, join, name, one_line, tag
+from karusel.report.html import Html, join, name, tag
 from karusel.report.page import write_page
 from karusel.report.tables import facts, grid
 

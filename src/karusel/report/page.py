@@ -16,9 +16,10 @@ import karusel
 from karusel.cli.files import write_whole
 from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
+from karusel.names import one_line
 from karusel.report import sections
 from karusel.report.chart import PRINTED, style
-from karusel.report.html import Html, join, one_line, tag
+from karusel.report.html import Html, join, tag
 from karusel.report.looked import looked
 from karusel.report.subject import Subject
 

@@ -12,9 +12,10 @@ import karusel
 from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest
 from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecaster
+from karusel.names import one_line
 from karusel.numbers import decimals, number
 from karusel.report.figures import error_chart, forecast_chart, spread_chart
-from karusel.report.html import Html, join, name, one_line, tag
+from karusel.report.html import Html, join, name, tag
 from karusel.report.subject import Subject
 from karusel.report.tables import facts, grid
 

@@ -12,10 +12,10 @@ import numpy as np
 from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Time, Times
+from karusel.names import one_line
 from karusel.numbers import decimals
 from karusel.plots import Curve
 from karusel.report.errors import Errors, errors_of
-from karusel.report.html import one_line
 
 __all__ = ["Subject"]
 

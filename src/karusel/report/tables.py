@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from karusel.report.html import Html, join, one_line, tag
+from karusel.names import one_line
+from karusel.report.html import Html, join, tag
 
 __all__ = ["facts", "grid"]
 

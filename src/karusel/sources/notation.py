@@ -195,8 +195,9 @@ def parse_time(text: str, time_format: str, zone: str | None = None) -> np.datet
     if found := _WITH_OFFSET.fullmatch(text):
         return np.datetime64(found[1], "us") - np.timedelta64(_minutes(found[2]), "m")
     if found := re.fullmatch(_BARE_WITH_OFFSET, text):
-        clock = datetime.datetime(*[int(part or 0) for part in found.groups()[:6]])  # type: ignore[arg-type]
-        return np.datetime64(clock, "us") - np.timedelta64(_minutes(found[7]), "m")
+        year, month, day, hour, minute, second, offset = found.groups("00")
+        clock = np.datetime64(f"{year}-{month}-{day}T{hour}:{minute}:{second}", "us")
+        return clock - np.timedelta64(_minutes(offset), "m")
     time = _parse_clock(text, time_format)
     return time if zone is None else zones.to_utc(np.array([time]), zone)[0]
 
