@@ -21,7 +21,13 @@ from karusel.forecasting.model import Model, fit_model
 from karusel.forecasting.panel import Panel, from_columns
 from karusel.forecasting.pooled import fit_pooled
 from karusel.forecasting.prediction import Prediction, Units
-from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
+from karusel.forecasting.scaling import (
+    Scaling,
+    choose_scaling,
+    rows_needed,
+    season_is_doubtful,
+    window_shape,
+)
 from karusel.forecasting.windows import Cutoffs
 
 SMALL = NetworkSettings(
@@ -136,6 +142,9 @@ class Stub:
     @property
     def shortest(self) -> int:
         return self.length
+
+    def takes(self, cutoffs: Cutoffs) -> np.ndarray:
+        return self.units.takes(cutoffs.inputs(self.length)).all(1)
 
     def predict(self, cutoffs: Cutoffs) -> Prediction:
         inputs = cutoffs.inputs(self.length)
@@ -602,10 +611,36 @@ def test_the_scaling_follows_the_data():
 def test_a_season_is_used_only_where_the_rows_bear_it_out():
     assert window_shape(144, 12, 12, None) == (36, 16, 12)
     assert window_shape(62, 12, 12, None) == (24, 16, 12)
-    assert window_shape(59, 12, 12, None)[2] == 1
+    assert window_shape(36, 12, 12, None) == (24, 16, 12)
+    assert window_shape(35, 12, 12, None)[2] == 1
     assert window_shape(144, 12, 12, 6) == (36, 6, 12)
     length, seen, season = window_shape(rows_needed(12), 12, 12, None)
     assert (length, seen, season) == (4, 4, 1)
+
+
+@pytest.mark.parametrize("rows", [40, 55])
+def test_few_rows_have_a_season_where_it_is_plain(rows):
+    """Fewer than 56 rows of weeks, 14 ahead: a season by chance costs more than a true one gains."""
+    noise, week = np.random.default_rng(5).normal(size=rows), np.arange(rows) % 7
+    for strength, found in ((3.0, True), (0.4, False)):
+        season = np.array([2.0, -1.0, 0.0, 1.5, -2.0, 0.5, -1.0])[week]
+        model = fit_model(from_columns(20 + noise + strength * season), 14, 7, None, SMALL)
+        assert (model.season_length == 7) is found
+        assert (model.length == 14) is found
+    assert season_is_doubtful(55, 7, 14)
+    assert not season_is_doubtful(56, 7, 14)
+
+
+@pytest.mark.parametrize("season", [(2, 7), (3, 7), (2, 4), (1, 1)])
+def test_a_unit_is_as_large_beside_errors_however_many_seasons_made_the_anchor(season):
+    """Means of two seasons follow their own values more closely than those of three."""
+    seasons, m = season
+    length, random = (seasons * m if m > 1 else 12), np.random.default_rng(3)
+    values = random.normal(size=(4000, length + 14))
+    scaling = Scaling(length, length, m, smoothing=0.0)
+    scaled = scaling.apply(values[:, :length], 14)
+    error = np.mean(np.abs(values[:, length:] - scaled.anchor))
+    assert error / np.mean(scaled.size * scaling.optimism) == pytest.approx(0.72, abs=0.025)
 
 
 def test_a_series_that_is_too_short_is_refused_with_the_rows_needed():

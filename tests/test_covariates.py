@@ -169,6 +169,18 @@ def test_a_known_promotion_is_forecast():
     assert any("factors" in note for note in model.notes_)
 
 
+def test_counts_whose_rest_is_positive_have_a_backtest():
+    """A 0 without a promotion is no 0 once promotions are taken out, and has a logarithm then."""
+    random = np.random.default_rng(29)
+    week, promo = random.normal(0, 10, 7)[np.arange(142) % 7], random.random(142) < 0.2
+    sold = random.poisson(np.exp(1 + week / 20 + 0.5 * promo)) * 1.0
+    frame = pd.DataFrame({"ds": pd.date_range("2024-01-01", periods=142), "y": sold, "promo": promo * 1.0})
+    model = Forecaster(14, **SMALL).fit(frame, futr_exog_list=["promo"])
+    assert model.model_.units.log and model.model_.units.shift == 0 and (sold == 0).any()
+    assert model.backtest_ is not None
+    assert np.isfinite(model.backtest_.truth).all()
+
+
 def test_the_future_frame_is_filled_in_and_given_back():
     model, _, ahead = fitted_and_future()
     rows = model.future_frame()

@@ -212,6 +212,24 @@ def test_a_series_without_a_value_is_left_out_and_infinite_values_are_refused():
         Forecaster(3, **SMALL).fit([wave(60), np.append(wave(59), -np.inf)])
 
 
+@pytest.mark.parametrize("series", [1, 24])
+def test_a_value_without_a_logarithm_is_read_as_missing_and_that_is_said(series, monkeypatch):
+    monkeypatch.setattr(members, "_VISITS", 1500)
+    sold = [np.exp(0.1 * wave(60, k)) for k in range(series)]
+    model = Forecaster(3, season_length=6, backtest=False, **SMALL).fit(sold)
+    assert model.model_.units.log
+    with pytest.warns(UserWarning, match="values not above 0, as all were when fitted, are read as missing: "):
+        closed = model.predict([np.append(one, [0.0, 20.0]) for one in sold])
+    missing = model.predict([np.append(one, [np.nan, 20.0]) for one in sold])
+    np.testing.assert_array_equal(closed, missing)
+
+
+def test_only_values_without_a_logarithm_are_no_history():
+    model = Forecaster(3, season_length=6, backtest=False, **SMALL).fit(np.exp(0.1 * wave(60)))
+    with pytest.raises(DataError, match="none of the 18 values of the series before a forecast is above 0"):
+        model.predict(np.append(np.exp(0.1 * wave(60)), np.zeros(18)))
+
+
 def test_constant_series_are_forecast_and_judged():
     model = Forecaster(3, **SMALL).fit([np.full(60, 7.0), np.full(60, 0.0)])
     assert model.verdict_.outcome == "level"

@@ -264,9 +264,8 @@ def run_backtest(
             last[here] = LastValue(1).forecast(cutoffs)[:, 0]
             for method in learnt:
                 forecasts[method.name][here] = method.forecast(cutoffs)
-            inputs = cutoffs.inputs(model.length)
             readable = cutoffs.known(model.shortest)
-            readable &= model.units.takes(inputs).all(1)  # it was fitted before the first other value came
+            readable &= model.takes(cutoffs)  # it was fitted before the first other value came
             seen = np.flatnonzero(readable)
             if seen.size == 0:
                 continue

@@ -317,7 +317,7 @@ class Forecaster:
             {one: predicted.interval(self._calibration().half_width(one)) for one in levels},
             {one: predicted.at(self._calibration().quantile(one)) for one in wanted},
             self._name(),
-            (*self._short_notes(panel), *(future.notes if future else ())),
+            (*self._short_notes(panel), *self._untaken_notes(cutoffs), *(future.notes if future else ())),
         )
 
     def predict(
@@ -583,6 +583,15 @@ class Forecaster:
         named = listed([panel.series_word(int(number)) for number in short[:SHOWN]], short.size)
         reads = f"fewer rows than the {self.model_.length} that the networks read"
         return (f"{reads}: {named}; forecast by smoothing alone",)
+
+    def _untaken_notes(self, cutoffs: Cutoffs) -> tuple[str, ...]:
+        """What is said of series with values of a kind that none had when fitted."""
+        numbers = np.flatnonzero(~self.model_.takes(cutoffs))
+        if not numbers.size:
+            return ()
+        named = listed([cutoffs.panel.series_word(int(number)) for number in numbers[:SHOWN]], numbers.size)
+        were = "0 or more" if self.model_.units.shift else "above 0"
+        return (f"values not {were}, as all were when fitted, are read as missing: {named}; fit anew with them",)
 
     def _season_notes(self, panel: Panel) -> list[str]:
         """What is said of seasons that were found in the values."""

@@ -269,7 +269,7 @@ class _OneWindow:
         dtype = self._steppers[0].dtype
         self._x, self._y = np.zeros((1, seen, 2), dtype), np.empty((len(networks), horizon), dtype)
         self._gain = inner.correction.share * inner.correction.unit / len(networks)
-        self._half_width = half_width
+        self._half_width, self._optimism = half_width, inner.scaling.optimism
         self._lag = inner.season_length
         steps = panel.steps_between(panel.offsets[:1], panel.offsets[1:], self._lag)
         self._steps, self._n_steps = float(steps[0][0]), int(steps[1][0])
@@ -300,7 +300,8 @@ class _OneWindow:
         length, x, seen = self._length, self._x, self._x.shape[1]
         linear = self._matrix @ self._u[self._end - length : self._end]
         away, anchor = linear[:length], linear[2 * length :]
-        size = unit = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1)
+        size = float(np.add.reduce(np.abs(linear[length + 1 : 2 * length]))) / (length - 1)
+        unit = self._optimism * size
         if size <= ROUNDING * abs(linear[length]):
             size = float(self._scaling.size(away[None], linear[None, length : length + 1])[0][0, 0])
             unit = 0.0

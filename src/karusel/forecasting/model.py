@@ -19,7 +19,13 @@ from karusel.forecasting.correction import Correction, NetworkSettings, fit_corr
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.prediction import Prediction, Units
 from karusel.forecasting.rows import SHOWN
-from karusel.forecasting.scaling import Scaling, choose_scaling, rows_needed, window_shape
+from karusel.forecasting.scaling import (
+    Scaling,
+    choose_scaling,
+    rows_needed,
+    season_is_doubtful,
+    window_shape,
+)
 from karusel.forecasting.windows import Cutoffs
 
 __all__ = ["FittedModel", "Model", "fit_model", "refuse_missing"]
@@ -34,7 +40,8 @@ class FittedModel(Protocol):
     """What a forecaster and a backtest ask of a model, whatever it was fitted on.
 
     `length` values of input part give `horizon` values of forecast, if one of the last `shortest` is known;
-    `share` is the networks' part in it. No forecast depends on a value after its cutoff.
+    `share` is the networks' part in it. No forecast depends on a value after its cutoff. `takes` says which
+    windows hold nothing but what it computes with; other values are read as missing.
     """
 
     @property
@@ -53,6 +60,7 @@ class FittedModel(Protocol):
     def epochs(self) -> int: ...
     @property
     def share(self) -> float: ...
+    def takes(self, cutoffs: Cutoffs) -> NDArray[np.bool_]: ...
     def predict(self, cutoffs: Cutoffs) -> Prediction: ...
     def predict_without_network(self, cutoffs: Cutoffs) -> Prediction: ...
 
@@ -100,9 +108,13 @@ class Model:
         """The share of the correction that is used."""
         return self.correction.share
 
+    def takes(self, cutoffs: Cutoffs) -> NDArray[np.bool_]:
+        """Which windows hold nothing but values that the scaling is for [n]."""
+        return np.asarray(self.scaling.takes(cutoffs.inputs(self.length)).all(1))
+
     def predict(self, cutoffs: Cutoffs) -> Prediction:
-        """Forecasts, errors and intervals in sizes of the windows; those of a series with fewer rows than an
-        input part are their anchors.
+        """Forecasts, with the size of each window as the unit of errors; those of a series with fewer rows
+        than an input part are their anchors.
         """
         return self._predict(cutoffs, networks=True)
 
@@ -112,42 +124,58 @@ class Model:
 
     def _predict(self, cutoffs: Cutoffs, *, networks: bool) -> Prediction:
         rows = np.minimum(cutoffs.at - cutoffs.starts + 1, self.length)
-        middle, size = np.empty((len(cutoffs), self.horizon)), np.empty((len(cutoffs), 1))
+        middle, unit = np.empty((len(cutoffs), self.horizon)), np.empty((len(cutoffs), 1))
         for count in np.unique(rows):
             some = np.flatnonzero(rows == count)
-            middle[some], size[some] = self._read(cutoffs.take(some), int(count), networks)
-        return Prediction(self.scaling, middle, size, size)
+            middle[some], unit[some] = self._read(cutoffs.take(some), int(count), networks)
+        return Prediction(self.scaling, middle, unit, unit)
 
     def _read(
         self, cutoffs: Cutoffs, rows: int, networks: bool
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Forecasts [n, h] in u of windows of so many rows; their sizes [n, 1], 0 of those without change."""
+        """Forecasts [n, h] in u of windows of so many rows, and the units of errors [n, 1], 0 where nothing
+        changes.
+        """
         if rows < self.length:
             # Networks have seen windows of one length alone, whose level and season are of as many values.
             scaling = self.scaling.shorter(rows)
-            u = scaling.transform(_inputs(cutoffs, scaling.length))
+            u = scaling.transform(_inputs(cutoffs, scaling))
             away, level, anchor = scaling.linear(u, self.horizon)
             if rows > 1:
-                return anchor, _known_size(*scaling.size(away, level))
+                return anchor, _unit(scaling, *scaling.size(away, level))
             # One value shows no change: it may be anything of its order.
             order = np.ones_like(level) if scaling.log else np.where(level != 0, np.abs(level), 1.0)
             return anchor, order
-        scaled = self.scaling.apply(_inputs(cutoffs, self.length), self.horizon)
-        size = _known_size(scaled.size, scaled.still)
+        scaled = self.scaling.apply(_inputs(cutoffs, self.scaling), self.horizon)
+        unit = _unit(self.scaling, scaled.size, scaled.still)
         if not networks:
-            return scaled.anchor, size
+            return scaled.anchor, unit
         corrected = self.correction.share * self.correction.predict(scaled.features)
-        return scaled.anchor + scaled.size * corrected, size
+        return scaled.anchor + scaled.size * corrected, unit
 
 
-def _known_size(size: NDArray[np.float64], still: NDArray[np.bool_]) -> NDArray[np.float64]:
-    return np.where(still, 0.0, size)
+def _unit(scaling: Scaling, size: NDArray[np.float64], still: NDArray[np.bool_]) -> NDArray[np.float64]:
+    return np.where(still, 0.0, scaling.optimism * size)
 
 
-def _inputs(cutoffs: Cutoffs, length: int) -> NDArray[np.float64]:
-    """Input parts [n, length]; a gap is read as the last known value before it."""
-    cutoffs.refuse_unknown(length)
-    return windows.filled(cutoffs.inputs(length))
+def _inputs(cutoffs: Cutoffs, scaling: Scaling) -> NDArray[np.float64]:
+    """Input parts [n, length]; a gap, or a value without a logarithm where the scaling is for those, is read
+    as the last known value before it.
+    """
+    cutoffs.refuse_unknown(scaling.length)
+    inputs = cutoffs.inputs(scaling.length)
+    taken = scaling.takes(inputs)
+    if taken.all():
+        return windows.filled(inputs)
+    inputs = np.where(taken, inputs, np.nan)
+    lost = np.isnan(inputs).all(1)
+    if lost.any():
+        series = cutoffs.panel.series_word(int(cutoffs.numbers[np.argmax(lost)]))
+        raise DataError(
+            f"none of the {scaling.length} values of {series} before a forecast is above 0, but all were when "
+            "fitted; fit anew with such values"
+        )
+    return windows.filled(inputs)
 
 
 def fit_model(
@@ -169,10 +197,13 @@ def fit_model(
         )
     shape = window_shape(rows, season_length, horizon, input_size)
     cutoffs, recency = _latest(panel, shape[0], horizon)
-    held_out, earlier = _split(recency, rows - shape[0] - horizon + 1, horizon, season_length)
     inputs = windows.inputs(panel.values, cutoffs, shape[0])
     targets = windows.targets(panel.values, cutoffs, horizon)
-    scaling = choose_scaling(inputs, targets, shape)
+    doubtful = season_is_doubtful(rows, shape[2], horizon)
+    scaling = choose_scaling(inputs, targets, shape, doubtful=doubtful)
+    if doubtful and shape[2] > 1 and scaling.season_length == 1:  # shorter windows, and more of them
+        return fit_model(panel, horizon, 1, input_size, settings)
+    held_out, earlier = _split(recency, rows - shape[0] - horizon + 1, horizon, season_length)
 
     scaled = scaling.apply(inputs, horizon)
     wanted = (scaling.transform(targets) - scaled.anchor) / scaled.size

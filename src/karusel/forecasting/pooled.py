@@ -110,6 +110,10 @@ class PooledModel:
         """Epochs that each network was trained for."""
         return self.ensemble.points[0].epochs
 
+    def takes(self, cutoffs: Cutoffs) -> NDArray[np.bool_]:
+        """Which windows hold nothing but values that the reader is for [n]."""
+        return np.asarray(self.reader.takes(cutoffs.inputs(self.length)).all(1))
+
     def predict(self, cutoffs: Cutoffs) -> Prediction:
         """Forecasts, with the half widths of the 95 % interval as units."""
         return self._prediction(self._quantiles(cutoffs), 95.0)

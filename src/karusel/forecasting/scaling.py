@@ -17,6 +17,7 @@ than learned.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,7 @@ __all__ = [
     "choose_scaling",
     "rows_for_season",
     "rows_needed",
+    "season_is_doubtful",
     "window_shape",
 ]
 
@@ -41,6 +43,7 @@ _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carri
 _SMOOTHING = (1.0, 0.5, 0.2)
 _TREND = (0.0, 1.0)
 _SHORT_SPAN = 3
+_DOUBT = 1.5  # times the error with a season that is doubtful must be less than that without
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,15 @@ class Scaling(Units):
     smoothing: float = 1.0
     trend: float = 0.0
     span: int = 1
+
+    @property
+    def optimism(self) -> float:
+        """How many times too small d is for errors of forecasts: the season is the mean of the K that the
+        window holds, from which its own values are sqrt((K - 1) / K) of the noise away, later ones
+        sqrt((K + 1) / K).
+        """
+        seasons = self.length // self.season_length
+        return math.sqrt((seasons + 1) / (seasons - 1)) if self.season_length > 1 else 1.0
 
     def apply(self, inputs: NDArray[np.float64], horizon: int) -> Scaled:
         """Scale input parts [n, length]."""
@@ -152,8 +164,9 @@ def rows_needed(horizon: int) -> int:
 def window_shape(rows: int, season_length: int, horizon: int, input_size: int | None) -> tuple[int, int, int]:
     """Steps of the input part, steps that the network sees, and the season that `rows` rows bear out.
 
-    A season is used when two or three whole ones and enough windows to learn from fit in the rows; the season
-    returned is 1 otherwise. `input_size` overrides how many steps the network sees.
+    A season is tried when the rows hold two whole ones before a forecast, and three are read when there are
+    windows enough to learn from; the season returned is 1 otherwise. `input_size` overrides how many steps
+    the network sees.
     """
     for seasons in range(_MOST_SEASONS, 1, -1):
         if rows >= rows_for_season(seasons, season_length, horizon):
@@ -166,19 +179,33 @@ def window_shape(rows: int, season_length: int, horizon: int, input_size: int | 
 
 
 def rows_for_season(seasons: int, season_length: int, horizon: int) -> float:
-    """The rows from which an input part of so many seasons is used."""
+    """The rows from which an input part of so many seasons is tried."""
     if season_length == 1:
         return float("inf")
-    return seasons * season_length + max(3 * horizon, horizon + 12)
+    return seasons * season_length + (horizon if seasons == 2 else _rows_to_learn_from(horizon))
+
+
+def season_is_doubtful(rows: int, season_length: int, horizon: int) -> bool:
+    """Whether a season that the rows hold may show itself in them by chance."""
+    return rows < 2 * season_length + _rows_to_learn_from(horizon)
+
+
+def _rows_to_learn_from(horizon: int) -> int:
+    return max(3 * horizon, horizon + 12)
 
 
 def choose_scaling(
-    inputs: NDArray[np.float64], targets: NDArray[np.float64], shape: tuple[int, int, int]
+    inputs: NDArray[np.float64],
+    targets: NDArray[np.float64],
+    shape: tuple[int, int, int],
+    *,
+    doubtful: bool = False,
 ) -> Scaling:
     """The scaling whose anchor alone has the least mean absolute error over windows [n, length], [n, h].
 
     An anchor learns nothing from other windows, so all of them may decide. Errors are taken in sizes of their
-    windows. Logarithms are tried when all values are positive.
+    windows. Logarithms are tried when all values are positive. A doubtful season must cut the error by a
+    third.
     """
     horizon = targets.shape[1]
     weight = 1 / _steps(inputs)
@@ -187,6 +214,8 @@ def choose_scaling(
         with np.errstate(over="ignore"):
             forecast = scaling.invert(scaling.apply(inputs, horizon).anchor)
         error = float(np.mean(np.abs(forecast - targets) * weight))
+        if doubtful and scaling.season_length > 1:
+            error *= _DOUBT
         if best is None or error < least:
             best, least = scaling, error
     assert best is not None
