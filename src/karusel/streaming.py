@@ -192,9 +192,8 @@ class Stream:
     def generate(self, x: Any, steps: int, sampling: Sampling, *, first: int = 0) -> NDArray[Any]:
         """Steps of the only row that the network feeds itself: an input is drawn from the outputs before it.
 
-        y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs. A network
-        that ends in a softmax or a sigmoid has none.
-        Ctrl-C ends it between two steps, as it ends `run`.
+        y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs. So the
+        network must not end in a softmax or a sigmoid. Ctrl-C ends it between two steps, as it ends `run`.
 
         Parameters
         ----------
@@ -229,8 +228,8 @@ class Stream:
             )
         if self._last_activation in ("softmax", "sigmoid"):
             raise UsageError(
-                f"generate draws from the values before a {self._last_activation}, and the network ends in one: "
-                "leave it out (the cross-entropy losses need none), or draw from what step gives"
+                f"generate draws from the values before a {self._last_activation}, and the network ends in "
+                "one: leave it out (the cross-entropy losses need none), or draw from what step gives"
             )
         steps = positive_integer("generate", "steps", steps)
         first = whole_number("generate", "first", first, 0)
