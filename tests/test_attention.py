@@ -318,6 +318,10 @@ def test_sources_that_do_not_fit_are_refused() -> None:
     wide.build((None, 1))
     with pytest.raises(UsageError, match="an Embedding, of one symbol a step, that knows its 5 outputs"):
         search(wide, source, [3] * 3)
+    logits = Sequential([Embedding(4, 2), Attention(3, [Embedding(SOURCE_WORDS, 2)]), Dense(4)])
+    logits.build((None, 1))
+    with pytest.raises(UsageError, match="must be probabilities: end it in a softmax"):
+        search(logits, source, [3] * 3)
 
 
 @pytest.mark.parametrize(

@@ -388,6 +388,12 @@ def test_masked_targets_are_never_read() -> None:
             assert np.array_equal(clean[name], masked[name])
 
 
+def test_the_mean_of_very_many_steps_keeps_its_digits() -> None:
+    net = Sequential([Pool("mean")])
+    net.build((None, 1))
+    assert net.predict(np.full((1, 300_000, 1), 0.1, np.float32))[0, 0] == pytest.approx(0.1, rel=3e-5)
+
+
 def test_activation_functions_over_their_range() -> None:
     """tanh and sigmoid of the engine, from denormal to huge arguments, against NumPy's."""
     x = np.concatenate([np.linspace(-100, 100, 4001), np.logspace(-38, 4, 400), -np.logspace(-38, 4, 400)])

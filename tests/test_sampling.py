@@ -135,6 +135,10 @@ def test_what_writes_no_input_of_its_own_is_refused() -> None:
         symbols.stream().generate(0, 3, Sampling(notes=True))
     with pytest.raises(UsageError, match="puts out what it reads"):
         notes.stream().generate([0, 0, 0, 1], 3, Sampling())
+    chances = Sequential([Embedding(4, 2), Dense(4, "softmax")])
+    chances.build((None, 1))
+    with pytest.raises(UsageError, match="draws from the values before a softmax"):
+        chances.stream().generate(0, 3, Sampling())
     with pytest.raises(UsageError, match="one row"):
         symbols.stream(2).generate(0, 3, Sampling())
     with pytest.raises(DataError, match=r"outside 0 \.\. 3"):

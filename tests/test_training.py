@@ -198,6 +198,20 @@ def test_masked_batches_teach_nothing() -> None:
     assert np.array_equal(made._weights, short._weights)
 
 
+@pytest.mark.parametrize("executor", ["native", "reference"])
+def test_masked_batches_use_up_no_rate(executor: str) -> None:
+    """A schedule counts steps, not batches, however many epochs are trained before anything looks."""
+    mask = np.zeros(60)
+    mask[40:] = 1
+    schedule = Step(0.03, every=2)
+    made, watched, short = (network(Adam(schedule), executor) for _ in range(3))
+    made.fit(X, Y, epochs=6, batch_size=20, shuffle=False, mask=mask)
+    watched.fit(X, Y, epochs=6, batch_size=20, shuffle=False, mask=mask, callbacks=[Callback()])
+    short.fit(X[40:], Y[40:], epochs=6, batch_size=20, shuffle=False)
+    assert np.array_equal(made._weights, short._weights)
+    assert np.array_equal(watched._weights, short._weights)
+
+
 def test_verbose_two_prints_keras_lines(capsys: pytest.CaptureFixture[str]) -> None:
     made = network()
     made.fit(X, Y, epochs=2, batch_size=7, validation_split=0.2, verbose=2)

@@ -475,6 +475,7 @@ Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selecti
   const std::lock_guard<Turn> turn(turn_);
   const FlushDenormals flush;
   const auto end = end_after(seconds);
+  const int64_t begun = optimizer.step;
   Progress progress;
   for (int64_t i = first_batch; i * batch < selection.count; ++i) {
     const Selection rows = {selection.order + i * batch, std::min(batch, selection.count - i * batch)};
@@ -484,7 +485,7 @@ Progress Executor::train(Optimizer& optimizer, const Examples& examples, Selecti
       return progress;
     }
     // A batch whose targets are all masked teaches nothing: no step, not even one of momentum.
-    if (one.weight > 0) update(optimizer, rates[i]);
+    if (one.weight > 0) update(optimizer, rates[optimizer.step - begun]);
     totals[i] = one;
     ++progress.batches;
     if (Clock::now() >= end) break;

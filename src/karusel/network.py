@@ -346,6 +346,14 @@ class Sequential:
         lowering.program.outputs["y"] = layer.encode(lowering, Signal(x, False)).view
         return lowering.program
 
+    @property
+    def _last_activation(self) -> str | None:
+        """The function that makes the outputs, if the last layer ends in one."""
+        last = self.layers[-1]
+        if isinstance(last, Activation):
+            return last.function
+        return last.activation if isinstance(last, Dense) else None
+
     def _layers_with(self, loss: Loss | None) -> list[Layer]:
         """The layers, without a last activation that is part of the loss."""
         layers = list(self.layers)

@@ -155,6 +155,11 @@ class _Steps:
                 "search: what the network writes it reads in the next step, so its first layer must be an "
                 f"Embedding, of one symbol a step, that knows its {outputs} outputs, got {first!r}"
             )
+        if network._last_activation != "softmax":
+            raise UsageError(
+                "search: the network's outputs must be probabilities: end it in a softmax, "
+                f"got {network.layers[-1]!r}"
+            )
         if not is_whole(end) or not 0 <= end < known:
             raise UsageError(f"search: end must be a symbol from 0 to {known - 1}, got {end!r}")
         examples = Examples(rows.lengths, {"x": rows.stream()})

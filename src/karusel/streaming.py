@@ -98,6 +98,7 @@ class Stream:
         self._inputs = network.input_shape[1]  # type: ignore[index]
         self._outputs = network._output.width
         self._per_step = network._output.per_step
+        self._last_activation = network._last_activation
         first = network.layers[0]
         self._symbols = first.input_dim if isinstance(first, Embedding) else None
         self._stepper = network._stepper(self.rows, CHUNK_STEPS)
@@ -191,8 +192,8 @@ class Stream:
     def generate(self, x: Any, steps: int, sampling: Sampling, *, first: int = 0) -> NDArray[Any]:
         """Steps of the only row that the network feeds itself: an input is drawn from the outputs before it.
 
-        y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs.
-        Ctrl-C ends it between two steps, as it ends `run`.
+        y are logits: of one symbol an Embedding reads, or of as many notes as the network has inputs. So the
+        network must not end in a softmax or a sigmoid. Ctrl-C ends it between two steps, as it ends `run`.
 
         Parameters
         ----------
@@ -224,6 +225,11 @@ class Stream:
                 "generate needs a network that puts out what it reads: an Embedding of one symbol a step "
                 "that knows all outputs, drawn with notes=False, or as many outputs as inputs, drawn with "
                 "notes=True"
+            )
+        if self._last_activation in ("softmax", "sigmoid"):
+            raise UsageError(
+                f"generate draws from the values before a {self._last_activation}, and the network ends in "
+                "one: leave it out (the cross-entropy losses need none), or draw from what step gives"
             )
         steps = positive_integer("generate", "steps", steps)
         first = whole_number("generate", "first", first, 0)

@@ -201,7 +201,8 @@ class Training:
         while done < end and finite and not self._stop:
             first, ahead = done, min(end - done, max(1, AHEAD // self.batch_size))
             examples, order = self.examples.ready(self._order(first, ahead, count))
-            steps = np.arange(self._optimizer.step, self._optimizer.step + ahead, dtype=np.int64)
+            begun = self._optimizer.step
+            steps = np.arange(begun, begun + ahead, dtype=np.int64)
             rates = np.ascontiguousarray(schedule.rates(steps), dtype=self._executor.dtype)
             while done < first + ahead:
                 seconds = CALL_SECONDS
@@ -213,7 +214,7 @@ class Training:
                     order,
                     self.batch_size,
                     done - first,
-                    rates,
+                    rates[self._optimizer.step - begun :],
                     self.network.random_state,
                     seconds,
                     totals[first : first + ahead],

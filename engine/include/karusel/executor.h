@@ -76,8 +76,8 @@ class Executor {
   // One batch of all selected examples; fills the outputs, and gradient [n_weights] is overwritten.
   Total gradient(const float* weights, const Examples&, Selection, uint64_t seed, float* gradient);
 
-  // Batches first_batch, first_batch + 1, ... of the selection with the learning rates rates[batch], until the
-  // selection ends or `seconds` have passed; fills the outputs, and totals[batch]. An output may be an input of a
+  // Batches first_batch, first_batch + 1, ... of the selection, until it ends or `seconds` have passed; rates are the
+  // learning rates of the steps they come to. Fills the outputs, and totals[batch]. An output may be an input of a
   // later batch.
   Progress train(Optimizer&, const Examples&, Selection, int64_t batch, int64_t first_batch, const float* rates,
                  uint64_t seed, double seconds, Total* totals);

@@ -15,17 +15,27 @@ void each_step(const Packing& packing, F visit) {
 
 }  // namespace
 
+// Summed in parts of so many steps: a sum of very many is rounded at each to what is small beside it.
 void mean_forward(const Packing& packing, const MeanForward& call) {
-  each_step(packing, [&](int64_t t, int64_t r, int64_t line) {
-    const float* x = call.x.row(line);
-    float* y = call.y.row(r);
-    const bool last = t == packing.length[r] - 1;
-    const float scale = last ? 1.0f / static_cast<float>(packing.length[r]) : 1.0f;
-    for_vectors(call.y.cols, [&](int64_t j, auto get, auto put) {
-      const Vec total = t == 0 ? get(x + j) : get(y + j) + get(x + j);
-      put(y + j, total * scale);
-    });
-  });
+  constexpr int64_t PART = 1024, COLS = 256;
+  float part[COLS];
+  for (int64_t r = 0; r < packing.rows; ++r) {
+    const int64_t steps = packing.length[r];
+    const float scale = 1.0f / static_cast<float>(steps);
+    for (int64_t col = 0; col < call.y.cols; col += COLS) {
+      const int64_t cols = call.y.cols - col < COLS ? call.y.cols - col : COLS;
+      float* y = call.y.row(r) + col;
+      for (int64_t t = 0; t < steps; ++t) {
+        const float* x = call.x.row(packing.offset[t] + r) + col;
+        const bool begins = t % PART == 0, ends = t % PART == PART - 1 || t == steps - 1;
+        for_vectors(cols, [&](int64_t j, auto get, auto put) {
+          const Vec sum = begins ? get(x + j) : get(part + j) + get(x + j);
+          put(part + j, sum);
+          if (ends) put(y + j, (t < PART ? sum : get(y + j) + sum) * (t == steps - 1 ? scale : 1.0f));
+        });
+      }
+    }
+  }
 }
 
 void mean_backward(const Packing& packing, const MeanBackward& call) {

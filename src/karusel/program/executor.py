@@ -107,8 +107,8 @@ class Executor(Protocol):
     ) -> Progress:
         """Steps from batch `first_batch` on, until `order` ends or about `seconds` have passed.
 
-        Fills the outputs, which may be inputs of later batches, and totals [batches, 2] with each batch's
-        loss and weight.
+        rates: of the steps to come; a batch of no weight is none. Fills the outputs, which may be inputs of
+        later batches, and totals [batches, 2] with each batch's loss and weight.
         """
         ...
 

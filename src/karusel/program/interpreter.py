@@ -192,14 +192,14 @@ class ReferenceExecutor:
     ) -> Progress:
         end = time.monotonic() + seconds
         gradient = np.zeros_like(optimizer.weights)
-        done = 0
+        done, begun = 0, optimizer.step
         for i in range(first_batch, -(-len(order) // batch)):
             rows = order[i * batch : (i + 1) * batch]
             one = self.gradient(optimizer.weights, examples, rows, step_seed(seed, optimizer.step), gradient)
             if not np.isfinite(one.loss):
                 return Progress(done, False)
             if one.weight > 0:
-                adam(optimizer, gradient, float(rates[i]))
+                adam(optimizer, gradient, float(rates[optimizer.step - begun]))
             totals[i] = one
             done += 1
             if time.monotonic() >= end:
