@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from karusel.arguments import is_number, is_whole, number_from_zero, positive_integer, positive_number
+from karusel.arguments import is_number, number_from_zero, positive_integer, positive_number, whole_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Extent
@@ -177,11 +177,7 @@ class SoftmaxCrossEntropy(Loss):
     integer_target = True
 
     def __init__(self, classes: int | None = None) -> None:
-        if classes is not None and (not is_whole(classes) or classes < 2):
-            raise UsageError(
-                f"SoftmaxCrossEntropy: classes must be None or a whole number from 2 up, got {classes!r}"
-            )
-        self.classes = None if classes is None else int(classes)
+        self.classes = None if classes is None else whole_number("SoftmaxCrossEntropy", "classes", classes, 2)
         # A softmax over all outputs is not one over each target's.
         self.activation = "softmax" if classes is None else None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole, positive_integer
+from karusel.arguments import LARGEST_SEED, choice, positive_integer, whole_number
 from karusel.batches import (
     Examples,
     Rows,
@@ -118,12 +118,8 @@ class Sequential:
         executor: str = "auto",
         precision: str = "float32",
     ) -> None:
-        if not is_whole(random_state) or not 0 <= random_state < 2**63:
-            raise UsageError(
-                f"random_state must be a whole number from 0 up, below 2^63, got {random_state!r}"
-            )
         self.layers: list[Layer] = []
-        self.random_state = int(random_state)
+        self.random_state = whole_number("Sequential", "random_state", random_state, 0, LARGEST_SEED)
         self.n_jobs = None if n_jobs is None else positive_integer("Sequential", "n_jobs", n_jobs)
         self.executor = _choose_executor(executor)
         self.precision = _choose_precision(precision, self.executor)
@@ -294,8 +290,7 @@ class Sequential:
         kinds = ["train", "gradient", "flow", "loss", "predict", "states", "gates", "sensitivity", "stream"]
         if self._attention is not None:
             kinds += ["encode", "step", "weights"]
-        if kind not in kinds:
-            raise UsageError(f"kind must be one of {', '.join(kinds)}, got {kind!r}")
+        choice("program", "kind", kind, kinds)
         self._require_built()
         assert self.input_shape is not None
         with_loss = kind in ("train", "gradient", "flow", "loss")
@@ -532,8 +527,7 @@ class Sequential:
         """The examples, each going on from the state that the one `streams` before it left."""
         if streams is None:
             return examples
-        if not is_whole(streams) or streams < 1:
-            raise UsageError(f"streams must be a whole number from 1 up, got {streams!r}")
+        whole_number("Sequential", "streams", streams)
         if examples.source_lengths is not None:
             raise UsageError("streams= carries states on: a network with an Attention reads whole rows")
         number = np.arange(len(examples), dtype=np.int64)

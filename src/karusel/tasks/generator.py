@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number
-from karusel.errors import DataError, UsageError
+from karusel.arguments import positive_integer
+from karusel.errors import DataError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from karusel.network import Sequential
@@ -316,8 +316,7 @@ class Generator(Task):
         are drawn.
         """
         self._fitted()
-        if length is not None and not (is_number(length) and length >= 1 and length % 1 == 0):
-            raise UsageError(f"length must be None or a whole number from 1 up, got {length!r}")
+        length = None if length is None else positive_integer("Generator", "length", length)
         notes = isinstance(self.reader_, Notes)
         sampling = Sampling(temperature, top_k, top_p, seed, notes)
         given: NDArray[Any]
