@@ -1,25 +1,31 @@
-"""Names that come from data, as text that no page, picture or terminal refuses."""
+"""Text that comes from data, as no page, picture or terminal refuses it, nor takes for a command."""
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["allowed", "one_line"]
+__all__ = ["allowed", "one_line", "printable"]
 
 _LONGEST = 80  # characters shown
-# What neither an HTML nor an SVG file may hold, control characters and halves of surrogate pairs, and what
-# turns the letters after it round.
+# What neither an HTML nor an SVG file may hold, and no terminal should get: control characters, halves of
+# surrogate pairs, and what turns the letters after it round.
 _FORBIDDEN = re.compile(
     "[^\t\n\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]|[\u202a-\u202e\u2066-\u2069]"
 )
+_OF_TERMINALS = re.compile(f"\t|{_FORBIDDEN.pattern}")
 
 
 def one_line(value: object, longest: int = _LONGEST) -> str:
-    """A name as text in one line, cut where it is too long."""
+    """A name as text in one line, as `allowed` has it, cut where it is too long."""
     line = allowed(" ".join(str(value).split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def allowed(text: str) -> str:
-    """The text with a sign of its own for each character that may not stand in it."""
+    """The text for a page or a picture, with a sign of its own for what may not stand there."""
     return _FORBIDDEN.sub("\ufffd", text)
+
+
+def printable(text: str) -> str:
+    """The text for a terminal, to which none of it is a command: \\x1b stands as Python writes it."""
+    return _OF_TERMINALS.sub(lambda found: repr(found[0])[1:-1], text)
