@@ -21,7 +21,7 @@ import numpy as np
 from karusel.arguments import is_number, number_from_zero, positive_integer, positive_number, whole_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Extent
+from karusel.program.program import Attributes, Extent
 
 __all__ = [
     "CTC",
@@ -59,7 +59,7 @@ class Loss(ABC):
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {}
 
     def config(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Huber(Loss):
     def settings(self) -> dict[str, Any]:
         return {"delta": self.delta}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {"delta": self.delta}
 
 
@@ -156,7 +156,7 @@ class Pinball(Loss):
     def settings(self) -> dict[str, Any]:
         return {"quantiles": list(self.quantiles)}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {"quantiles": self.quantiles}
 
 
@@ -299,7 +299,7 @@ class ClippedSurrogate(Loss):
     def settings(self) -> dict[str, Any]:
         return {"clip": self.clip, "value": self.value, "entropy": self.entropy}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {"clip": self.clip, "value": self.value, "entropy": self.entropy}
 
 

@@ -373,7 +373,7 @@ class Sequential:
         else:
             from karusel.program.interpreter import ReferenceExecutor
 
-            made = ReferenceExecutor(program, steps, threads)
+            made = ReferenceExecutor(program)
         self._executors[key] = (made, steps, source_steps)
         return made
 

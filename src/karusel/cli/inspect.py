@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import karusel
+from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_apart, check_output, check_png, write_whole
 from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
@@ -96,7 +94,7 @@ def run_inspect(request: Request) -> None:
             request.report, network, passes, horizon, title=request.model.name, data=result.data()
         )
     if request.json:
-        print(json.dumps(_document(result), indent=1, allow_nan=False))
+        print_document(_document(result))
     else:
         print("\n".join(_text(result)))
 
@@ -165,11 +163,7 @@ def _document(result: _Result) -> dict[str, Any]:
             for seen in result.passes
         ],
         "horizon": {"norms": horizon.norms.tolist(), "reach": horizon.reach, "reading": horizon.reading},
-        "versions": {
-            "karusel": karusel.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
 
 

@@ -13,7 +13,7 @@ from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogo
 from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.layers.dropout import lower_dropout, lower_mask, lower_weight_drop
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Extent, View
+from karusel.program.program import Attributes, Extent, View
 
 __all__ = ["LSTM"]
 
@@ -333,7 +333,7 @@ class LSTM(Layer):
             normal = lowering.buffer(f"{name}.normal", gates.extent, 4 * H)
             scale = lowering.buffer(f"{name}.scale", gates.extent, 1)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)
-        settings: dict[str, float | tuple[float, ...]] = {
+        settings: Attributes = {
             "reverse": int(name.endswith("backward")),
             "dilation": dilation,
         }
@@ -356,7 +356,7 @@ class LSTM(Layer):
                 "hn": hn,
                 "cn": cn,
             },
-            settings | {"tape": int(lowering.tape), "epsilon": EPSILON},
+            {**settings, "tape": int(lowering.tape), "epsilon": EPSILON},
         )
         role = f"{lowering.scope}.{name}"
         if lowering.gates:
@@ -399,7 +399,7 @@ class LSTM(Layer):
                     "dh0": dh0,
                     "dc0": dc0,
                 },
-                settings | {"accumulate": accumulate},
+                {**settings, "accumulate": accumulate},
             )
             if lowering.flow:
                 whole = lowering.buffer(f"{name}.flow", steps, H)

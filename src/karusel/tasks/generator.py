@@ -47,8 +47,7 @@ class Likelihood:
     """How likely a model finds a text or pieces of music.
 
     nats: mean of -log p over all tokens, each given those before it; of music, over all frames but each
-    piece's
-        first, -log p summed over the notes of a frame.
+        piece's first, -log p summed over the notes of a frame.
     tokens: of how many.
     characters: of text, how many characters these are (bytes, for unit "bytes").
     """
@@ -411,8 +410,7 @@ def _listed(X: Any) -> list[Any]:
 
 
 def _windows(tokens: NDArray[np.int32], streams: int, steps: int) -> tuple[Windows, Windows]:
-    """Tokens and the next ones: so many streams side by side, cut into windows, the first of each stream "
-    "first."""
+    """Tokens and the next ones: so many streams side by side, cut into windows, the first of each first."""
     each = (len(tokens) - 1) // streams
     first = np.arange(0, each, steps)
     starts = (first[:, None] + np.arange(streams) * each).reshape(-1)
