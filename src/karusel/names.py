@@ -1,10 +1,11 @@
-"""Text that comes from data, as no page, picture or terminal refuses it, nor takes for a command."""
+"""Names and text that come from data, as no page, picture or terminal refuses them or obeys them."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-__all__ = ["allowed", "one_line", "printable"]
+__all__ = ["allowed", "one_line", "printable", "shortlist"]
 
 _LONGEST = 80  # characters shown
 # What neither an HTML nor an SVG file may hold, and no terminal should get: control characters, halves of
@@ -29,3 +30,8 @@ def allowed(text: str) -> str:
 def printable(text: str) -> str:
     """The text for a terminal, to which none of it is a command: \\x1b stands as Python writes it."""
     return _OF_TERMINALS.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def shortlist(names: Sequence[str], most: int = 10) -> str:
+    """The first of some names, as a message lists them, and dots where there are more."""
+    return ", ".join(names[:most]) + (", ..." if len(names) > most else "")

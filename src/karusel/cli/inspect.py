@@ -16,6 +16,7 @@ from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
 from karusel.inspect.plots import draw_summary
 from karusel.layers import Embedding
+from karusel.names import shortlist
 from karusel.network import Sequential, load
 from karusel.sources import read_table
 
@@ -117,10 +118,9 @@ def _read(file: Path, input_cols: tuple[str, ...], network: Sequential) -> list[
     table = read_table(file, target_cols=input_cols)
     names = table.target_cols
     if len(names) != width:
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         raise DataError(
-            f"{file}: {len(names)} column{'s' if len(names) > 1 else ''} of numbers ({shown}) where the "
-            f"network reads {width} per step; name the columns with --input-col"
+            f"{file}: {len(names)} column{'s' if len(names) > 1 else ''} of numbers ({shortlist(names, 4)}) "
+            f"where the network reads {width} per step; name the columns with --input-col"
         )
     empty = np.argwhere(~np.isfinite(table.values))
     if len(empty):

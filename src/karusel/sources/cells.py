@@ -236,7 +236,7 @@ class Cells:
             row, text, *times = apart
             first, second = sorted(format_times(np.array(times, "datetime64[us]"), ""))
             raise DataError(
-                f"{self._place(column, row)}: {text!r} may be {first} or {second}, and neither the other "
+                f"{self.place(column, row)}: {text!r} may be {first} or {second}, and neither the other "
                 f"rows nor the frequency tells which; write the times as {first}"
             )
 
@@ -270,7 +270,7 @@ class Cells:
             )
         if "" in offsets:
             below = f"({_below([column.number])}) where {cell} is not null and {offset_sql(cell)} = ''"
-            place = self._place(column, self._one(f"select min(place) from {below}")[0])
+            place = self.place(column, self._one(f"select min(place) from {below}")[0])
             raise DataError(f"{place}: the time has no offset from UTC, but others have one; give it")
         return zone_of(offsets)
 
@@ -331,7 +331,7 @@ class Cells:
             below = _below([column.number])
             empty = self._one(f"select min(place) from ({below}) where {sql} is null")[0]
             if empty is not None:
-                place = self._place(column, empty)
+                place = self.place(column, empty)
                 raise DataError(f"{place}: the time is missing; give it or remove the row")
         return times
 
@@ -382,10 +382,11 @@ class Cells:
             f"where {cell} is not null and {sql} is null order by place limit 1"
         )
         if bad:
-            place, text = self._place(column, bad[0]), _shortened(bad[1])
+            place, text = self.place(column, bad[0]), _shortened(bad[1])
             raise DataError(f"{place}: {text!r} is not {rule}")
 
-    def _place(self, column: Column, row: int) -> str:
+    def place(self, column: Column, row: int) -> str:
+        """Where a cell stands, for messages."""
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
 
 

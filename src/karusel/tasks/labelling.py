@@ -15,6 +15,7 @@ from karusel.callbacks import Callback
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
+from karusel.names import shortlist
 from karusel.network import Sequential
 from karusel.tasks.fitting import (
     Progress,
@@ -210,8 +211,7 @@ def number_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
 
 def named(classes: NDArray[Any]) -> str:
     """Labels as errors list them."""
-    most = 10
-    return ", ".join(map(repr, classes[:most].tolist())) + (", ..." if len(classes) > most else "")
+    return shortlist(list(map(repr, classes.tolist())))
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
