@@ -37,7 +37,7 @@ from karusel import (
     Windows,
     load,
 )
-from karusel.batches import read_numbers
+from karusel.inputs import read_numbers
 
 X = np.random.default_rng(0).normal(size=(9, 4, 2))
 Y = np.random.default_rng(1).normal(size=(9, 3))

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.arguments import LARGEST_SEED, choice, positive_integer, whole_number
-from karusel.batches import (
-    Examples,
+from karusel.batches import Examples, Stream
+from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
+from karusel.inputs import (
     Rows,
-    Stream,
     check_finite,
     check_range,
     in_pieces,
@@ -26,7 +26,6 @@ from karusel.batches import (
     read_sequences,
     read_strings,
 )
-from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
 from karusel.layers import (
     LSTM,
     Activation,

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.arguments import positive_integer, whole_number
-from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
+from karusel.inputs import read_numbers
 from karusel.layers import LSTM, Embedding
 from karusel.sampling import Sampling
 

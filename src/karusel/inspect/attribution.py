@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.arguments import whole_number
-from karusel.batches import read_numbers
 from karusel.errors import DataError, UsageError
+from karusel.inputs import read_numbers
 from karusel.inspect.horizon import output_gradient
 from karusel.inspect.trace import Sequences, Steps, lags, read
 
