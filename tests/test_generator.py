@@ -224,7 +224,7 @@ def test_bf16_learns_and_is_kept(monkeypatch, tmp_path):
     if not engine.multiplies_bf16():
         with pytest.warns(RuntimeWarning, match="no instructions for bf16"):
             assert Generator.load(tmp_path / "m.karusel").network_.precision == "float32"
-    with pytest.raises(UsageError, match="precision must be float32 or bf16"):
+    with pytest.raises(UsageError, match="precision must be one of float32, bf16"):
         Generator(precision="half", **SMALL).fit(TEXT)
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -47,8 +45,9 @@ from karusel.program.executor import (
     OptimizerState,
     Total,
     as_flat_vector,
-    check_level,
     check_memory,
+    choose_executor,
+    choose_precision,
     default_threads,
     flat_vector,
 )
@@ -120,8 +119,8 @@ class Sequential:
         self.layers: list[Layer] = []
         self.random_state = whole_number("Sequential", "random_state", random_state, 0, LARGEST_SEED)
         self.n_jobs = None if n_jobs is None else positive_integer("Sequential", "n_jobs", n_jobs)
-        self.executor = _choose_executor(executor)
-        self.precision = _choose_precision(precision, self.executor)
+        self.executor = choose_executor(executor)
+        self.precision = choose_precision(precision, self.executor)
         self.loss: Loss | None = None
         self.optimizer: Adam | None = None
         self.input_shape: tuple[int | None, int] | None = None
@@ -985,8 +984,8 @@ def load(path: str | os.PathLike[str], *, executor: str = "auto", precision: str
     """
     from karusel.saving import load_file
 
-    executor = _choose_executor(executor)
-    precision = _choose_precision(precision, executor)
+    executor = choose_executor(executor)
+    precision = choose_precision(precision, executor)
     header, tensors = load_file(path, "network")
     try:
         return restored(header.get("config"), tensors, executor=executor, precision=precision)
@@ -1070,60 +1069,3 @@ def _is_deep(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         return X.ndim >= 3
     return isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) >= 2
-
-
-def _choose_executor(executor: str) -> str:
-    """ "native" or "reference"."""
-    if isinstance(executor, str) and executor == "auto":
-        executor = os.environ.get("KARUSEL_EXECUTOR", "") or "auto"
-    if not isinstance(executor, str) or executor not in ("auto", "native", "reference"):
-        raise UsageError(f"executor must be auto, native or reference, got {executor!r}")
-    if executor == "reference":
-        return executor
-    try:
-        engine = importlib.import_module("karusel._engine")
-    except ImportError as error:
-        if executor == "native":
-            raise UsageError(
-                f"the compiled engine is not installed ({error}); use executor='reference'"
-            ) from error
-        _tell_slow()
-        return "reference"
-    check_level(engine)
-    return "native"
-
-
-def _choose_precision(precision: str, executor: str) -> str:
-    """ "float32" or "bf16": what is used here."""
-    if not isinstance(precision, str) or precision not in ("float32", "bf16"):
-        raise UsageError(f"precision must be float32 or bf16, got {precision!r}")
-    if precision == "float32" or executor == "reference":
-        return "float32"
-    emulate = os.environ.get("KARUSEL_BF16", "")
-    if emulate not in ("", "emulate"):
-        raise UsageError(f"KARUSEL_BF16 must be empty or emulate, got {emulate!r}")
-    from karusel import _engine
-
-    if emulate or _engine.multiplies_bf16():
-        return "bf16"
-    warnings.warn(
-        "this processor has no instructions for bf16 (AVX-512 BF16): float32 is used instead",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return "float32"
-
-
-def _tell_slow() -> None:
-    global _told
-    if not _told:
-        _told = True
-        warnings.warn(
-            "karusel's compiled engine is not installed: the reference executor runs everything, slowly. "
-            "Install a C++ compiler (g++) and reinstall karusel.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-_told = False
