@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["allowed", "one_line", "printable", "shortlist"]
+__all__ = ["allowed", "one_line", "printable", "shortened", "shortlist"]
 
 _LONGEST = 80  # characters shown
 # What neither an HTML nor an SVG file may hold, and no terminal should get: control characters, halves of
@@ -35,3 +35,8 @@ def printable(text: str) -> str:
 def shortlist(names: Sequence[str], most: int = 10) -> str:
     """The first of some names, as a message lists them, and dots where there are more."""
     return ", ".join(names[:most]) + (", ..." if len(names) > most else "")
+
+
+def shortened(text: str, longest: int) -> str:
+    """A text, with three dots for its end where it is too long."""
+    return text if len(text) <= longest else text[: longest - 3] + "..."

@@ -38,6 +38,7 @@ from karusel.layers import (
 )
 from karusel.layers.base import Shape, read_shape
 from karusel.losses import CTC, ClippedSurrogate, Loss, SoftmaxCrossEntropy, get_loss
+from karusel.names import shortened
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
     EVALUATION_ROWS,
@@ -256,8 +257,7 @@ class Sequential:
             count = sum(p.size for n, p in self._parameters.items() if n.startswith(f"{layer.kind}_{i}."))
             flow = layer.output_shape(flow)
             shape = f"[B, T, {flow.width}]" if flow.per_step else f"[B, {flow.width}]"
-            text = repr(layer)
-            lines.append(f"{text if len(text) <= 44 else text[:41] + '...':<44} {shape:<16} {count:>12,}")
+            lines.append(f"{shortened(repr(layer), 44):<44} {shape:<16} {count:>12,}")
         lines += ["-" * 74, f"{'all':<44} {'':<16} {self.count_params():>12,}"]
         return "\n".join(lines)
 
