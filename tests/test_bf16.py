@@ -133,7 +133,7 @@ def test_without_the_instructions_float32_is_used_and_that_is_said(monkeypatch: 
 
 
 def test_other_words_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="float32 or bf16"):
+    with pytest.raises(UsageError, match="precision must be one of float32, bf16, got 'half'"):
         Sequential([Dense(1)], precision="half")
     monkeypatch.setenv("KARUSEL_BF16", "yes")
     with pytest.raises(UsageError, match="KARUSEL_BF16"):

@@ -188,11 +188,11 @@ def test_bleu_by_hand_and_by_sacrebleu() -> None:
     found = ["a b c d e", "b c d d d"]
     streams = [[its[k] for its in y] for k in range(2)]
     assert bleu(found, y) == pytest.approx(sacrebleu.corpus_bleu(found, streams).score)
-    with pytest.raises(UsageError, match="order is 5; it must be a whole number from 1 to 4"):
+    with pytest.raises(UsageError, match="order must be at most 4, got 5"):
         bleu(found, y, order=5)
-    with pytest.raises(UsageError, match="order is True"):
+    with pytest.raises(UsageError, match="order must be a whole number from 1 up, got True"):
         bleu(found, y, order=True)
-    with pytest.raises(UsageError, match="tokenize is 'words'; it must be one of 13a, none, intl, char"):
+    with pytest.raises(UsageError, match="tokenize must be one of 13a, none, intl, char, got 'words'"):
         bleu(found, y, tokenize="words")
 
 
@@ -234,13 +234,13 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"unit": "letters"}, "unit is 'letters'; it must be one of words, pairs"),
-        ({"beam_width": 0}, "beam_width is 0; it must be a whole number from 1 up"),
-        ({"samples": -1}, "samples is -1; it must be a whole number from 0 up"),
-        ({"random_state": 1.5}, "random_state is 1.5; it must be a whole number from 0 up"),
-        ({"shift": -1}, "shift is -1; it must be a whole number from 0 up"),
-        ({"mirror": "no"}, "mirror is 'no'; it must be True or False"),
-        ({"vocabulary_size": 1}, "vocabulary_size is 1; it must be a whole number from 2 up"),
+        ({"unit": "letters"}, "unit must be one of words, pairs, got 'letters'"),
+        ({"beam_width": 0}, "beam_width must be a whole number from 1 up, got 0"),
+        ({"samples": -1}, "samples must be a whole number from 0 up, got -1"),
+        ({"random_state": 1.5}, "random_state must be a whole number from 0 up, got 1.5"),
+        ({"shift": -1}, "shift must be a whole number from 0 up, got -1"),
+        ({"mirror": "no"}, "mirror must be True or False, got 'no'"),
+        ({"vocabulary_size": 1}, "vocabulary_size must be a whole number from 2 up, got 1"),
     ],
 )
 def test_settings_that_break_a_rule_are_refused(setting, message) -> None:

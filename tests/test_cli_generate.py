@@ -170,7 +170,7 @@ def test_what_goes_wrong_is_one_line(folder, tmp_path):
         assert "no NumPy file" in refused(5, *train, write(tmp_path / name, data), *out)
     np.savez(tmp_path / "objects.npz", np.array([None]))
     assert "no NumPy file of numbers" in refused(5, *train, tmp_path / "objects.npz", *out)
-    assert "unit is 'letters'" in refused(2, *train, JACK, "--unit", "letters", *out)
+    assert "got 'letters'" in refused(2, *train, JACK, "--unit", "letters", *out)
     assert "--lines is for text" in refused(2, *train, folder / "tunes.npz", "--lines", *out)
     assert "has no line with text" in refused(5, *train, write(tmp_path / "b.txt", "\n\n"), "--lines", *out)
     assert not (tmp_path / "m").exists()

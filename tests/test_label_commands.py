@@ -321,8 +321,10 @@ def test_what_does_not_fit_is_refused_in_one_line(folder, steps, tmp_path):
     assert "name it with --id-col" in refused(2, "label", "train", texts, *out)
     numbers = write(tmp_path / "n.csv", "a,label\n1,x\n2,y\n")
     assert "name it with --id-col" in refused(2, "classify", "train", numbers, *out)
-    assert "class_weight is 'fair'" in refused(2, "classify", "train", texts, *out, "--class-weight", "fair")
-    assert "unit is 'letters'; it must be one of" in refused(
+    assert "weight for each label, got 'fair'" in refused(
+        2, "classify", "train", texts, *out, "--class-weight", "fair"
+    )
+    assert "Classifier: unit must be one of words, characters, pairs, got 'letters'" in refused(
         2, "classify", "train", texts, *out, "--unit", "letters"
     )
     model = folder / "texts.karusel"

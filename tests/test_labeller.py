@@ -219,7 +219,7 @@ def test_what_does_not_fit_what_was_fitted_is_refused(of_steps, of_pixels):
         of_pixels.predict(X / 255)
     with pytest.raises(DataError, match="the labels have 8 x 10 pixels, but the images 8 x 12"):
         of_pixels.score(X, y[:, :, :10])
-    with pytest.raises(UsageError, match="measure is 'f1'; it must be one of accuracy, mean_iou"):
+    with pytest.raises(UsageError, match="measure must be one of accuracy, mean_iou, got 'f1'"):
         of_steps.score([[[1.0, 2.0]]], [["low"]], "f1")
     with pytest.raises(UsageError, match="images do not stream"):
         of_pixels.stream()
@@ -229,5 +229,5 @@ def test_what_does_not_fit_what_was_fitted_is_refused(of_steps, of_pixels):
         Labeller().predict([[1.0]])
     with pytest.raises(UsageError, match="not fitted"):
         Labeller().compare([[1]], [[1]])
-    with pytest.raises(UsageError, match="kind is 'videos'"):
+    with pytest.raises(UsageError, match="kind must be one of series, texts, images, got 'videos'"):
         Labeller(kind="videos").fit([[1.0]], [[1]])

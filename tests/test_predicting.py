@@ -144,6 +144,12 @@ KINDS = {
 }
 
 
+def cut_small(monkeypatch: pytest.MonkeyPatch, numbers: int) -> None:
+    """Data are looked at in pieces of so many numbers."""
+    for module in ("batches", "inputs"):
+        monkeypatch.setattr(f"karusel.{module}.PIECE", numbers)
+
+
 @pytest.mark.parametrize("executor", EXECUTORS)
 @pytest.mark.parametrize("per_step", [True, False])
 @pytest.mark.parametrize("kind", KINDS)
@@ -156,7 +162,7 @@ def test_pieces_make_the_whole(
         options["lengths"] = 1 + np.arange(90) % 7
     net = network(per_step, executor)
     expected, states = net.predict(X, **options)
-    monkeypatch.setattr("karusel.batches.PIECE", 100)
+    cut_small(monkeypatch, 100)
     monkeypatch.setattr("karusel.network.PIECE", 100)
     monkeypatch.setattr("karusel.network.EVALUATION_ROWS", 8)
     seen: list[int] = []
@@ -179,7 +185,7 @@ def test_pieces_have_the_bits_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> N
     X = RANDOM.normal(size=(5000, 7, 2))
     net = network()
     whole = net.predict(X)
-    monkeypatch.setattr("karusel.batches.PIECE", 30_000)
+    cut_small(monkeypatch, 30_000)
     assert_same_bits({"y": net.predict(X)}, {"y": whole})
 
 
@@ -188,13 +194,13 @@ def test_given_states_are_cut_with_their_rows(monkeypatch: pytest.MonkeyPatch) -
     net.build((5, 2))
     X, state = RANDOM.normal(size=(50, 5, 2)), [(RANDOM.normal(size=(50, 4)), RANDOM.normal(size=(50, 4)))]
     expected = net.predict(X, initial_state=state)
-    monkeypatch.setattr("karusel.batches.PIECE", 70)
+    cut_small(monkeypatch, 70)
     assert_close({"y": net.predict(X, initial_state=state)}, {"y": expected}, 1e-6)
 
 
 @pytest.mark.parametrize("executor", EXECUTORS)
 def test_a_bad_number_in_a_later_piece_is_named(executor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("karusel.batches.PIECE", 100)
+    cut_small(monkeypatch, 100)
     net = network(executor=executor)
     X = RANDOM.normal(size=(90, 7, 2))
     X[71, 3, 1] = np.nan

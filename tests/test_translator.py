@@ -115,7 +115,7 @@ def test_bleu_is_sacrebleu_s(model) -> None:
     assert model.score(X, y) == sacrebleu.corpus_bleu(found, [y]).score
     assert Translator.bleu(["a b c d e"], ["a b c d e"], tokenize="none") == pytest.approx(100)
     assert Translator.bleu(["a b c d e"], ["v w x y z"]) < 1
-    with pytest.raises(UsageError, match="tokenize is 'words'; it must be one of 13a, none, intl, char"):
+    with pytest.raises(UsageError, match="tokenize must be one of 13a, none, intl, char, got 'words'"):
         model.score(X, y, tokenize="words")
 
 
@@ -175,9 +175,9 @@ def test_training_data_that_do_not_fit_are_refused() -> None:
     with pytest.raises(DataError, match="a single sentence; at least two are needed"):
         Translator(**FAST).fit(X[:1], y[:1])
     Translator(**FAST | {"epochs": 1}, validation_share=0.9).fit(X[:3], y[:3])  # one is left to train on
-    with pytest.raises(UsageError, match="random_state is -1; it must be a whole number from 0 up"):
+    with pytest.raises(UsageError, match="random_state must be a whole number from 0 up, got -1"):
         Translator(random_state=-1).fit(X, y)
-    with pytest.raises(UsageError, match="beam_width is 0; it must be a whole number from 1 up"):
+    with pytest.raises(UsageError, match="beam_width must be a whole number from 1 up, got 0"):
         Translator(beam_width=0).fit(X, y)
     with pytest.raises(UsageError, match="not fitted"):
         Translator().predict(X)

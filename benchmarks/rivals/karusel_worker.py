@@ -9,7 +9,8 @@ import numpy as np
 import worker
 
 from karusel import LSTM, Dense, Sequential
-from karusel.batches import Examples, Stream, read_rows
+from karusel.batches import Examples, Stream
+from karusel.inputs import read_rows
 from karusel.program.executor import OptimizerState, flat_vector
 
 ENDLESS = 1e9  # seconds

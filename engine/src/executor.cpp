@@ -305,73 +305,84 @@ void Executor::pack(const Frame& frame, float* panels, int threads) const {
     });
 }
 
+// How the rows chosen are worked on; takes the memory for it.
+Executor::Cut Executor::cut_batch(const Examples& examples, bool with_gradient) {
+  Cut cut;
+  cut.slices = slices_of(with_gradient);
+  cut.lanes = with_gradient ? std::min(cut.slices, MOST_LANES) : cut.slices;
+  cut.workers = static_cast<int>(std::min<int64_t>(threads_, cut.lanes));
+  const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
+  cut.panels = divided(batch_rows_, cut.slices) * longest > FEW_LINES ? program_.panels_size() : 0;
+  cut.own_panels = cut.panels > 0 && cut.panels <= OWN_PANELS;
+
+  if (static_cast<int64_t>(lanes_.size()) < cut.lanes) {
+    ++allocations_;
+    lanes_.resize(static_cast<size_t>(cut.lanes));
+  }
+  for (int64_t i = 0; with_gradient && i < cut.lanes; ++i)
+    reserve(lanes_[static_cast<size_t>(i)].gradient, program_.n_weights());
+  for (int i = 0; i < cut.workers; ++i) {
+    Worker& worker = workers_[static_cast<size_t>(i)];
+    reserve(worker.arena, program_.arena_size());
+    if (cut.own_panels) reserve(worker.panels, cut.panels);
+    worker.packed = false;
+  }
+  if (cut.panels > 0 && !cut.own_panels) reserve(panels_, cut.panels);
+  return cut;
+}
+
+// Runs all slices; leaves a loss, and with a gradient one of those, in each lane.
+void Executor::run_slices(const Frame& frame, const Examples& examples, const Cut& cut, bool with_gradient) {
+  if (frame.panels) pack(frame, panels_.data(), weight_threads_);
+  parallel(cut.workers, cut.lanes, [&](int64_t i, int number) {
+    Lane& lane = lanes_[static_cast<size_t>(i)];
+    Worker& worker = workers_[static_cast<size_t>(number)];
+    Frame own = frame;
+    if (cut.own_panels) {
+      if (!worker.packed) pack(frame, worker.panels.data(), 1);
+      worker.packed = true;
+      own.panels = worker.panels.data();
+    }
+    own.gradient = lane.gradient.data();
+    if (with_gradient) program_.clear(own.gradient);
+    lane.loss = 0;
+    for (int64_t slice = i; slice < cut.slices; slice += cut.lanes) {
+      lane.loss += run_slice(own, examples, worker, slice, cut.slices);
+      own.add = true;
+    }
+  });
+}
+
 Total Executor::run_batch(const float* weights, const Examples& examples, Selection batch, uint64_t seed,
                           bool with_gradient) {
   if (batch.count <= 0) return {};
   choose_rows(examples, batch);
   sort_rows(examples, batch);
-  const double weight = batch_weight(examples, batch);
-  const int64_t slices = slices_of(with_gradient);
-  const int64_t lanes = with_gradient ? std::min(slices, MOST_LANES) : slices;
+  const Cut cut = cut_batch(examples, with_gradient);
+  weight_threads_ = program_.n_weights() < (cut.workers > 1 ? FEW_WEIGHTS : FEW_TO_WAKE) ? 1 : threads_;
 
-  if (static_cast<int64_t>(lanes_.size()) < lanes) {
-    ++allocations_;
-    lanes_.resize(static_cast<size_t>(lanes));
-  }
-  for (int64_t i = 0; with_gradient && i < lanes; ++i)
-    reserve(lanes_[static_cast<size_t>(i)].gradient, program_.n_weights());
-  const int workers = static_cast<int>(std::min<int64_t>(threads_, lanes));
-  weight_threads_ = program_.n_weights() < (workers > 1 ? FEW_WEIGHTS : FEW_TO_WAKE) ? 1 : threads_;
-  const int64_t longest = std::max(examples.lengths[sorted_[0]], longest_source_);
-  const int64_t in_panels = divided(batch_rows_, slices) * longest > FEW_LINES ? program_.panels_size() : 0;
-  const bool own_panels = in_panels > 0 && in_panels <= OWN_PANELS;
-  for (int i = 0; i < workers; ++i) {
-    Worker& worker = workers_[static_cast<size_t>(i)];
-    reserve(worker.arena, program_.arena_size());
-    if (own_panels) reserve(worker.panels, in_panels);
-    worker.packed = false;
-  }
-
-  weights = drop_weights(weights, seed);
+  Total total;
+  total.weight = batch_weight(examples, batch);
   Frame frame = {};
   frame.kernels = &kernels_;
-  frame.weights = weights;
+  frame.weights = drop_weights(weights, seed);
   frame.one_row = batch_rows_ == 1;
-  if (in_panels > OWN_PANELS) frame.panels = reserve(panels_, in_panels);
+  if (cut.panels > 0 && !cut.own_panels) frame.panels = panels_.data();
   frame.seed = seed;
-  frame.loss_scale = weight > 0 ? static_cast<float>(1.0 / weight) : 0.0f;
+  frame.loss_scale = total.weight > 0 ? static_cast<float>(1.0 / total.weight) : 0.0f;
 
   const auto run = [&](bool share) {
     frame.share = shared_ = share;
-    if (frame.panels) pack(frame, panels_.data(), weight_threads_);
-    parallel(workers, lanes, [&](int64_t i, int number) {
-      Lane& lane = lanes_[static_cast<size_t>(i)];
-      Worker& worker = workers_[static_cast<size_t>(number)];
-      Frame own = frame;
-      if (own_panels) {
-        if (!worker.packed) pack(frame, worker.panels.data(), 1);
-        worker.packed = true;
-        own.panels = worker.panels.data();
-      }
-      own.gradient = lane.gradient.data();
-      if (with_gradient) program_.clear(own.gradient);
-      lane.loss = 0;
-      for (int64_t slice = i; slice < slices; slice += lanes) {
-        lane.loss += run_slice(own, examples, worker, slice, slices);
-        own.add = true;
-      }
-    });
+    run_slices(frame, examples, cut, with_gradient);
   };
-  if (frame.one_row && in_panels > 0 && threads_ > 1 && program_.has_halves())
+  if (frame.one_row && cut.panels > 0 && threads_ > 1 && program_.has_halves())
     sharing_.take(lines_, run);
   else
     run(false);
 
-  Total total;
-  total.weight = weight;
-  for (int64_t i = 0; i < lanes; ++i) total.loss += lanes_[static_cast<size_t>(i)].loss;
+  for (int64_t i = 0; i < cut.lanes; ++i) total.loss += lanes_[static_cast<size_t>(i)].loss;
   if (with_gradient) {
-    add_lanes(lanes);
+    add_lanes(cut.lanes);
     program_.drop(kernels_, seed, Space::gradient, lanes_[0].gradient.data());
   }
   return total;

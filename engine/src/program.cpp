@@ -68,100 +68,148 @@ bool is_loss(Kernel kernel) { return kernel >= Kernel::squared_loss; }
 // Losses with one term for all numbers of a line, or of a row; the others have one for each number or label.
 bool one_term(Kernel kernel) { return kernel >= Kernel::ctc_loss; }
 
+// Where those arguments and attributes of a call stand that a program looks at itself; all others it only hands on.
+namespace lstm_forward_at {
+constexpr size_t W = 1, U = 2, gain = 4;
+constexpr size_t dilation = 1;  // of the attributes
+}  // namespace lstm_forward_at
+namespace lstm_backward_at {
+constexpr size_t W = 1, U = 2, gain = 3, dx = 17;
+constexpr size_t dilation = 1;
+}  // namespace lstm_backward_at
+namespace dense_forward_at {
+constexpr size_t W = 1;
+constexpr size_t transposed = 0;
+}  // namespace dense_forward_at
+namespace dense_backward_at {
+constexpr size_t W = 1, dx = 3;
+constexpr size_t transposed = 1;
+}  // namespace dense_backward_at
+namespace weight_drop_at {
+constexpr size_t W = 0;
+constexpr size_t rate = 0, salt = 1;
+}  // namespace weight_drop_at
+namespace loss_at {
+constexpr size_t y = 0, target = 1, weight = 2;
+}  // namespace loss_at
+
+bool given(const Argument& argument) { return argument.space != Space::none; }
+
 }  // namespace
 
 Program::Program(std::vector<Buffer> buffers, int64_t n_weights, const std::vector<CallTuple>& calls,
                  const Kernels& kernels, bool bf16)
     : buffers_(std::move(buffers)), n_weights_(n_weights), bf16_(bf16) {
-  const auto panels_of = [this](Argument& weight, bool transposed) {
-    size_t at = 0;
-    while (at < packed_.size() && packed_[at].first != weight.first) ++at;
-    if (at == packed_.size()) packed_.push_back({weight.first, weight.rows, weight.cols});
-    (transposed ? packed_[at].panels_transposed : packed_[at].panels) = 0;
-    weight.packed = static_cast<int64_t>(at);
-    return at;
-  };
-
-  // Few units are not worth it; layer norm needs all of a row at once.
-  const auto halved = [this](const Argument& U, const Argument& gain, float dilation) {
-    return U.rows >= LEAST_HALVED && U.rows <= MOST_HALVED && gain.space == Space::none && dilation == 1.0f && !bf16_;
-  };
-
-  for (const auto& [name, arguments, attributes] : calls) {
-    const auto found = signatures().find(name);
-    if (found == signatures().end()) throw std::invalid_argument("unknown kernel " + name);
-    const Signature& signature = found->second;
-    if (arguments.size() != signature.arguments || attributes.size() < signature.attributes)
-      throw std::invalid_argument("kernel " + name + " called with other arguments than it has");
-
-    Call call = {signature.kernel, {}, attributes};
-    for (const auto& [space, index, first, rows, cols] : arguments) {
-      const Argument argument = {static_cast<Space>(space), index, first, rows, cols, -1};
-      const bool inside =
-          argument.space == Space::none ||
-          (argument.space == Space::buffer && index >= 0 && index < static_cast<int64_t>(buffers_.size()) &&
-           first >= 0 && cols >= 0 && first + cols <= buffers_[static_cast<size_t>(index)].width) ||
-          ((argument.space == Space::weight || argument.space == Space::gradient) && first >= 0 && rows >= 0 &&
-           cols >= 0 && first + rows * cols <= n_weights_);
-      if (!inside) throw std::invalid_argument("kernel " + name + " called with an argument outside its buffer");
-      call.of_source |= argument.space == Space::buffer &&
-                        buffers_[static_cast<size_t>(index)].extent == Extent::source;
-      call.arguments.push_back(argument);
-    }
-
-    auto& a = call.arguments;
+  for (const CallTuple& tuple : calls) {
+    Call call = read_call(tuple);
     if (call.kernel == Kernel::weight_drop_forward || call.kernel == Kernel::weight_drop_backward) {
-      drops_.push_back({a[0].space, a[0].first, a[0].rows * a[0].cols, attributes[0],
-                        static_cast<uint64_t>(attributes[1])});
+      const Argument& w = call.arguments[weight_drop_at::W];
+      drops_.push_back({w.space, w.first, w.rows * w.cols, call.attributes[weight_drop_at::rate],
+                        static_cast<uint64_t>(call.attributes[weight_drop_at::salt])});
       continue;
     }
-    for (const Argument& argument : a) {
+    for (const Argument& argument : call.arguments) {
       if (argument.space != Space::gradient) continue;
       call.again = call.again || has_gradient(argument.first);
       if (call.again || !overwrites(call.kernel)) added_.emplace_back(argument.first, argument.rows * argument.cols);
     }
-    switch (call.kernel) {
-      case Kernel::lstm_forward: {
-        const bool halves = halved(a[2], a[4], attributes[1]);
-        for (size_t i : {1, 2}) packed_[panels_of(a[i], false)].halves = halves;
-        has_halves_ = has_halves_ || halves;
-        break;
-      }
-      case Kernel::lstm_backward:
-        if (a[17].space != Space::none) panels_of(a[1], true);
-        packed_[panels_of(a[2], true)].halves_transposed = halved(a[2], a[3], attributes[1]);
-        break;
-      case Kernel::dense_forward: panels_of(a[1], attributes[0] != 0.0f); break;
-      case Kernel::dense_backward:
-        if (a[3].space != Space::none) panels_of(a[1], attributes[1] == 0.0f);
-        break;
-      default: break;
-    }
-    if (is_loss(call.kernel)) {
-      has_loss_ = true;
-      const Buffer& y = buffers_[static_cast<size_t>(a[0].index)];
-      const int64_t terms = one_term(call.kernel)                           ? 1
-                            : call.kernel == Kernel::softmax_cross_entropy ? a[1].cols
-                                                                           : a[0].cols;
-      const bool weighted = a[2].space != Space::none;
-      const int64_t weights = weighted ? a[2].cols : 1;
-      if (weights != 1 && (one_term(call.kernel) || weights != a[1].cols))
-        throw std::invalid_argument("a loss has one weight per line or target");
-      const Extent extent = call.kernel == Kernel::ctc_loss ? Extent::rows : y.extent;
-      loss_shape_ = {extent, terms / weights, weighted ? a[2].index : -1, weights};
-    }
+    want_panels(call);
+    if (is_loss(call.kernel)) note_loss(call);
     calls_.push_back(std::move(call));
   }
+  place_panels(kernels);
+}
 
+Call Program::read_call(const CallTuple& tuple) const {
+  const auto& [name, arguments, attributes] = tuple;
+  const auto found = signatures().find(name);
+  if (found == signatures().end()) throw std::invalid_argument("unknown kernel " + name);
+  const Signature& signature = found->second;
+  if (arguments.size() != signature.arguments || attributes.size() < signature.attributes)
+    throw std::invalid_argument("kernel " + name + " called with other arguments than it has");
+
+  Call call = {signature.kernel, {}, attributes};
+  for (const auto& [space, index, first, rows, cols] : arguments) {
+    const Argument argument = {static_cast<Space>(space), index, first, rows, cols, -1};
+    const bool inside =
+        argument.space == Space::none ||
+        (argument.space == Space::buffer && index >= 0 && index < static_cast<int64_t>(buffers_.size()) && first >= 0 &&
+         cols >= 0 && first + cols <= buffers_[static_cast<size_t>(index)].width) ||
+        ((argument.space == Space::weight || argument.space == Space::gradient) && first >= 0 && rows >= 0 &&
+         cols >= 0 && first + rows * cols <= n_weights_);
+    if (!inside) throw std::invalid_argument("kernel " + name + " called with an argument outside its buffer");
+    call.of_source |= argument.space == Space::buffer && buffers_[static_cast<size_t>(index)].extent == Extent::source;
+    call.arguments.push_back(argument);
+  }
+  return call;
+}
+
+PackedWeight& Program::want_panels(Argument& weight, bool transposed) {
+  size_t at = 0;
+  while (at < packed_.size() && packed_[at].first != weight.first) ++at;
+  if (at == packed_.size()) packed_.push_back({weight.first, weight.rows, weight.cols});
+  (transposed ? packed_[at].panels_transposed : packed_[at].panels) = 0;
+  weight.packed = static_cast<int64_t>(at);
+  return packed_[at];
+}
+
+void Program::want_panels(Call& call) {
+  auto& a = call.arguments;
+  // Few units are not worth it; layer norm needs all of a row at once.
+  const auto halved = [this](const Argument& U, const Argument& gain, float dilation) {
+    return U.rows >= LEAST_HALVED && U.rows <= MOST_HALVED && !given(gain) && dilation == 1.0f && !bf16_;
+  };
+  switch (call.kernel) {
+    case Kernel::lstm_forward: {
+      using namespace lstm_forward_at;
+      const bool halves = halved(a[U], a[gain], call.attributes[dilation]);
+      for (size_t i : {W, U}) want_panels(a[i], false).halves = halves;
+      has_halves_ = has_halves_ || halves;
+      break;
+    }
+    case Kernel::lstm_backward: {
+      using namespace lstm_backward_at;
+      if (given(a[dx])) want_panels(a[W], true);
+      want_panels(a[U], true).halves_transposed = halved(a[U], a[gain], call.attributes[dilation]);
+      break;
+    }
+    case Kernel::dense_forward: {
+      using namespace dense_forward_at;
+      want_panels(a[W], call.attributes[transposed] != 0.0f);
+      break;
+    }
+    case Kernel::dense_backward: {
+      using namespace dense_backward_at;
+      if (given(a[dx])) want_panels(a[W], call.attributes[transposed] == 0.0f);
+      break;
+    }
+    default: break;
+  }
+}
+
+void Program::note_loss(const Call& call) {
+  const Argument& y = call.arguments[loss_at::y];
+  const Argument& target = call.arguments[loss_at::target];
+  const Argument& weight = call.arguments[loss_at::weight];
+  const int64_t terms = one_term(call.kernel) ? 1 : call.kernel == Kernel::softmax_cross_entropy ? target.cols : y.cols;
+  const int64_t weights = given(weight) ? weight.cols : 1;
+  if (weights != 1 && (one_term(call.kernel) || weights != target.cols))
+    throw std::invalid_argument("a loss has one weight per line or target");
+  const Extent extent = call.kernel == Kernel::ctc_loss ? Extent::rows : buffers_[static_cast<size_t>(y.index)].extent;
+  has_loss_ = true;
+  loss_shape_ = {extent, terms / weights, given(weight) ? weight.index : -1, weights};
+}
+
+void Program::place_panels(const Kernels& kernels) {
   for (PackedWeight& w : packed_) {
-    const auto place_panels = [&](int64_t& at, int64_t rows, int64_t cols) {
+    const auto place = [&](int64_t& at, int64_t rows, int64_t cols) {
       if (at < 0) return;
       at = panels_size_;
       const int64_t pairs = (rows + 2 * kernels.pairs - 1) / (2 * kernels.pairs) * kernels.pairs;
-      panels_size_ += (cols + kernels.panel - 1) / kernels.panel * kernels.panel * (bf16 ? pairs : rows);
+      panels_size_ += (cols + kernels.panel - 1) / kernels.panel * kernels.panel * (bf16_ ? pairs : rows);
     };
-    place_panels(w.panels, w.rows, w.cols);
-    place_panels(w.panels_transposed, w.cols, w.rows);
+    place(w.panels, w.rows, w.cols);
+    place(w.panels_transposed, w.cols, w.rows);
   }
 }
 
@@ -214,6 +262,7 @@ double Program::run(const Frame& frame) const {
   return loss;
 }
 
+// A call's arguments and attributes go into its kernel's structure one after the other: the order is that of kernels.h.
 double Program::run(const Frame& frame, const Call& call) const {
   const Kernels& k = *frame.kernels;
   const Packing& packing = call.of_source ? *frame.source : *frame.packing;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,9 @@ import numpy as np
 from karusel.errors import UsageError
 
 __all__ = [
+    "LARGEST_INTEGER",
+    "LARGEST_SEED",
+    "choice",
     "is_number",
     "is_whole",
     "number_from_zero",
@@ -19,6 +23,8 @@ __all__ = [
     "whole_number",
 ]
 
+LARGEST_INTEGER = 2**31 - 1  # of sizes and counts
+LARGEST_SEED = 2**63 - 1
 # What the engine computes with: normal numbers of float32, since it takes smaller ones for 0.
 _LEAST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
 
@@ -33,20 +39,19 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def positive_integer(owner: str, name: str, value: Any, below: int = 2**31) -> int:
-    """The value as an int, or UsageError."""
-    if not is_number(value) or not 1 <= value < math.inf or value % 1 != 0:
-        raise UsageError(f"{owner}: {name} must be a whole number from 1 up, got {value!r}")
-    if value >= below:
-        raise UsageError(f"{owner}: {name} must be below {below:,}, got {value!r}")
-    return int(value)
-
-
-def whole_number(owner: str, name: str, value: Any, least: int) -> int:
-    """A whole number from `least` up, or UsageError."""
+def whole_number(owner: str, name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
+    """A whole number from `least` to `most`, or UsageError. `owner` is the class or function whose it is."""
     if not is_whole(value) or value < least:
         raise UsageError(f"{owner}: {name} must be a whole number from {least} up, got {value!r}")
+    if value > most:
+        raise UsageError(f"{owner}: {name} must be at most {most:,}, got {value!r}")
     return int(value)
+
+
+def positive_integer(owner: str, name: str, value: Any, most: int = LARGEST_INTEGER) -> int:
+    """The same from 1 up; a float without a fraction is one, too."""
+    whole = is_number(value) and 1 <= value < 2**63 and value % 1 == 0
+    return whole_number(owner, name, int(value) if whole else value, 1, most)
 
 
 def positive_number(owner: str, name: str, value: Any) -> float:
@@ -78,3 +83,11 @@ def share(owner: str, name: str, value: Any) -> float:
             f"{owner}: {name} must be at most 0.99999994, the last float32 below 1, got {value!r}"
         )
     return float(value)
+
+
+def choice(owner: str, name: str, value: Any, choices: Iterable[str]) -> str:
+    """One of some names, or UsageError."""
+    known = tuple(choices)
+    if not isinstance(value, str) or value not in known:
+        raise UsageError(f"{owner}: {name} must be one of {', '.join(known)}, got {value!r}")
+    return str(value)

@@ -34,7 +34,7 @@ class Callback:
         """After the last epoch, however training ended, but not after an exception."""
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this callback: numbers and texts."""
+        """What a checkpoint keeps of this callback, in types that JSON has."""
         return {}
 
     def tensors(self) -> dict[str, NDArray[Any]]:
@@ -44,7 +44,7 @@ class Callback:
     def restore(self, state: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> None:
         """Takes back what a checkpoint kept; called after `on_begin`.
 
-        Where it raises KeyError, TypeError or ValueError, the checkpoint is refused whole.
+        Where it raises one of `karusel.errors.NOT_DESCRIBED`, the checkpoint is refused whole.
         """
 
 

@@ -12,8 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
-from karusel.errors import UsageError
+from karusel.arguments import whole_number
 
 __all__ = ["beam", "greedy"]
 
@@ -50,8 +49,7 @@ def beam(p: NDArray[Any], width: int = 16) -> list[tuple[tuple[int, ...], float]
     width
         Beginnings that are kept; at least 1.
     """
-    if not is_whole(width) or width < 1:
-        raise UsageError(f"beam: width must be a whole number from 1 up, got {width!r}")
+    whole_number("beam", "width", width)
     with np.errstate(divide="ignore"):
         log_p = np.log(np.asarray(p, dtype=np.float64))
     begun: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, NEVER)}  # ends in a blank, in a symbol

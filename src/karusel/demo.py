@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import karusel
 from karusel import LSTM, Adam, Dense, Sequential
-from karusel.errors import UsageError
+from karusel.arguments import whole_number
 
 __all__ = ["Demo", "run_demo"]
 
@@ -116,8 +116,7 @@ class Demo:
 
 def run_demo(epochs: int = 100, random_state: int = 0, n_jobs: int | None = None) -> Demo:
     """Fit both networks and fill both tables. The same arguments give the same bits on any `n_jobs`."""
-    if epochs < 1:
-        raise UsageError(f"epochs is {epochs}; it must be at least 1")
+    whole_number("run_demo", "epochs", epochs)
     data = _windows(0.0, 0.1, _WINDOWS)
     inputs, following = data[:, :_SEEN], data[:, _SEEN]
 

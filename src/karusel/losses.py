@@ -18,10 +18,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from karusel.arguments import is_number, is_whole, number_from_zero, positive_integer, positive_number
+from karusel.arguments import is_number, number_from_zero, positive_integer, positive_number, whole_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Extent
+from karusel.program.program import Attributes, Extent
 
 __all__ = [
     "CTC",
@@ -59,7 +59,7 @@ class Loss(ABC):
     def settings(self) -> dict[str, Any]:
         return {}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {}
 
     def config(self) -> dict[str, Any]:
@@ -116,7 +116,7 @@ class Huber(Loss):
     def settings(self) -> dict[str, Any]:
         return {"delta": self.delta}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {"delta": self.delta}
 
 
@@ -156,7 +156,7 @@ class Pinball(Loss):
     def settings(self) -> dict[str, Any]:
         return {"quantiles": list(self.quantiles)}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {"quantiles": self.quantiles}
 
 
@@ -177,11 +177,7 @@ class SoftmaxCrossEntropy(Loss):
     integer_target = True
 
     def __init__(self, classes: int | None = None) -> None:
-        if classes is not None and (not is_whole(classes) or classes < 2):
-            raise UsageError(
-                f"SoftmaxCrossEntropy: classes must be None or a whole number from 2 up, got {classes!r}"
-            )
-        self.classes = None if classes is None else int(classes)
+        self.classes = None if classes is None else whole_number("SoftmaxCrossEntropy", "classes", classes, 2)
         # A softmax over all outputs is not one over each target's.
         self.activation = "softmax" if classes is None else None
 
@@ -303,7 +299,7 @@ class ClippedSurrogate(Loss):
     def settings(self) -> dict[str, Any]:
         return {"clip": self.clip, "value": self.value, "entropy": self.entropy}
 
-    def attributes(self) -> dict[str, float | tuple[float, ...]]:
+    def attributes(self) -> Attributes:
         return {"clip": self.clip, "value": self.value, "entropy": self.entropy}
 
 

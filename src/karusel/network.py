@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -13,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole, positive_integer
-from karusel.batches import (
-    Examples,
+from karusel.arguments import LARGEST_SEED, choice, positive_integer, whole_number
+from karusel.batches import Examples, Stream
+from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
+from karusel.inputs import (
     Rows,
-    Stream,
     check_finite,
     check_range,
     in_pieces,
@@ -26,7 +24,6 @@ from karusel.batches import (
     read_sequences,
     read_strings,
 )
-from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
 from karusel.layers import (
     LSTM,
     Activation,
@@ -41,6 +38,7 @@ from karusel.layers import (
 )
 from karusel.layers.base import Shape, read_shape
 from karusel.losses import CTC, ClippedSurrogate, Loss, SoftmaxCrossEntropy, get_loss
+from karusel.names import shortened
 from karusel.optimizers import Adam, get_optimizer
 from karusel.program.executor import (
     EVALUATION_ROWS,
@@ -48,8 +46,9 @@ from karusel.program.executor import (
     OptimizerState,
     Total,
     as_flat_vector,
-    check_level,
     check_memory,
+    choose_executor,
+    choose_precision,
     default_threads,
     flat_vector,
 )
@@ -118,15 +117,11 @@ class Sequential:
         executor: str = "auto",
         precision: str = "float32",
     ) -> None:
-        if not is_whole(random_state) or not 0 <= random_state < 2**63:
-            raise UsageError(
-                f"random_state must be a whole number from 0 up, below 2^63, got {random_state!r}"
-            )
         self.layers: list[Layer] = []
-        self.random_state = int(random_state)
+        self.random_state = whole_number("Sequential", "random_state", random_state, 0, LARGEST_SEED)
         self.n_jobs = None if n_jobs is None else positive_integer("Sequential", "n_jobs", n_jobs)
-        self.executor = _choose_executor(executor)
-        self.precision = _choose_precision(precision, self.executor)
+        self.executor = choose_executor(executor)
+        self.precision = choose_precision(precision, self.executor)
         self.loss: Loss | None = None
         self.optimizer: Adam | None = None
         self.input_shape: tuple[int | None, int] | None = None
@@ -262,8 +257,7 @@ class Sequential:
             count = sum(p.size for n, p in self._parameters.items() if n.startswith(f"{layer.kind}_{i}."))
             flow = layer.output_shape(flow)
             shape = f"[B, T, {flow.width}]" if flow.per_step else f"[B, {flow.width}]"
-            text = repr(layer)
-            lines.append(f"{text if len(text) <= 44 else text[:41] + '...':<44} {shape:<16} {count:>12,}")
+            lines.append(f"{shortened(repr(layer), 44):<44} {shape:<16} {count:>12,}")
         lines += ["-" * 74, f"{'all':<44} {'':<16} {self.count_params():>12,}"]
         return "\n".join(lines)
 
@@ -294,8 +288,7 @@ class Sequential:
         kinds = ["train", "gradient", "flow", "loss", "predict", "states", "gates", "sensitivity", "stream"]
         if self._attention is not None:
             kinds += ["encode", "step", "weights"]
-        if kind not in kinds:
-            raise UsageError(f"kind must be one of {', '.join(kinds)}, got {kind!r}")
+        choice("program", "kind", kind, kinds)
         self._require_built()
         assert self.input_shape is not None
         with_loss = kind in ("train", "gradient", "flow", "loss")
@@ -386,7 +379,7 @@ class Sequential:
         else:
             from karusel.program.interpreter import ReferenceExecutor
 
-            made = ReferenceExecutor(program, steps, threads)
+            made = ReferenceExecutor(program)
         self._executors[key] = (made, steps, source_steps)
         return made
 
@@ -540,8 +533,7 @@ class Sequential:
         """The examples, each going on from the state that the one `streams` before it left."""
         if streams is None:
             return examples
-        if not is_whole(streams) or streams < 1:
-            raise UsageError(f"streams must be a whole number from 1 up, got {streams!r}")
+        whole_number("Sequential", "streams", streams)
         if examples.source_lengths is not None:
             raise UsageError("streams= carries states on: a network with an Attention reads whole rows")
         number = np.arange(len(examples), dtype=np.int64)
@@ -1000,8 +992,8 @@ def load(path: str | os.PathLike[str], *, executor: str = "auto", precision: str
     """
     from karusel.saving import load_file
 
-    executor = _choose_executor(executor)
-    precision = _choose_precision(precision, executor)
+    executor = choose_executor(executor)
+    precision = choose_precision(precision, executor)
     header, tensors = load_file(path, "network")
     try:
         return restored(header.get("config"), tensors, executor=executor, precision=precision)
@@ -1085,60 +1077,3 @@ def _is_deep(X: Any) -> bool:
     if isinstance(X, np.ndarray):
         return X.ndim >= 3
     return isinstance(X, (list, tuple)) and len(X) > 0 and np.ndim(X[0]) >= 2
-
-
-def _choose_executor(executor: str) -> str:
-    """ "native" or "reference"."""
-    if isinstance(executor, str) and executor == "auto":
-        executor = os.environ.get("KARUSEL_EXECUTOR", "") or "auto"
-    if not isinstance(executor, str) or executor not in ("auto", "native", "reference"):
-        raise UsageError(f"executor must be auto, native or reference, got {executor!r}")
-    if executor == "reference":
-        return executor
-    try:
-        engine = importlib.import_module("karusel._engine")
-    except ImportError as error:
-        if executor == "native":
-            raise UsageError(
-                f"the compiled engine is not installed ({error}); use executor='reference'"
-            ) from error
-        _tell_slow()
-        return "reference"
-    check_level(engine)
-    return "native"
-
-
-def _choose_precision(precision: str, executor: str) -> str:
-    """ "float32" or "bf16": what is used here."""
-    if not isinstance(precision, str) or precision not in ("float32", "bf16"):
-        raise UsageError(f"precision must be float32 or bf16, got {precision!r}")
-    if precision == "float32" or executor == "reference":
-        return "float32"
-    emulate = os.environ.get("KARUSEL_BF16", "")
-    if emulate not in ("", "emulate"):
-        raise UsageError(f"KARUSEL_BF16 must be empty or emulate, got {emulate!r}")
-    from karusel import _engine
-
-    if emulate or _engine.multiplies_bf16():
-        return "bf16"
-    warnings.warn(
-        "this processor has no instructions for bf16 (AVX-512 BF16): float32 is used instead",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-    return "float32"
-
-
-def _tell_slow() -> None:
-    global _told
-    if not _told:
-        _told = True
-        warnings.warn(
-            "karusel's compiled engine is not installed: the reference executor runs everything, slowly. "
-            "Install a C++ compiler (g++) and reinstall karusel.",
-            RuntimeWarning,
-            stacklevel=4,
-        )
-
-
-_told = False

@@ -71,7 +71,7 @@ class Cosine(Schedule):
 
     def __init__(self, rate: float, total_steps: int, warmup_steps: int = 0, final_rate: float = 0.0) -> None:
         self.rate = positive_number("Cosine", "rate", rate)
-        self.total_steps = whole_number("Cosine", "total_steps", total_steps, 1)
+        self.total_steps = whole_number("Cosine", "total_steps", total_steps)
         self.warmup_steps = whole_number("Cosine", "warmup_steps", warmup_steps, 0)
         if self.warmup_steps >= self.total_steps:
             raise UsageError(
@@ -103,7 +103,7 @@ class Step(Schedule):
 
     def __init__(self, rate: float, every: int, factor: float = 0.1) -> None:
         self.rate = positive_number("Step", "rate", rate)
-        self.every = whole_number("Step", "every", every, 1)
+        self.every = whole_number("Step", "every", every)
         self.factor = positive_number("Step", "factor", factor)
 
     def rates(self, steps: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole
+from karusel.arguments import LARGEST_SEED, is_number, whole_number
 from karusel.errors import UsageError
 from karusel.randomness import call_key, uniform
 
@@ -47,15 +47,14 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not (is_number(self.temperature) and 0 <= self.temperature < math.inf):
-            raise UsageError(f"temperature must be a finite number from 0 up, got {self.temperature!r}")
-        if self.top_k is not None and not (is_whole(self.top_k) and 1 <= self.top_k < 2**63):
             raise UsageError(
-                f"top_k must be None or a whole number from 1 up, below 2^63, got {self.top_k!r}"
+                f"Sampling: temperature must be a finite number from 0 up, got {self.temperature!r}"
             )
+        if self.top_k is not None:
+            whole_number("Sampling", "top_k", self.top_k, 1, 2**63 - 1)
         if not (is_number(self.top_p) and 0 < self.top_p <= 1):
-            raise UsageError(f"top_p must be above 0 and at most 1, got {self.top_p!r}")
-        if not (is_whole(self.seed) and 0 <= self.seed < 2**63):
-            raise UsageError(f"seed must be a whole number from 0 up, below 2^63, got {self.seed!r}")
+            raise UsageError(f"Sampling: top_p must be above 0 and at most 1, got {self.top_p!r}")
+        whole_number("Sampling", "seed", self.seed, 0, LARGEST_SEED)
         if self.notes and (self.top_k is not None or self.top_p < 1):
             raise UsageError("top_k and top_p choose among symbols; notes are drawn each by itself")
 

@@ -26,6 +26,7 @@ from karusel.errors import (
     TooLargeError,
     UsageError,
 )
+from karusel.names import shortened
 from karusel.whole import written_whole
 
 __all__ = ["FORMAT", "load_file", "save_file"]
@@ -360,6 +361,5 @@ def _reason(error: Exception) -> str:
 
 
 def _short(value: object, *, quote: bool = True) -> str:
-    """One printable line of at most 80 characters: the value may come from a hostile file."""
-    text = repr(value) if quote else str(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    """At most 80 characters: the value may come from a hostile file."""
+    return shortened(repr(value) if quote else str(value), 80)

@@ -73,7 +73,7 @@ def search(
     power
         0: by log p alone; 1: by its mean over the steps.
     """
-    whole_number("search", "width", width, 1)
+    whole_number("search", "width", width)
     number_from_zero("search", "power", power)
     order = sorted(range(len(sources)), key=lambda k: len(sources[k]))  # like beside like
     found: list[list[Found]] = [[] for _ in sources]
@@ -99,7 +99,7 @@ def draw(
     What is drawn for a source depends on the seed alone, not on the other sources. `network`, `sources`,
     `longest` and `end` are those of `search`.
     """
-    whole_number("draw", "count", count, 1)
+    whole_number("draw", "count", count)
     whole_number("draw", "seed", seed, 0)
     chance = np.random.default_rng(seed).random((max(longest, default=0), count))
     drawn: list[list[tuple[int, ...]]] = []

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole, positive_integer, whole_number
-from karusel.batches import read_numbers
+from karusel.arguments import positive_integer, whole_number
 from karusel.errors import DataError, UsageError
+from karusel.inputs import read_numbers
 from karusel.layers import LSTM, Embedding
 from karusel.sampling import Sampling
 
@@ -90,11 +90,9 @@ class Stream:
     """
 
     def __init__(self, network: Sequential, rows: int = 1, initial_state: Any = None) -> None:
-        if not is_whole(rows) or rows < 1:
-            raise UsageError(f"rows must be a whole number from 1 up, got {rows!r}")
+        self.rows = whole_number("Stream", "rows", rows)
         if not network._per_step:
             raise UsageError("a network without time steps has no stream: use predict")
-        self.rows = int(rows)
         self._inputs = network.input_shape[1]  # type: ignore[index]
         self._outputs = network._output.width
         self._per_step = network._output.per_step
@@ -232,10 +230,8 @@ class Stream:
                 "one: leave it out (the cross-entropy losses need none), or draw from what step gives"
             )
         steps = positive_integer("generate", "steps", steps)
-        first = whole_number("generate", "first", first, 0)
         most = 2**63 // self._outputs - steps  # each number drawn has one of its own
-        if first > most:
-            raise UsageError(f"generate: first must be at most {most:,}, got {first:,}")
+        first = whole_number("generate", "first", first, 0, most)
         drawn = np.empty((steps, self._inputs), dtype=begin.dtype)
         for done in range(0, steps, self._piece_steps):
             part = drawn[done : done + self._piece_steps]

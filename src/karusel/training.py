@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole
+from karusel.arguments import choice, is_number, share, whole_number
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
 from karusel.errors import NOT_DESCRIBED, DataError, DivergenceError, ModelFileError, UsageError
@@ -72,8 +72,8 @@ class Training:
         self.network = network
         self.examples = examples
         self.held_out = held_out
-        self.epochs = _whole("epochs", epochs, 1)
-        self.batch_size = min(_whole("batch_size", batch_size, 1), len(examples))
+        self.epochs = whole_number("Sequential", "epochs", epochs)
+        self.batch_size = min(whole_number("Sequential", "batch_size", batch_size), len(examples))
         self.shuffle = bool(shuffle)
         self.verbose = verbose
         # Checkpoints last: they keep what the others came to.
@@ -85,7 +85,7 @@ class Training:
         self.rows, self.held_out_rows = self._split(validation_split, validation)
         self.steps_per_epoch = steps_per_epoch
         if steps_per_epoch is not None:
-            self.steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, 1)
+            self.steps_per_epoch = whole_number("Sequential", "steps_per_epoch", steps_per_epoch)
         self.history = History()
         if self.validates:
             self.history.history["val_loss"] = []
@@ -95,19 +95,17 @@ class Training:
         self._executor = network._executor("train", examples)
         self._optimizer = self._begin_optimizer()
 
-    def _split(self, share: float, how: str) -> tuple[Index | Runs, Index | Runs]:
+    def _split(self, split: float, how: str) -> tuple[Index | Runs, Index | Runs]:
         """Numbers of the rows to train on, and of those held out of the same examples."""
         n = len(self.examples)
-        if how not in ("last", "random"):
-            raise UsageError(f"validation must be 'last' or 'random', got {how!r}")
-        if not is_number(share) or not 0 <= share < 1:
-            raise UsageError(f"validation_split must be at least 0 and below 1, got {share!r}")
-        if share == 0 or self.held_out is not None:
+        choice("Sequential", "validation", how, ("last", "random"))
+        split = share("Sequential", "validation_split", split)
+        if split == 0 or self.held_out is not None:
             return Runs.upto(n), Runs.upto(0)
-        held_out = round(n * share)
+        held_out = round(n * split)
         if held_out == 0 or held_out == n:
             raise UsageError(
-                f"validation_split={share:g} of {n} rows leaves no row to hold out or none to train on"
+                f"validation_split={split:g} of {n} rows leaves no row to hold out or none to train on"
             )
         if how == "last":
             return Runs.upto(n - held_out), Runs.upto(held_out, start=n - held_out)
@@ -457,9 +455,3 @@ def check_time_limit(seconds: Any) -> None:
     """Raise `UsageError` for a limit that is neither None nor a number of seconds above 0."""
     if seconds is not None and not (is_number(seconds) and seconds > 0):
         raise UsageError(f"time_limit must be a number of seconds above 0, got {seconds!r}")
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if not is_whole(value) or value < least:
-        raise UsageError(f"{name} must be a whole number from {least} up, got {value!r}")
-    return int(value)

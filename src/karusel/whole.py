@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-__all__ = ["written_whole"]
+from karusel.errors import KaruselError
+
+__all__ = ["write_whole", "written_whole"]
 
 _LEFT_BEHIND = 3600  # seconds without a write after which a part belongs to nobody
 
@@ -45,6 +47,20 @@ def written_whole(target: str | os.PathLike[str]) -> Iterator[Path]:
         finally:
             os.close(handle)
     _remove_left_behind(whole.parent)
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a new file beside `path`, then put it in its place in one step.
+
+    Raises `KaruselError` where the system cannot write.
+    """
+    try:
+        with written_whole(path) as part:
+            write(part)
+    except BrokenPipeError:  # whoever read the pipe has seen enough
+        raise
+    except OSError as error:
+        raise KaruselError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _remove_left_behind(folder: Path) -> None:

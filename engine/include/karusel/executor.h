@@ -103,9 +103,18 @@ class Executor {
     Floats gradient;
     double loss = 0;
   };
+  // How a batch is worked on.
+  struct Cut {
+    int64_t slices, lanes;
+    int workers;
+    int64_t panels;   // numbers of the weights' panels; 0: products read the weights where they lie
+    bool own_panels;  // each thread lays them out for itself
+  };
 
   // Runs one batch; with a gradient, leaves the sum over lanes in the first lane.
   Total run_batch(const float* weights, const Examples&, Selection batch, uint64_t seed, bool with_gradient);
+  Cut cut_batch(const Examples&, bool with_gradient);
+  void run_slices(const Frame&, const Examples&, const Cut&, bool with_gradient);
   double run_slice(Frame, const Examples&, Worker&, int64_t slice, int64_t slices) const;
   void order_sources(const Examples&, Worker&, int64_t rows) const;
   void choose_rows(const Examples&, Selection batch);

@@ -168,7 +168,12 @@ class Program {
   const LossShape& loss_shape() const { return loss_shape_; }
 
  private:
-  bool has_gradient(int64_t first) const;  // whether a call so far has one that begins there
+  Call read_call(const CallTuple&) const;
+  bool has_gradient(int64_t first) const;                        // whether a call so far has one that begins there
+  PackedWeight& want_panels(Argument& weight, bool transposed);  // of the weight, or of its transpose
+  void want_panels(Call&);                                       // of all weights that its products read in them
+  void note_loss(const Call&);
+  void place_panels(const Kernels& kernels);  // once all that are wanted are known
   double run(const Frame& frame, const Call& call) const;
 
   std::vector<Buffer> buffers_;

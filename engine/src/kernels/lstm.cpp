@@ -1,8 +1,8 @@
 // The LSTM over a ragged batch, one direction, and its gradient. Equations and contracts: kernels.h.
 //
-// At step t the first n = active[t] rows work. Of these the first `m` follow a step of their own; the
-// rest begin here and start from the initial state. Forward in time all begin together; reversed, a
-// row begins at its own last step, so that rows join as time runs back.
+// At step t the first active[t] rows work. Of these the first ones follow a step of their own; the rest begin here
+// and start from the initial state. Forward in time all begin together; reversed, a row begins at its own last step,
+// so that rows join as time runs back.
 #include "gates.h"
 #include "gemm.h"
 #include "karusel/kernels.h"
@@ -13,14 +13,15 @@ namespace karusel {
 namespace KARUSEL_LEVEL {
 namespace {
 
+// A step, and those that the recurrence joins it with: the earlier one that it follows, the later one that follows it.
 struct Step {
-  int64_t t;       // the step
-  int64_t n;       // rows that work in it
-  int64_t line;    // its first line
-  int64_t m;       // rows that follow a step of their own
-  int64_t before;  // that step's first line
-  int64_t q;       // rows that a later step follows
-  int64_t after;   // that step's first line
+  int64_t t;
+  int64_t rows;       // that work in it
+  int64_t line;       // its first line
+  int64_t following;  // rows that have the earlier step too
+  int64_t earlier_line;
+  int64_t followed;  // rows that have the later step too
+  int64_t later_line;
 };
 
 Step step_at(const Packing& p, int64_t t, int64_t dilation, bool reverse) {
@@ -102,8 +103,8 @@ void rows_forward(const Packing& packing, const LstmForward& call) {
                       call.c.row(s.line + r), call.h.row(s.line + r));
       }
     };
-    rows(0, s.m, {call.h.row(s.before), call.h.stride}, {call.c.row(s.before), call.c.stride});
-    rows(s.m, s.n - s.m, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
+    rows(0, s.following, {call.h.row(s.earlier_line), call.h.stride}, {call.c.row(s.earlier_line), call.c.stride});
+    rows(s.following, s.rows - s.following, slot(call.h0, H, s.t), slot(call.c0, H, s.t));
   }
 }
 
@@ -158,27 +159,28 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
 
     const int64_t sum_line = keeps_sum ? s.line : 0;
 
-    multiply_transposed(s.q, back.row(s.after), back.stride, call.U, false, call.sum.row(sum_line), call.sum.stride,
-                        k % 2 == 1);
-    for (int64_t r = s.q; keeps_sum && r < s.n; ++r) clear_row(call.sum.row(sum_line + r), H);
+    multiply_transposed(s.followed, back.row(s.later_line), back.stride, call.U, false, call.sum.row(sum_line),
+                        call.sum.stride, k % 2 == 1);
+    for (int64_t r = s.followed; keeps_sum && r < s.rows; ++r) clear_row(call.sum.row(sum_line + r), H);
 
     const State c0 = slot(call.c0, H, s.t);
-    for (int64_t r = 0; r < s.n; ++r) {
+    for (int64_t r = 0; r < s.rows; ++r) {
       const bool ends = last && r >= first_end;
-      const Incoming in = {r < s.q ? call.sum.row(sum_line + r) : nullptr, call.dh ? call.dh.row(s.line + r) : nullptr,
-                           ends && call.dhn ? call.dhn.row(r) : nullptr, ends && call.dcn ? call.dcn.row(r) : nullptr};
-      const float* c_before = r < s.m ? call.c.row(s.before + r) : c0.row(r);
+      const Incoming in = {r < s.followed ? call.sum.row(sum_line + r) : nullptr,
+                           call.dh ? call.dh.row(s.line + r) : nullptr, ends && call.dhn ? call.dhn.row(r) : nullptr,
+                           ends && call.dcn ? call.dcn.row(r) : nullptr};
+      const float* c_before = r < s.following ? call.c.row(s.earlier_line + r) : c0.row(r);
       const float* keep = call.keep ? call.keep.row(s.line + r) : nullptr;
       gates_backward(H, H, gates.row(s.line + r), c_before, keep, call.h.row(s.line + r), in,
                      call.carry.row(r) + (s.t % d) * H);
-      if (call.gain && (r < s.m || call.h0))
+      if (call.gain && (r < s.following || call.h0))
         norm_backward(call.gain, gates.row(s.line + r), *call.scale.row(s.line + r), back.row(s.line + r),
                       call.dgain.data);
     }
     if (call.dh0)
-      multiply_transposed(s.n - s.m, back.row(s.line + s.m), back.stride, call.U, true, call.dh0.row(s.m),
-                          call.dh0.stride);
-    for (int64_t r = s.m; call.dc0 && r < s.n; ++r) {
+      multiply_transposed(s.rows - s.following, back.row(s.line + s.following), back.stride, call.U, true,
+                          call.dh0.row(s.following), call.dh0.stride);
+    for (int64_t r = s.following; call.dc0 && r < s.rows; ++r) {
       const float* carry = call.carry.row(r) + (s.t % d) * H;
       float* start = call.dc0.row(r);
       for_vectors(H, [&](int64_t j, auto get, auto put) { put(start + j, get(start + j) + get(carry + j)); });
@@ -202,16 +204,17 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
   int64_t lines = 0, first = 0, first_before = 0;
   for (int64_t t = 0; t < packing.steps; ++t) {
     const Step s = step_at(packing, t, d, call.reverse);
-    if (s.m > 0) {
-      if (lines == 0 || s.line != first + lines || s.before != first_before + lines) {
+    if (s.following > 0) {
+      if (lines == 0 || s.line != first + lines || s.earlier_line != first_before + lines) {
         multiply_pairs(lines, call.h.row(first_before), call.h.stride, first);
         lines = 0;
         first = s.line;
-        first_before = s.before;
+        first_before = s.earlier_line;
       }
-      lines += s.m;
+      lines += s.following;
     }
-    if (const State h0 = slot(call.h0, H, t); h0.data) multiply_pairs(s.n - s.m, h0.row(s.m), h0.stride, s.line + s.m);
+    if (const State h0 = slot(call.h0, H, t); h0.data)
+      multiply_pairs(s.rows - s.following, h0.row(s.following), h0.stride, s.line + s.following);
   }
   multiply_pairs(lines, call.h.row(first_before), call.h.stride, first);
   if (!add) clear_rows(call.dU);

@@ -30,6 +30,7 @@ from karusel.cli.tasks import (
 )
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError
+from karusel.names import shortened
 from karusel.tasks.classifier import Classifier
 from karusel.tasks.sequences import Videos
 
@@ -111,8 +112,7 @@ def _listed(examples: Examples, labels: Any, probability: Any) -> Iterator[str]:
     shown = examples.X if examples.kind == "texts" else examples.names
     width = max(len(str(label)) for label in labels[:_SHOWN])
     for number in range(min(len(examples), _SHOWN)):
-        words = " ".join(str(shown[number]).split())
-        words = words if len(words) <= _WIDTH else words[: _WIDTH - 3] + "..."
+        words = shortened(" ".join(str(shown[number]).split()), _WIDTH)
         yield f"{labels[number]!s:<{width}}  {100 * probability[number]:5.1f} %  {words}"
     if len(examples) > _SHOWN:
         yield f"... and {len(examples) - _SHOWN:,} more; --out FILE writes all"

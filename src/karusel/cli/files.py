@@ -1,9 +1,9 @@
-"""Output files: whole or not there at all."""
+"""The files that a command reads and writes: what may be written where is found out before the work."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from karusel.cli.labels import Source
@@ -11,7 +11,7 @@ from karusel.cli.options import Printing, Reading
 from karusel.errors import FileMissingError, KaruselError, UsageError
 from karusel.plots import need_matplotlib
 from karusel.sources.origin import STDIN, find_files, find_files_of_query
-from karusel.whole import written_whole
+from karusel.whole import write_whole
 
 __all__ = ["check_apart", "check_output", "check_png", "files_read", "table_files", "write_whole"]
 
@@ -61,14 +61,3 @@ def files_read(printing: Printing, files: Iterable[str | Path]) -> tuple[Path, .
 def table_files(reading: Reading | Source, others: Iterable[str] = ()) -> tuple[Path, ...]:
     """The files that tables and a query come from."""
     return (*find_files([*(reading.source or ()), *others]), *find_files_of_query(reading.sql))
-
-
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a new file beside `path`, then put it in its place in one step."""
-    try:
-        with written_whole(path) as part:
-            write(part)
-    except BrokenPipeError:  # whoever read the pipe has seen enough
-        raise
-    except OSError as error:
-        raise KaruselError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-import karusel
+from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_apart, check_output, check_png, write_whole
 from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
 from karusel.inspect.plots import draw_summary
 from karusel.layers import Embedding
+from karusel.names import shortlist
 from karusel.network import Sequential, load
 from karusel.sources import read_table
 
@@ -96,7 +95,7 @@ def run_inspect(request: Request) -> None:
             request.report, network, passes, horizon, title=request.model.name, data=result.data()
         )
     if request.json:
-        print(json.dumps(_document(result), indent=1, allow_nan=False))
+        print_document(_document(result))
     else:
         print("\n".join(_text(result)))
 
@@ -119,10 +118,9 @@ def _read(file: Path, input_cols: tuple[str, ...], network: Sequential) -> list[
     table = read_table(file, target_cols=input_cols)
     names = table.target_cols
     if len(names) != width:
-        shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
         raise DataError(
-            f"{file}: {len(names)} column{'s' if len(names) > 1 else ''} of numbers ({shown}) where the "
-            f"network reads {width} per step; name the columns with --input-col"
+            f"{file}: {len(names)} column{'s' if len(names) > 1 else ''} of numbers ({shortlist(names, 4)}) "
+            f"where the network reads {width} per step; name the columns with --input-col"
         )
     empty = np.argwhere(~np.isfinite(table.values))
     if len(empty):
@@ -165,11 +163,7 @@ def _document(result: _Result) -> dict[str, Any]:
             for seen in result.passes
         ],
         "horizon": {"norms": horizon.norms.tolist(), "reach": horizon.reach, "reading": horizon.reading},
-        "versions": {
-            "karusel": karusel.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": versions(),
     }
 
 

@@ -31,6 +31,7 @@ from karusel.cli.tasks import (
 )
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.names import shortlist
 from karusel.tasks.labeller import Labeller
 
 __all__ = ["run_run", "run_score", "run_train"]
@@ -141,8 +142,7 @@ def _listed(examples: Examples, labels: list[NDArray[Any]]) -> Iterator[str]:
             words = " ".join(f"{word}/{label}" for word, label in pairs)
         else:
             starts = np.flatnonzero(np.append(True, one[1:] != one[:-1]))
-            spells = [f"{one[start]} from {start}" for start in starts[:_SPELLS]]
-            words = ", ".join(spells) + (", ..." if len(starts) > _SPELLS else "")
+            words = shortlist([f"{one[start]} from {start}" for start in starts], _SPELLS)
         yield f"{examples.names[number]}: {words}"
     if len(examples) > _SHOWN:
         yield f"... and {len(examples) - _SHOWN:,} more; --out writes all"

@@ -158,7 +158,7 @@ def _write_parquet(rows: Rows, path: Path) -> None:
     with duckdb.connect() as connection:
         connection.register("results", {f"c{k}": column for k, column in enumerate(rows.columns.values())})
         names = ", ".join(
-            f'{_cell(k, column, zoned=name in rows.zoned)} as "{name.replace(chr(34), 2 * chr(34))}"'
+            f"{_cell(k, column, zoned=name in rows.zoned)} as {databases.sql_name(name)}"
             for k, (name, column) in enumerate(rows.columns.items())
         )
         target = str(path).replace("'", "''")

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from karusel.errors import KaruselError
+from karusel.names import printable
 
 __all__ = ["run"]
 
@@ -121,9 +122,8 @@ def _known_command(arguments: list[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    """A message may hold what stood in a file: nothing of it reaches the terminal as a command."""
-    line = " ".join(text.split())
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in line)
+    """A message, which may hold what stood in a file."""
+    return printable(" ".join(text.split()))
 
 
 def _forget_stdout() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
-from karusel.names import one_line
+from karusel.names import one_line, printable
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
 
@@ -37,8 +36,6 @@ __all__ = [
 _SERIES_SHOWN = 3
 _GLYPHS = "⠿░┤│└─┴"
 _LONGEST_NAME, _LONGEST_TITLE = 60, 100  # characters that have room above a plot
-# Control characters but for the end of a line, and what turns the letters after it round.
-_COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -114,7 +111,7 @@ def curve_of(panel: Panel, forecast: Forecast, number: int, labels: Labels) -> C
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print text; nothing that stood in a file reaches the terminal as a command."""
-    print(_COMMANDS.sub(lambda one: repr(one[0])[1:-1], "\n".join(lines)))
+    print(printable("\n".join(lines)))
 
 
 def found(series: Series, title: str, notes: Sequence[str] = ()) -> Iterator[str]:

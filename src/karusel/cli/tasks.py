@@ -21,6 +21,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
 from karusel.sources.labelled import Labelled, read_labelled
+from karusel.sources.origin import STDIN
 from karusel.tasks.classifier import Classifier
 from karusel.tasks.labeller import Labeller
 
@@ -120,7 +121,7 @@ def _one_label(table: Labelled, number: int, labels: NDArray[np.str_]) -> str:
 def picture_folder(source: Source) -> Path | None:
     """The folder of pictures that a command names, None where it names something else."""
     given = source.source or []
-    if len(given) != 1 or given[0] == "-" or not Path(given[0]).is_dir():
+    if len(given) != 1 or given[0] == STDIN or not Path(given[0]).is_dir():
         return None
     for option in ("sql", "text_col", "value_col", "id_col", "label_col"):
         if getattr(source, option):

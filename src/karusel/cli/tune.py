@@ -24,6 +24,7 @@ from karusel.cli.options import Covariates, Printing, Reading, Running
 from karusel.cli.progress import Progress
 from karusel.cli.work import Series, naming, read_series, short_name
 from karusel.errors import DataError, UsageError
+from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.covariates import KINDS
 from karusel.forecasting.forecaster import Forecaster
 
@@ -148,7 +149,7 @@ class _Search:
             raise DataError(
                 f"there are too few rows to tune {self.horizon} steps; give more history or a smaller horizon"
             )
-        error = float(np.nanmean(model.backtest_.errors("LSTM")[0]))
+        error = float(np.nanmean(model.backtest_.errors(NETWORK)[0]))
         return _Trial(settings, error, time.perf_counter() - started)
 
     def _forecaster(self, settings: Settings, *, backtest: bool) -> Forecaster:

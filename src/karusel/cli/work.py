@@ -14,6 +14,7 @@ from karusel.forecasting.future import Future
 from karusel.forecasting.intervals import check_levels, check_quantiles
 from karusel.forecasting.panel import Panel
 from karusel.sources import Table, read_table
+from karusel.sources.origin import STDIN
 
 __all__ = [
     "Series",
@@ -170,7 +171,7 @@ def short_name(source: Sequence[str]) -> str:
     """A source as titles call it."""
     if not source:
         return "the query"
-    first = "standard input" if source[0] == "-" else source[0]
+    first = "standard input" if source[0] == STDIN else source[0]
     name = first if "://" in first else Path(first).name
     return name if len(source) == 1 else f"{name} and {len(source) - 1} more"
 

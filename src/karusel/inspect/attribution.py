@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
-from karusel.batches import read_numbers
+from karusel.arguments import whole_number
 from karusel.errors import DataError, UsageError
+from karusel.inputs import read_numbers
 from karusel.inspect.horizon import output_gradient
 from karusel.inspect.trace import Sequences, Steps, lags, read
 
@@ -140,8 +140,7 @@ def integrated_gradients(
     >>> found.values.shape, bool(abs(found.error).max() < 1e-5)
     ((3, 5, 2), True)
     """
-    if not is_whole(points) or points < 1:
-        raise UsageError(f"points must be a whole number from 1 up, got {points!r}")
+    whole_number("integrated_gradients", "points", points)
     if network.layers and network._reads_indices:
         raise UsageError(
             "integrated gradients need inputs between which there are others; this network reads indices: "

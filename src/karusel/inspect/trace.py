@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.batches import Examples, Rows, Stream
+from karusel.batches import Examples, Stream
 from karusel.errors import UsageError
+from karusel.inputs import Rows
 from karusel.layers import LSTM
 from karusel.program.executor import EVALUATION_ROWS, Total, check_memory, flat_vector
 from karusel.program.program import Extent

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from karusel.arguments import choice
 from karusel.errors import UsageError
 from karusel.layers.base import Layer, Shape
 from karusel.program.kernels import FUNCTIONS
@@ -31,11 +32,7 @@ class Activation(Layer):
 
     def __init__(self, function: str, *, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().__init__(input_shape)
-        if not isinstance(function, str) or function not in NAMES:
-            raise UsageError(
-                f"Activation: unknown function {function!r}; it must be one of {', '.join(NAMES)}"
-            )
-        self.function = function
+        self.function = choice("Activation", "function", function, NAMES)
 
     def settings(self) -> dict[str, Any]:
         return {"function": self.function}

@@ -7,7 +7,7 @@ from typing import Any
 from karusel.arguments import share
 from karusel.layers.base import Layer, Shape
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Extent, Parameter, View
+from karusel.program.program import Attributes, Extent, Parameter, View
 
 __all__ = ["Dropout", "lower_dropout", "lower_mask", "lower_weight_drop"]
 
@@ -54,7 +54,7 @@ def lower_dropout(lowering: Lowering, x: Signal, rate: float, variational: bool 
     """Dropout of a signal; the signal itself where the program does not train."""
     if not lowering.training or rate == 0:
         return x
-    mask: dict[str, float | tuple[float, ...]] = {
+    mask: Attributes = {
         "rate": rate,
         "salt": lowering.dropout_salt(),
         "shared": int(variational),
@@ -68,7 +68,7 @@ def lower_dropout(lowering: Lowering, x: Signal, rate: float, variational: bool 
             lowering.emit_backward(
                 "dropout_backward",
                 {"dy": lowering.read_gradient(y), "dx": dx},
-                mask | {"accumulate": accumulate},
+                {**mask, "accumulate": accumulate},
             )
 
     lowering.on_backward(backward)
@@ -80,7 +80,7 @@ def lower_mask(lowering: Lowering, name: str, steps: Extent, width: int, rate: f
     if not lowering.training or rate == 0:
         return None
     mask = lowering.buffer(name, steps, width)
-    drawn: dict[str, float | tuple[float, ...]] = {"rate": rate, "salt": lowering.dropout_salt(), "shared": 0}
+    drawn: Attributes = {"rate": rate, "salt": lowering.dropout_salt(), "shared": 0}
     lowering.emit("dropout_forward", {"x": None, "y": mask}, drawn)
     return mask
 
@@ -89,7 +89,7 @@ def lower_weight_drop(lowering: Lowering, weight: Parameter, rate: float) -> Non
     """Leaves some of a weight out in each training step; call it before what reads the weight is lowered."""
     if not lowering.training or rate == 0:
         return
-    mask: dict[str, float | tuple[float, ...]] = {"rate": rate, "salt": lowering.dropout_salt()}
+    mask: Attributes = {"rate": rate, "salt": lowering.dropout_salt()}
     lowering.emit("weight_drop_forward", {"W": weight}, mask)
     # Registered first, so emitted last: by then the gradient is complete.
     lowering.on_backward(

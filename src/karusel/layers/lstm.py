@@ -7,17 +7,17 @@ from typing import Any, cast
 
 import numpy as np
 
-from karusel.arguments import positive_integer, share
+from karusel.arguments import choice, positive_integer, share
 from karusel.errors import UsageError
 from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogonal
 from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.layers.dropout import lower_dropout, lower_mask, lower_weight_drop
 from karusel.program.lowering import Lowering, Signal
-from karusel.program.program import Extent, View
+from karusel.program.program import Attributes, Extent, View
 
 __all__ = ["LSTM"]
 
-MOST_LAYERS = 1000  # a bound for settings from a damaged file, far beyond what can be trained
+MOST_LAYERS = 999  # a bound for settings from a damaged file, far beyond what can be trained
 EPSILON = 1e-5  # of layer norm, added to the variance
 DIRECTIONS = {
     "forward": ("forward",),
@@ -116,8 +116,8 @@ class LSTM(Layer):
     ) -> None:
         super().__init__(input_shape)
         self.hidden_size = positive_integer("LSTM", "hidden_size", hidden_size)
-        self.num_layers = positive_integer("LSTM", "num_layers", num_layers, below=MOST_LAYERS)
-        self.direction = _choice("direction", direction, tuple(DIRECTIONS))
+        self.num_layers = positive_integer("LSTM", "num_layers", num_layers, most=MOST_LAYERS)
+        self.direction = choice("LSTM", "direction", direction, DIRECTIONS)
         self.return_sequences = bool(return_sequences)
         one = np.ndim(dilation) == 0
         each = [dilation] * self.num_layers if one else list(cast("Sequence[int]", dilation))
@@ -132,8 +132,8 @@ class LSTM(Layer):
         self.layer_norm = bool(layer_norm)
         self.weight_drop = share("LSTM", "weight_drop", weight_drop)
         self.recurrent_dropout = share("LSTM", "recurrent_dropout", recurrent_dropout)
-        self.initial_state = _choice("initial_state", initial_state, ("zeros", "learned", "given"))
-        self.init = _choice("init", init, ("default", "chrono"))
+        self.initial_state = choice("LSTM", "initial_state", initial_state, ("zeros", "learned", "given"))
+        self.init = choice("LSTM", "init", init, ("default", "chrono"))
         self.chrono_length = None
         if chrono_length is not None:
             self.chrono_length = positive_integer("LSTM", "chrono_length", chrono_length)
@@ -333,7 +333,7 @@ class LSTM(Layer):
             normal = lowering.buffer(f"{name}.normal", gates.extent, 4 * H)
             scale = lowering.buffer(f"{name}.scale", gates.extent, 1)
         h0, c0, hn, cn = self._lower_state(lowering, name, dilation, last)
-        settings: dict[str, float | tuple[float, ...]] = {
+        settings: Attributes = {
             "reverse": int(name.endswith("backward")),
             "dilation": dilation,
         }
@@ -356,7 +356,7 @@ class LSTM(Layer):
                 "hn": hn,
                 "cn": cn,
             },
-            settings | {"tape": int(lowering.tape), "epsilon": EPSILON},
+            {**settings, "tape": int(lowering.tape), "epsilon": EPSILON},
         )
         role = f"{lowering.scope}.{name}"
         if lowering.gates:
@@ -399,7 +399,7 @@ class LSTM(Layer):
                     "dh0": dh0,
                     "dc0": dc0,
                 },
-                settings | {"accumulate": accumulate},
+                {**settings, "accumulate": accumulate},
             )
             if lowering.flow:
                 whole = lowering.buffer(f"{name}.flow", steps, H)
@@ -455,9 +455,3 @@ def _input_weight(inputs: int, hidden: int) -> Any:
 
 def _recurrent_weight(hidden: int) -> Any:
     return lambda random: np.concatenate([orthogonal(random, hidden) for _ in range(4)], axis=1)
-
-
-def _choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise UsageError(f"LSTM: {name} must be one of {', '.join(choices)}, got {value!r}")
-    return str(value)

@@ -1,14 +1,17 @@
-"""What an executor is: it runs a program over examples. Two exist: `native` and `reference`."""
+"""What an executor is: it runs a program over examples. Two exist, `native` and `reference`."""
 
 from __future__ import annotations
 
+import importlib
 import os
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import choice
 from karusel.errors import TooLargeError, UsageError
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ __all__ = [
     "as_flat_vector",
     "check_level",
     "check_memory",
+    "choose_executor",
+    "choose_precision",
     "default_threads",
     "flat_vector",
 ]
@@ -33,6 +38,8 @@ CALL_SECONDS = 0.2  # the engine comes back to Python this often: progress, time
 EVALUATION_ROWS = 1024  # rows of one batch when nothing is learned
 CACHE_LINE = 64  # bytes
 PADDING = 16  # numbers behind a flat vector that the engine may read, never use
+
+_told = False  # that there is no engine: said once
 
 
 class Total(NamedTuple):
@@ -125,6 +132,64 @@ def as_flat_vector(numbers: NDArray[Any]) -> NDArray[Any]:
     vector = flat_vector(len(numbers), numbers.dtype)
     vector[:] = numbers
     return vector
+
+
+def choose_executor(executor: str) -> str:
+    """What a name, or "auto", stands for here: "native" or "reference".
+
+    Raises UsageError for another name, and for an engine that is not installed.
+    """
+    if isinstance(executor, str) and executor == "auto":
+        executor = os.environ.get("KARUSEL_EXECUTOR", "") or "auto"
+    choice("Sequential", "executor", executor, ("auto", "native", "reference"))
+    if executor == "reference":
+        return executor
+    try:
+        engine = importlib.import_module("karusel._engine")
+    except ImportError as error:
+        if executor == "native":
+            raise UsageError(
+                f"the compiled engine is not installed ({error}); use executor='reference'"
+            ) from error
+        _tell_slow()
+        return "reference"
+    check_level(engine)
+    return "native"
+
+
+def choose_precision(precision: str, executor: str) -> str:
+    """What an executor multiplies in here, "float32" or "bf16"; warns where that is not what was asked for.
+
+    Raises UsageError for another name.
+    """
+    choice("Sequential", "precision", precision, ("float32", "bf16"))
+    if precision == "float32" or executor == "reference":
+        return "float32"
+    emulate = os.environ.get("KARUSEL_BF16", "")
+    if emulate not in ("", "emulate"):
+        raise UsageError(f"KARUSEL_BF16 must be empty or emulate, got {emulate!r}")
+    from karusel import _engine
+
+    if emulate or _engine.multiplies_bf16():
+        return "bf16"
+    warnings.warn(
+        "this processor has no instructions for bf16 (AVX-512 BF16): float32 is used instead",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return "float32"
+
+
+def _tell_slow() -> None:
+    global _told
+    if not _told:
+        _told = True
+        warnings.warn(
+            "karusel's compiled engine is not installed: the reference executor runs everything, slowly. "
+            "Install a C++ compiler (g++) and reinstall karusel.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
 
 
 def check_level(engine: Any) -> None:

@@ -107,7 +107,7 @@ class ReferenceExecutor:
 
     dtype = np.float64
 
-    def __init__(self, program: Program, max_steps: int, threads: int) -> None:
+    def __init__(self, program: Program) -> None:
         self.program = program
 
     def _run(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from karusel.program.kernels import KERNELS
 from karusel.program.program import (
     Argument,
+    Attributes,
     Buffer,
     Call,
     Extent,
@@ -139,7 +140,7 @@ class Lowering:
         self,
         kernel: str,
         arguments: dict[str, Argument],
-        attributes: dict[str, float | tuple[float, ...]] | None = None,
+        attributes: Attributes | None = None,
     ) -> Call:
         """A call with all arguments in the kernel's order; those not named are not given."""
         signature = KERNELS[kernel]
@@ -158,7 +159,7 @@ class Lowering:
         self,
         kernel: str,
         arguments: dict[str, Argument],
-        attributes: dict[str, float | tuple[float, ...]] | None = None,
+        attributes: Attributes | None = None,
     ) -> None:
         """Adds a call to the forward part."""
         self.program.forward.append(self.call(kernel, arguments, attributes))
@@ -167,7 +168,7 @@ class Lowering:
         self,
         kernel: str,
         arguments: dict[str, Argument],
-        attributes: dict[str, float | tuple[float, ...]] | None = None,
+        attributes: Attributes | None = None,
     ) -> None:
         """Adds a call to the backward part."""
         self.program.backward.append(self.call(kernel, arguments, attributes))

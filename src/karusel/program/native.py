@@ -64,14 +64,14 @@ class NativeExecutor:
     ) -> None:
         self.program = program
         rows = slice_rows(program)
-        self.plan = plan(program, rows, max_steps, source_steps)
+        placed = plan(program, rows, max_steps, source_steps)
         check_memory(
-            self.plan.arena_size * threads + 4 * program.n_parameters,
+            placed.arena_size * threads + 4 * program.n_parameters,
             f"a batch of sequences of {max_steps:,} steps through this network",
         )
         self._buffers = {buffer: i for i, buffer in enumerate(program.buffers)}
         self._engine = _engine.Executor(
-            *_serialize(program, self.plan), rows, max_steps, source_steps, threads, bf16
+            *_serialize(program, placed), rows, max_steps, source_steps, threads, bf16
         )
 
     @property

@@ -21,8 +21,6 @@ ALIGNMENT = 16  # numbers: one 64-byte line of the processor's cache
 class Plan:
     """Offsets in 4-byte numbers of each buffer: of the arena, or of the state for state buffers."""
 
-    rows: int
-    steps: int
     offsets: tuple[int, ...]
     arena_size: int
     state_size: int
@@ -45,7 +43,6 @@ def plan(program: Program, rows: int, steps: int, source_steps: int = 0) -> Plan
 
     First fit, largest first, over the intervals of calls in which a buffer is in use.
     """
-
     each = {Extent.STEPS: steps, Extent.ROWS: 1, Extent.SOURCE: source_steps}
 
     def size(width: int, extent: Extent) -> int:
@@ -87,4 +84,4 @@ def plan(program: Program, rows: int, steps: int, source_steps: int = 0) -> Plan
         placed.append((offset, offset + needed, first[i], last[i]))
         offsets[i] = offset
         arena_size = max(arena_size, offset + needed)
-    return Plan(rows, steps, tuple(offsets), arena_size, state_size)
+    return Plan(tuple(offsets), arena_size, state_size)

@@ -13,7 +13,7 @@ from typing import Union
 
 from karusel.program.kernels import KERNELS
 
-__all__ = ["Argument", "Buffer", "Call", "Extent", "Gradient", "Parameter", "Program", "View"]
+__all__ = ["Argument", "Attributes", "Buffer", "Call", "Extent", "Gradient", "Parameter", "Program", "View"]
 
 
 class Extent(Enum):
@@ -97,6 +97,7 @@ class Gradient:
 
 
 Argument = Union[View, Parameter, Gradient, None]  # noqa: UP007 - a runtime alias, Python 3.10 included
+Attributes = Mapping[str, float | tuple[float, ...]]  # numbers by name, in the kernel's order
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Call:
 
     kernel: str
     arguments: Mapping[str, Argument]
-    attributes: Mapping[str, float | tuple[float, ...]]
+    attributes: Attributes
 
     def numbers(self) -> list[float]:
         """The attributes as the engine takes them: one flat list."""
@@ -149,9 +150,10 @@ class Program:
     """A network lowered to kernel calls.
 
     forward, backward: calls in order; a loss call ends the forward part of a program that has a loss.
-    inputs: buffers that examples fill, by role: "x", "source", "target", "weight", and "NAME.h0"/"NAME.c0"
-        of an LSTM whose initial state is given.
-    outputs: views that a caller reads back: "y", "NAME.hn"/"NAME.cn", and "NAME.weights" of an attention.
+    inputs: buffers that examples fill, by role: "x", "source", "target", "weight", "NAME.h0"/"NAME.c0" of an
+        LSTM whose initial state is given, and "dy" where a gradient by the outputs comes from outside.
+    outputs: views that a caller reads back: "y", "dx", "NAME.weights" of an attention, and of an LSTM
+        "NAME.hn"/"NAME.cn", "NAME.gates"/"NAME.c"/"NAME.h" or "NAME.dh" of all steps.
     states: buffers that outlive a run, by name.
     """
 

@@ -13,7 +13,6 @@ from string import Template
 import numpy as np
 
 import karusel
-from karusel.cli.files import write_whole
 from karusel.errors import UsageError
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.names import one_line
@@ -22,6 +21,7 @@ from karusel.report.chart import PRINTED, style
 from karusel.report.html import Html, join, tag
 from karusel.report.looked import looked
 from karusel.report.subject import Subject
+from karusel.whole import write_whole
 
 __all__ = ["write_page", "write_report"]
 

@@ -32,10 +32,7 @@ def read_captions(
             empty = np.array([not text.strip() for text in texts])
             if empty.any():
                 row = int(np.argmax(empty))
-                raise DataError(
-                    f'{origin.name}, {origin.place(row)}, column "{column.name}" is empty; fill it in or '
-                    "remove the row"
-                )
+                raise DataError(f"{cells.place(column, row)} is empty; fill it in or remove the row")
         found: dict[str, tuple[str, list[str]]] = {}
         for row, (image, caption) in enumerate(zip(images, captions, strict=True)):
             if image not in found:

@@ -18,6 +18,7 @@ from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
 from karusel.forecasting.frequency import Times
 from karusel.forecasting.panel import Panel
+from karusel.names import shortened
 from karusel.sources.notation import (
     TIMES,
     UTC,
@@ -42,6 +43,7 @@ __all__ = ["Cells", "Column"]
 _FEW = 32  # columns that are read one by one
 _FIRST, _VERY_FIRST = 1000, 32  # cells that tell what a column is; these rule out most
 _PIECE = 1 << 22  # rows that are taken out at a time
+_SHOWN = 40  # characters of a cell in a message
 
 
 @dataclass(frozen=True)
@@ -236,7 +238,7 @@ class Cells:
             row, text, *times = apart
             first, second = sorted(format_times(np.array(times, "datetime64[us]"), ""))
             raise DataError(
-                f"{self._place(column, row)}: {text!r} may be {first} or {second}, and neither the other "
+                f"{self.place(column, row)}: {text!r} may be {first} or {second}, and neither the other "
                 f"rows nor the frequency tells which; write the times as {first}"
             )
 
@@ -270,7 +272,7 @@ class Cells:
             )
         if "" in offsets:
             below = f"({_below([column.number])}) where {cell} is not null and {offset_sql(cell)} = ''"
-            place = self._place(column, self._one(f"select min(place) from {below}")[0])
+            place = self.place(column, self._one(f"select min(place) from {below}")[0])
             raise DataError(f"{place}: the time has no offset from UTC, but others have one; give it")
         return zone_of(offsets)
 
@@ -305,7 +307,7 @@ class Cells:
         row = self._one(
             f"select {cell}::varchar from ({below}) where {cell} is not null order by place limit 1"
         )
-        return _shortened(row[0]) if row else None
+        return shortened(row[0], _SHOWN) if row else None
 
     def texts(self, column: Column) -> list[str]:
         """A column as texts [N], empty for a missing one."""
@@ -331,7 +333,7 @@ class Cells:
             below = _below([column.number])
             empty = self._one(f"select min(place) from ({below}) where {sql} is null")[0]
             if empty is not None:
-                place = self._place(column, empty)
+                place = self.place(column, empty)
                 raise DataError(f"{place}: the time is missing; give it or remove the row")
         return times
 
@@ -382,10 +384,11 @@ class Cells:
             f"where {cell} is not null and {sql} is null order by place limit 1"
         )
         if bad:
-            place, text = self._place(column, bad[0]), _shortened(bad[1])
+            place, text = self.place(column, bad[0]), shortened(bad[1], _SHOWN)
             raise DataError(f"{place}: {text!r} is not {rule}")
 
-    def _place(self, column: Column, row: int) -> str:
+    def place(self, column: Column, row: int) -> str:
+        """Where a cell stands, for messages."""
         return f'{self.origin.name}, {self.origin.place(row)}, column "{column.name}"'
 
 
@@ -413,10 +416,6 @@ def _irregularity(times: Times, freq: str | int | None, like: Panel | None) -> t
         return np.inf, True, steps
     absent = (ordinals[-1] - ordinals[0]) / found.step + 1 - times.size
     return absent, unusual, steps
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def _groups(numbers: list[int]) -> list[list[int]]:

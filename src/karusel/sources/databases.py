@@ -17,8 +17,9 @@ from typing import Any
 from urllib.parse import quote
 
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
+from karusel.names import shortlist
 
-__all__ = ["Database", "export", "first_line", "parse", "refuse_other_columns", "replace_rows"]
+__all__ = ["Database", "export", "first_line", "parse", "refuse_other_columns", "replace_rows", "sql_name"]
 
 _SQLITE, _POSTGRES = "sqlite:///", ("postgresql://", "postgres://")
 _PATIENCE = 5  # seconds to wait for a lock that another program holds
@@ -108,9 +109,14 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def _quoted(table: str) -> str:
-    """A name, or one with its schema, as SQL."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+def sql_name(name: str) -> str:
+    """The name of a column or a table as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _sql_name_in_schema(table: str) -> str:
+    """The name of a table, or one with its schema, as SQL."""
+    return ".".join(map(sql_name, table.split(".")))
 
 
 def _other_columns(database: Database, found: Sequence[str], wanted: Sequence[str]) -> UsageError:
@@ -122,19 +128,14 @@ def _other_columns(database: Database, found: Sequence[str], wanted: Sequence[st
 
 def _definitions(database: Database, columns: Mapping[str, type]) -> str:
     names = dict(zip((str, int, float), _TYPES[database.form], strict=True))
-    return ", ".join(f"{_quoted_column(name)} {names[kind]}" for name, kind in columns.items())
-
-
-def _quoted_column(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    return ", ".join(f"{sql_name(name)} {names[kind]}" for name, kind in columns.items())
 
 
 def _name_one_of(database: Database, tables: Sequence[str]) -> UsageError:
-    listed = ", ".join(tables[:10]) + (", ..." if len(tables) > 10 else "")
     first = tables[0] if tables else "TABLE"
     return UsageError(
-        f"{database.name} has {f'the tables {listed}' if tables else 'no tables'}; name one, as in "
-        f"{database.name}#{first}, or give a query with --sql"
+        f"{database.name} has {f'the tables {shortlist(tables)}' if tables else 'no tables'}; name one, as "
+        f"in {database.name}#{first}, or give a query with --sql"
     )
 
 
@@ -178,7 +179,7 @@ def _export_sqlite(
             if len(tables) != 1:
                 raise _name_one_of(database, tables)
             table = tables[0]
-        query = f"select * from {_quoted_column(table)}"
+        query = f"select * from {sql_name(table)}"
     cursor = connection.execute(query)
     if cursor.description is None:
         raise UsageError(f"{database.name}, --sql: the query gives no rows; write a select")
@@ -193,7 +194,7 @@ def _export_sqlite(
 
 def _columns_sqlite(connection: sqlite3.Connection, database: Database) -> list[str]:
     """The columns of a table, none of one that is not there."""
-    table = _quoted_column(str(database.table))
+    table = sql_name(str(database.table))
     return [row[1] for row in connection.execute(f"pragma table_info({table})")]
 
 
@@ -203,7 +204,7 @@ def _replace_sqlite(
     columns: Mapping[str, type],
     rows: Iterator[Sequence[Any]],
 ) -> None:
-    table = _quoted_column(str(database.table))
+    table = sql_name(str(database.table))
     connection.execute("begin immediate")
     connection.execute(f"create table if not exists {table} ({_definitions(database, columns)})")
     found = _columns_sqlite(connection, database)
@@ -254,7 +255,7 @@ def _export_postgres(connection: Any, database: Database, query: str | None, pat
             if len(tables) != 1:
                 raise _name_one_of(database, tables)
             table = tables[0]
-        query = f"select * from {_quoted(table)}"
+        query = f"select * from {_sql_name_in_schema(table)}"
     described = connection.execute(f"select * from ({query}\n) as chosen limit 0").description
     written = f"copy ({query}\n) to stdout with (format csv, header true)"
     with path.open("wb") as file, connection.cursor() as cursor, cursor.copy(written) as copy:
@@ -268,7 +269,7 @@ def _columns_postgres(connection: Any, database: Database) -> list[str]:
     found = connection.execute(
         "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 "
         "and not attisdropped order by attnum",
-        [_quoted(str(database.table))],
+        [_sql_name_in_schema(str(database.table))],
     )
     return [row[0] for row in found]
 
@@ -276,7 +277,7 @@ def _columns_postgres(connection: Any, database: Database) -> list[str]:
 def _replace_postgres(
     connection: Any, database: Database, columns: Mapping[str, type], rows: Iterator[Sequence[Any]]
 ) -> None:
-    table = _quoted(str(database.table))
+    table = _sql_name_in_schema(str(database.table))
     connection.execute(f"create table if not exists {table} ({_definitions(database, columns)})")
     found = _columns_postgres(connection, database)
     if found != list(columns):

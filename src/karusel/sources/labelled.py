@@ -185,5 +185,5 @@ def _labels(cells: Cells, column: Column, needed: bool) -> NDArray[np.str_] | No
 
 
 def _place(cells: Cells, column: Column, which: NDArray[np.bool_]) -> str:
-    row = int(np.argmax(which))
-    return f'{cells.origin.name}, {cells.origin.place(row)}, column "{column.name}"'
+    """Where the first of some rows stands."""
+    return cells.place(column, int(np.argmax(which)))

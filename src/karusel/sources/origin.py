@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 import numpy as np
 
 from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.names import shortlist
 from karusel.sources import databases
-from karusel.sources.databases import Database
+from karusel.sources.databases import Database, sql_name
 from karusel.sources.form import Form, as_utf8, find_form, is_packed, line_of, refuse_two_alike, unpacked
 
 if TYPE_CHECKING:
@@ -183,8 +184,8 @@ def _open_csv(
         form = find_form(readable, name, encoding)
         if forms and form.names != forms[0].names:
             raise DataError(
-                f"{name} has the columns {_some(form.names)}, but {files[0]} has {_some(forms[0].names)}; "
-                "forecast them apart, or bring them together with --sql"
+                f"{name} has the columns {shortlist(form.names)}, but {files[0]} has "
+                f"{shortlist(forms[0].names)}; forecast them apart, or bring them together with --sql"
             )
         scan = (
             "select * from read_csv(?, delim=?, quote='\"', escape='\"', header=?, skip=?, comment='', "
@@ -222,10 +223,6 @@ def _open_csv(
         header=forms[0].header,
         decimal_comma=any(form.delimiter != "," for form in forms),
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
 
 
 def _why_rejected(message: str, form: Form) -> str:
@@ -290,12 +287,12 @@ def _refuse_cut(file: Path, name: str) -> None:
 
 def _scan(files: Sequence[Path], kind: str) -> str:
     """SQL for the rows of Parquet or JSON files."""
-    listed = f"[{', '.join(_text(str(file)) for file in files)}]"
+    given = _texts_of(files)
     if kind == "Parquet":
-        return f"read_parquet({listed})"
+        return f"read_parquet({given})"
     packing = "gzip" if all(map(is_packed, files)) else "auto_detect"  # by the ending, which a pipe has not
     # Types are found from all rows: the first ones may hold whole numbers only.
-    return f"read_json({listed}, sample_size=-1, compression='{packing}')"
+    return f"read_json({given}, sample_size=-1, compression='{packing}')"
 
 
 def _open_sql(
@@ -313,12 +310,11 @@ def _open_sql(
             readable, encoding = as_utf8(file, str(file), folder)
             copies.append(readable)
             forms.append(find_form(readable, str(file), encoding))
-        listed = f"[{', '.join(_text(str(file)) for file in copies)}]"
         form = forms[0]
-        names = "" if form.header else f"names=[{', '.join(map(_text, form.names))}], "
+        names = "" if form.header else f"names={_texts_of(form.names)}, "
         scan = (
-            f"read_csv({listed}, delim={_text(form.delimiter)}, header={form.header}, skip={form.skip}, "
-            f"{names}sample_size=-1{_dates_of_a_query(connection, copies[0], form)})"
+            f"read_csv({_texts_of(copies)}, delim={_text(form.delimiter)}, header={form.header}, "
+            f"skip={form.skip}, {names}sample_size=-1{_dates_of_a_query(connection, copies[0], form)})"
         )
         connection.execute(f"create temp view input as select * from {scan}")
     elif kind:
@@ -366,7 +362,7 @@ def _described(
     kinds: list[Kind] = []
     chosen = []
     for number, (name, kind, *_) in enumerate(described):
-        quoted = '"' + str(name).replace('"', '""') + '"'
+        quoted = sql_name(str(name))
         if _NUMBERS.fullmatch(kind):
             kinds.append("number")
             cell = f"nullif({quoted}::double, 'nan'::double)"
@@ -388,6 +384,11 @@ def _texts(columns: Sequence[str]) -> tuple[Kind, ...]:
 def _text(text: str) -> str:
     """A text as SQL."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def _texts_of(names: Sequence[str | Path]) -> str:
+    """A list of texts as SQL."""
+    return f"[{', '.join(_text(str(name)) for name in names)}]"
 
 
 # ---------------------------------------------------------------------------------------- databases

@@ -17,6 +17,7 @@ from karusel.errors import DataError, FileMissingError, KaruselError, TooLargeEr
 from karusel.forecasting import covariates
 from karusel.forecasting.covariates import Covariate, Kind
 from karusel.forecasting.panel import Panel
+from karusel.names import shortlist
 from karusel.sources.cells import Cells, Column
 from karusel.sources.databases import first_line
 from karusel.sources.form import are_periods
@@ -219,8 +220,9 @@ def refuse_unknown(roles: Sequence[tuple[str, str]], source: str, columns: Seque
     first: dict[str, str] = {}
     for name, role in roles:
         if name not in columns:
-            listed = ", ".join(columns[:10]) + (", ..." if len(columns) > 10 else "")
-            raise UsageError(f'{source} has no column "{name}" to be the {role} column; it has {listed}')
+            raise UsageError(
+                f'{source} has no column "{name}" to be the {role} column; it has {shortlist(columns)}'
+            )
         if name in first:
             raise UsageError(f'column "{name}" is named as {first[name]} and as {role}; name it once')
         first[name] = role
@@ -262,8 +264,8 @@ def _refuse_times_in_parts(
     called = {one.name.lower(): one for one in columns if one.whole == one.filled > 0}
     if column.name.lower() == "year" and "month" in called:
         parts = [column, called["month"], *([called["day"]] if "day" in called else [])]
-        listed = ", ".join(f'"{part.name}"::int' for part in parts)
-        made = f"make_date({listed})" if len(parts) == 3 else f"make_date({listed}, 1)"
+        numbers = ", ".join(f'"{part.name}"::int' for part in parts)
+        made = f"make_date({numbers})" if len(parts) == 3 else f"make_date({numbers}, 1)"
     elif (clock := next(filter(cells.are_clocks, columns), None)) is not None:
         parts = [column, clock]
         made = f'concat("{column.name}", chr(32), "{clock.name}")'
@@ -323,7 +325,7 @@ def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Co
 def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list[Column]:
     """The value columns: `y`, else all whose filled cells are numbers in at least half of all cases."""
     source, found = cells.origin.name, [column for column in columns if column.is_numbers]
-    listed = _listed([column.name for column in (found or columns)])
+    names = _in_quotes([column.name for column in (found or columns)])
     if not found:
         name, first = (columns[0].name, cells.first(columns[0])) if columns else ("", None)
         if first is not None and first.startswith("[{"):
@@ -332,7 +334,7 @@ def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list
                 f"--sql 'select unnest(\"{name}\", recursive := true) from input'"
             )
         beside = (
-            f"beside its times and ids it has {listed}" if listed else "it has none beside its times and ids"
+            f"beside its times and ids it has {names}" if names else "it has none beside its times and ids"
         )
         if first is not None:
             beside += f'; "{name}" begins with {first!r}'
@@ -344,21 +346,21 @@ def _find_targets(cells: Cells, columns: list[Column], *, has_ids: bool) -> list
         return called
     if has_ids and len(found) > 1:
         raise DataError(
-            f"{source} has several columns of numbers ({listed}) beside its ids; name the target column"
+            f"{source} has several columns of numbers ({names}) beside its ids; name the target column"
         )
     return found
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f'"{name}"' for name in names[:10]) + (", ..." if len(names) > 10 else "")
+def _in_quotes(names: Sequence[str]) -> str:
+    return shortlist([f'"{name}"' for name in names])
 
 
 def _decimals_note(names: Sequence[str]) -> str:
     """How numbers such as 1.250 were read, and how to read them otherwise."""
     times = ", ".join(f'"{name}" * 1000 as "{name}"' for name in names[:10])
     return (
-        f"all numbers in {_listed(names)} have three digits after the point: read as decimals; if they are "
-        f"thousands, --sql 'select * replace ({times}) from input'"
+        f"all numbers in {_in_quotes(names)} have three digits after the point: read as decimals; if they "
+        f"are thousands, --sql 'select * replace ({times}) from input'"
     )
 
 
@@ -372,8 +374,7 @@ def _covariate(cells: Cells, column: Column, kind: Kind, known: Covariate | None
         if infinite.any():
             row = int(np.argmax(infinite))
             raise DataError(
-                f'{cells.origin.name}, {cells.origin.place(row)}, column "{column.name}" holds '
-                f"{values[row]}; values must be finite: correct or empty it"
+                f"{cells.place(column, row)} holds {values[row]}; values must be finite: correct or empty it"
             )
         return covariates.Column(covariate, values)
     found = cells.names(column)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number
+from karusel.arguments import is_number, whole_number
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
@@ -16,7 +16,6 @@ from karusel.network import Sequential
 from karusel.tasks.arx import Arx, Record
 from karusel.tasks.fitting import (
     Progress,
-    check_count,
     check_learning,
     check_share,
     check_whole,
@@ -318,11 +317,11 @@ class Controller(Task):
     def _check(self) -> None:
         check_share(self)
         if not (is_number(self.caution) and 0 <= self.caution < np.inf):
-            raise UsageError(f"caution is {self.caution!r}; it must be a finite number from 0 up")
+            raise UsageError(f"Controller: caution must be a finite number from 0 up, got {self.caution!r}")
         check_learning(self)
         check_whole(self, "batch_size")
         for name in ("horizon", "known", "ahead"):
-            check_count(name, getattr(self, name), 1, _MOST_STEPS)
+            whole_number("Controller", name, getattr(self, name), 1, _MOST_STEPS)
 
 
 _SCALES = ("u_mean_", "u_spread_", "y_mean_", "y_spread_", "y_low_", "y_high_")

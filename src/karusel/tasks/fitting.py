@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole
+from karusel.arguments import (
+    LARGEST_INTEGER,
+    LARGEST_SEED,
+    choice,
+    is_number,
+    positive_number,
+    share,
+    whole_number,
+)
 from karusel.callbacks import Callback, EarlyStopping
 from karusel.errors import DataError, UsageError
 from karusel.losses import Loss
@@ -16,10 +24,8 @@ from karusel.network import Sequential
 from karusel.optimizers import Adam, Cosine
 
 __all__ = [
-    "SEEDS",
     "Progress",
     "check_choice",
-    "check_count",
     "check_dropout",
     "check_flag",
     "check_learning",
@@ -30,8 +36,6 @@ __all__ = [
     "no_progress",
     "usual_batch",
 ]
-
-SEEDS = 2**63 - 1  # the largest
 
 Progress = Callable[[int, dict[str, float]], None]
 
@@ -94,10 +98,8 @@ def usual_batch(examples: int, steps: int, least: int, most: int) -> int:
 def check_learning(task: Any) -> None:
     """Raise `UsageError` for settings that all tasks have, of a network and its training."""
     check_whole(task, "hidden_size", "epochs", optional=("n_jobs",))
-    check_count("random_state", task.random_state, 0, SEEDS)
-    rate = task.learning_rate
-    if not (is_number(rate) and 0 < rate < np.inf):
-        raise UsageError(f"learning_rate is {rate!r}; it must be a finite number above 0")
+    whole_number(_owner(task), "random_state", task.random_state, 0, LARGEST_SEED)
+    positive_number(_owner(task), "learning_rate", task.learning_rate)
 
 
 def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] = ()) -> None:
@@ -105,43 +107,37 @@ def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] 
     for name in (*names, *optional):
         value = getattr(task, name)
         if value is not None or name not in optional:
-            check_count(name, value, least)
-
-
-def check_count(name: str, value: Any, least: int = 1, most: int = 2**31 - 1) -> None:
-    """Raise `UsageError` for what is no whole number from `least` to `most`."""
-    if not is_whole(value) or value < least:
-        raise UsageError(f"{name} is {value!r}; it must be a whole number from {least} up")
-    if value > most:
-        raise UsageError(f"{name} is {value!r}; it must be at most {most:,}")
+            whole_number(_owner(task), name, value, least, LARGEST_INTEGER)
 
 
 def check_share(task: Any) -> None:
     """Raise `UsageError` for a share to hold out that is none."""
-    if not (is_number(task.validation_share) and 0 < task.validation_share < 1):
-        raise UsageError(f"validation_share is {task.validation_share!r}; it must lie between 0 and 1")
+    value = task.validation_share
+    if not (is_number(value) and 0 < value < 1):
+        raise UsageError(f"{_owner(task)}: validation_share must lie between 0 and 1, got {value!r}")
 
 
 def check_dropout(task: Any, *names: str) -> None:
     """Raise `UsageError` for shares of numbers to leave out that are none."""
     for name in names:
-        share = getattr(task, name)
-        if not (is_number(share) and 0 <= share < 1):
-            raise UsageError(f"{name} is {share!r}; it must be at least 0 and below 1")
+        share(_owner(task), name, getattr(task, name))
 
 
 def check_flag(task: Any, name: str) -> None:
     """Raise `UsageError` for a setting that is neither True nor False."""
     value = getattr(task, name)
     if not isinstance(value, (bool, np.bool_)):
-        raise UsageError(f"{name} is {value!r}; it must be True or False")
+        raise UsageError(f"{_owner(task)}: {name} must be True or False, got {value!r}")
 
 
 def check_choice(task: Any, name: str, choices: Iterable[str]) -> None:
     """Raise `UsageError` for a setting that is none of some names."""
-    value, known = getattr(task, name), tuple(choices)
-    if not (isinstance(value, str) and value in known):
-        raise UsageError(f"{name} is {value!r}; it must be one of {', '.join(known)}")
+    choice(_owner(task), name, getattr(task, name), choices)
+
+
+def _owner(task: Any) -> str:
+    """What messages about a task's settings call it."""
+    return type(task).__name__
 
 
 class _Told(Callback):

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number
-from karusel.errors import DataError, UsageError
+from karusel.arguments import positive_integer
+from karusel.errors import DataError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
 from karusel.network import Sequential
@@ -47,8 +47,7 @@ class Likelihood:
     """How likely a model finds a text or pieces of music.
 
     nats: mean of -log p over all tokens, each given those before it; of music, over all frames but each
-    piece's
-        first, -log p summed over the notes of a frame.
+        piece's first, -log p summed over the notes of a frame.
     tokens: of how many.
     characters: of text, how many characters these are (bytes, for unit "bytes").
     """
@@ -316,8 +315,7 @@ class Generator(Task):
         are drawn.
         """
         self._fitted()
-        if length is not None and not (is_number(length) and length >= 1 and length % 1 == 0):
-            raise UsageError(f"length must be None or a whole number from 1 up, got {length!r}")
+        length = None if length is None else positive_integer("Generator", "length", length)
         notes = isinstance(self.reader_, Notes)
         sampling = Sampling(temperature, top_k, top_p, seed, notes)
         given: NDArray[Any]
@@ -412,8 +410,7 @@ def _listed(X: Any) -> list[Any]:
 
 
 def _windows(tokens: NDArray[np.int32], streams: int, steps: int) -> tuple[Windows, Windows]:
-    """Tokens and the next ones: so many streams side by side, cut into windows, the first of each stream "
-    "first."""
+    """Tokens and the next ones: so many streams side by side, cut into windows, the first of each first."""
     each = (len(tokens) - 1) // streams
     first = np.arange(0, each, steps)
     starts = (first[:, None] + np.arange(streams) * each).reshape(-1)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from karusel.arguments import choice
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import SoftmaxCrossEntropy
@@ -181,8 +182,7 @@ class Labeller(Labelling):
     def compare(self, found: Any, y: Any, measure: str = "accuracy") -> float:
         """The same for labels that `predict` found before."""
         self._fitted()
-        if measure not in MEASURES:
-            raise UsageError(f"measure is {measure!r}; it must be one of {', '.join(MEASURES)}")
+        choice("Labeller", "measure", measure, MEASURES)
         if len(found) != len(y):
             raise DataError(
                 f"there are {len(found):,} examples and labels for {len(y):,}; they must be equally many"
@@ -232,8 +232,8 @@ class Labeller(Labelling):
 
     def _check(self) -> None:
         super()._check()
-        if self.kind not in (None, Series.kind, Texts.kind, Images.kind):
-            raise UsageError(f"kind is {self.kind!r}; a labeller takes series, texts or images")
+        if self.kind is not None:
+            check_choice(self, "kind", (Series.kind, Texts.kind, Images.kind))
         check_choice(self, "unit", ("words", "characters"))
 
     def _per_label(self, outputs: NDArray[Any]) -> NDArray[Any]:

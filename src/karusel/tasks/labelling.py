@@ -15,6 +15,7 @@ from karusel.callbacks import Callback
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Layer, Transpose
 from karusel.losses import SoftmaxCrossEntropy
+from karusel.names import shortlist
 from karusel.network import Sequential
 from karusel.tasks.fitting import (
     Progress,
@@ -78,7 +79,8 @@ class Labelling(Task):
         named_so = isinstance(weight, str) and weight == "balanced"
         if not (weight is None or named_so or isinstance(weight, Mapping)):
             raise UsageError(
-                f"class_weight is {weight!r}; it must be None, 'balanced' or a weight for each label"
+                f"{type(self).__name__}: class_weight must be None, 'balanced' or a weight for each label, "
+                f"got {weight!r}"
             )
         check_share(self)
         check_learning(self)
@@ -106,8 +108,8 @@ class Labelling(Task):
             odd = set(weights) - set(map(str, classes.tolist()))
             if odd or not all(is_number(one) and 0 <= one < np.inf for one in weights.values()):
                 raise UsageError(
-                    f"class_weight is {dict(self.class_weight)!r}; it must hold numbers from 0 up for "
-                    f"some of the labels {named(classes)}"
+                    f"{type(self).__name__}: class_weight must hold numbers from 0 up for some of the labels "
+                    f"{named(classes)}, got {dict(self.class_weight)!r}"
                 )
             return np.array([weights.get(str(label), 1.0) for label in classes.tolist()], np.float32)
         counts = np.bincount(targets.ravel(), minlength=len(classes))
@@ -209,8 +211,7 @@ def number_labels(labels: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]
 
 def named(classes: NDArray[Any]) -> str:
     """Labels as errors list them."""
-    most = 10
-    return ", ".join(map(repr, classes[:most].tolist())) + (", ..." if len(classes) > most else "")
+    return shortlist(list(map(repr, classes.tolist())))
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,13 +11,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole
+from karusel.arguments import (
+    LARGEST_INTEGER,
+    LARGEST_SEED,
+    is_number,
+    is_whole,
+    number_from_zero,
+    positive_number,
+    whole_number,
+)
 from karusel.errors import DataError, MissingDependencyError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import ClippedSurrogate
 from karusel.network import Sequential
 from karusel.optimizers import Adam
-from karusel.tasks.fitting import SEEDS, check_count, check_learning, check_whole
+from karusel.tasks.fitting import Progress, check_learning, check_whole, no_progress
 from karusel.tasks.task import Task, all_or_nothing, finite
 from karusel.training import check_time_limit
 
@@ -97,7 +105,7 @@ class Policy(Task):
         goal: float = math.inf,
         rounds: int = 1000,
         time_limit: float | None = None,
-        progress: Callable[[int, dict[str, float]], None] = lambda round, logs: None,
+        progress: Progress = no_progress,
     ) -> Policy:
         """Learns by playing; returns self.
 
@@ -108,10 +116,10 @@ class Policy(Task):
         A fit that fails or is interrupted leaves the policy as it was.
         """
         self._check()
-        check_count("rounds", rounds)
+        whole_number("Policy", "rounds", rounds, 1, LARGEST_INTEGER)
         check_time_limit(time_limit)
         if not is_number(goal) or math.isnan(goal):
-            raise UsageError(f"goal is {goal!r}; it must be a mean return to reach")
+            raise UsageError(f"Policy: goal must be a mean return to reach, got {goal!r}")
         started = time.monotonic()
         world = _World(environment, self.episodes)
         try:
@@ -136,8 +144,8 @@ class Policy(Task):
     def play(self, environment: str | Callable[[], Any], *, episodes: int = 1, seed: int = 1) -> list[float]:
         """The return of each of some episodes, with the likeliest action at each step."""
         self._fitted()
-        check_count("episodes", episodes)
-        check_count("seed", seed, 0, SEEDS)
+        whole_number("Policy", "episodes", episodes, 1, LARGEST_INTEGER)
+        whole_number("Policy", "seed", seed, 0, LARGEST_SEED)
         world = _World(environment, episodes)
         try:
             world.seed(seed)
@@ -283,16 +291,15 @@ class Policy(Task):
         listed = isinstance(observe, (list, tuple, np.ndarray)) and len(observe) > 0
         if observe is not None and not (listed and all(map(is_whole, observe))):
             raise UsageError(
-                f"observe is {observe!r}; it must be None or the numbers of what is seen, such as (0, 2)"
+                "Policy: observe must be None or the numbers of what is seen, such as (0, 2), "
+                f"got {observe!r}"
             )
-        if not (is_number(self.clip) and 0 < self.clip < math.inf):
-            raise UsageError(f"clip is {self.clip!r}; it must be a finite number above 0")
-        if not (is_number(self.entropy) and 0 <= self.entropy < math.inf):
-            raise UsageError(f"entropy is {self.entropy!r}; it must be a finite number from 0 up")
+        positive_number("Policy", "clip", self.clip)
+        number_from_zero("Policy", "entropy", self.entropy)
         for name in ("discount", "trace"):
             share = getattr(self, name)
             if not (is_number(share) and 0 <= share <= 1):
-                raise UsageError(f"{name} is {share!r}; it must lie from 0 to 1")
+                raise UsageError(f"Policy: {name} must lie from 0 to 1, got {share!r}")
 
 
 class PolicyStream:

@@ -342,7 +342,7 @@ def _whole_rate(rate: Any) -> int | None:
     if rate is None:
         return None
     if not is_number(rate) or rate % 1 != 0:
-        raise UsageError(f"rate is {rate!r}; it must be a whole number of samples a second")
+        raise UsageError(f"Transcriber: rate must be a whole number of samples a second, got {rate!r}")
     return int(rate)
 
 

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
-from karusel.errors import DataError, MissingDependencyError, UsageError
+from karusel.arguments import choice, whole_number
+from karusel.errors import DataError, MissingDependencyError
 from karusel.layers import LSTM, Attention, Dense, Dropout, Embedding, Layer, LayerNorm
 from karusel.tasks.tokens import END, Tokens
 
 __all__ = ["after_end", "bleu", "decoder", "decoding", "most_alike", "text_of", "with_end"]
 
 _TOKENIZERS = ("13a", "none", "intl", "char")
-_ORDERS = (1, 2, 3, 4)
+_MOST_ORDER = 4
 
 Ids = NDArray[np.int32]
 
@@ -87,10 +87,8 @@ def bleu(
 
     Raises `DataError` for texts and references that are not equally many, or none.
     """
-    if tokenize not in _TOKENIZERS:
-        raise UsageError(f"tokenize is {tokenize!r}; it must be one of {', '.join(_TOKENIZERS)}")
-    if not is_whole(order) or order not in _ORDERS:
-        raise UsageError(f"order is {order!r}; it must be a whole number from 1 to 4")
+    choice("bleu", "tokenize", tokenize, _TOKENIZERS)
+    whole_number("bleu", "order", order, 1, _MOST_ORDER)
     try:
         from sacrebleu import BLEU
     except ImportError:
