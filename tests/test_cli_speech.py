@@ -205,6 +205,10 @@ def test_options_that_would_do_nothing_are_refused(folder, tank, tmp_path) -> No
         ("--goal is of an environment", ["train", *records, "--low", 0, "--high", 1, "--goal", 9, *out]),
         ("--target is of a process", ["run", model, *pole, "--target", 1]),
         ("--input-col is of a process", ["score", model, *pole, "--input-col", "u"]),
+        ("--known is of a process", ["train", *pole, "--known", 20, "--goal", 9, *out]),
+        ("--caution is of a process", ["train", *pole, "--caution", 0, "--goal", 9, *out]),
+        ("--episodes is of an environment", ["run", model, "--target", 1, "--episodes", 1]),
+        ("--episodes is of an environment", ["score", model, *records, "--episodes", 100]),
     ]:
         assert f"{what}; leave it out" in refused(2, "control", *arguments)
 
