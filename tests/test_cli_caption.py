@@ -84,6 +84,15 @@ def test_images_are_captioned_as_in_python(folder, trained) -> None:
     assert [one["image"] for one in json.loads(done.out)["captions"]] == [path.name for path in paths]
 
 
+def test_names_of_images_are_no_commands_to_the_terminal(folder, trained, tmp_path) -> None:
+    name = "a\x1b[31m\tb.png"
+    write(tmp_path / name, (folder / "test" / "000.png").read_bytes())
+    done = karusel_run("caption", "run", folder / "m.karusel", tmp_path)
+    assert done.out.split("\t")[0] == "a\\x1b[31m\\tb.png"
+    done = karusel_run("caption", "run", folder / "m.karusel", tmp_path, "--json")
+    assert json.loads(done.out)["captions"][0]["image"] == name
+
+
 def test_attention_is_drawn(folder, trained) -> None:
     pytest.importorskip("matplotlib")
     plot = folder / "where.png"

@@ -71,6 +71,17 @@ def test_wav_files_are_written_down_as_in_python(folder, heard) -> None:
     assert [one["file"] for one in found] == list(map(str, files))
 
 
+def test_names_of_recordings_are_no_commands_to_the_terminal(folder, heard, tmp_path) -> None:
+    path = tmp_path / "a\x1b[31m\nb.wav"
+    path.write_bytes((folder / "0.wav").read_bytes())
+    [line] = karusel_run("transcribe", "run", folder / "m.karusel", path).out.splitlines()
+    assert line.split("\t")[0] == f"{tmp_path}/a\\x1b[31m\\nb.wav"
+    listed = tmp_path / "\x1b[31m.csv"
+    listed.write_text(f"file,text\n{folder / '0.wav'},a\n")
+    done = karusel_run("transcribe", "score", folder / "m.karusel", listed)
+    assert done.out.startswith("\\x1b[31m.csv: ")
+
+
 def test_scores_of_texts_and_characters(folder, heard) -> None:
     model = Transcriber.load(folder / "m.karusel")
     X, y = [folder / f"{k}.wav" for k in range(60)], speech(60, 0)[1]

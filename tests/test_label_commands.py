@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import KARUSEL, karusel_run, refused, write
+from command import KARUSEL, csv_of, karusel_run, refused, write
 from karusel.cli.pictures import read_images
 from karusel.cli.tasks import by_label, like_classes
 from karusel.errors import DataError, KaruselError
@@ -164,6 +164,17 @@ def test_what_classify_prints(folder):
     assert lines[0].startswith("series_test.csv: 30 series, ")
     assert "the most frequent label alone would be right in 33.33 %" in lines[1]
     assert [line.split()[0] for line in lines[3:]] == ["fast", "slow", "still"]
+
+
+def test_labels_are_no_commands_to_the_terminal(tmp_path):
+    rows = [f"{word},\x1b[3{k}m{word}" for k, word in enumerate(("good", "bad"))] * 10
+    path = write(tmp_path / "t.csv", csv_of(rows, "text,label"))
+    model, settings = tmp_path / "m.karusel", ["--epochs", 1, "--hidden-size", 4]
+    for arguments in (["train", path, "--out", model, *settings], ["run", model, path], ["score", model, path]):
+        done = karusel_run("classify", *arguments)
+        assert (done.code, done.err) == (0, "")
+        assert "\x1b" not in done.out
+        assert "\\x1b[3" in done.out
 
 
 def test_scores_by_hand():

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 import karusel
 from karusel.cli.files import check_apart, check_output, check_png, write_whole
+from karusel.cli.show import print_lines
 from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
 from karusel.inspect.plots import draw_summary
@@ -98,7 +99,7 @@ def run_inspect(request: Request) -> None:
     if request.json:
         print(json.dumps(_document(result), indent=1, allow_nan=False))
     else:
-        print("\n".join(_text(result)))
+        print_lines(_text(result))
 
 
 def _noise(network: Sequential) -> list[NDArray[Any]]:

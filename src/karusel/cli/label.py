@@ -16,6 +16,7 @@ from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
 from karusel.cli.pictures import images_in, picture_files, read_images, write_masks
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines
 from karusel.cli.tasks import (
     Examples,
     by_label,
@@ -58,13 +59,15 @@ def run_train(
     if printing.json:
         print_document(done)
         return
-    print(examples.found)
-    print(f"  {shares(_flat(examples.y))}")
-    print(
-        f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; in {held_out.count:,} examples "
-        f"held out {100 * held_out.accuracy:.1f} % of the {_steps(examples)} get their label"
+    print_lines(
+        [
+            examples.found,
+            f"  {shares(_flat(examples.y))}",
+            f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; in {held_out.count:,} examples "
+            f"held out {100 * held_out.accuracy:.1f} % of the {_steps(examples)} get their label",
+            f"{out} holds the model; karusel label run {out} FILES labels others",
+        ]
     )
-    print(f"{out} holds the model; karusel label run {out} FILES labels others")
 
 
 def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> None:
@@ -109,8 +112,7 @@ def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> 
             }
         )
         return
-    print(examples.found)
-    print("\n".join(_listed(examples, labels)))
+    print_lines([examples.found, *_listed(examples, labels)])
 
 
 def _rows(examples: Examples, labels: list[NDArray[Any]], probabilities: Any) -> Rows:
@@ -175,9 +177,13 @@ def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> Non
             }
         )
         return
-    print(examples.found)
-    print(f"{100 * accuracy:.2f} % of the {_steps(examples)} get their label; mean IoU {mean_iou:.3f}")
-    print("\n".join(told_by_label(rows)))
+    print_lines(
+        [
+            examples.found,
+            f"{100 * accuracy:.2f} % of the {_steps(examples)} get their label; mean IoU {mean_iou:.3f}",
+            *told_by_label(rows),
+        ]
+    )
 
 
 def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *, labels: bool) -> Examples:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from karusel.cli.files import check_output, files_read, write_whole
 from karusel.cli.generate import Drawing, Fitting
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
+from karusel.cli.show import for_stdout, print_lines
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import decoded, fit, read_bytes
 from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
@@ -68,9 +70,13 @@ def run_train(
         )
         return
     each = "frame" if model.reader_.unit == "notes" else "token"
-    print(f"{short_name(source)}: {model.reader_.unit}, {done.weights:,} weights")
-    print(done.line(each))
-    print(f"{out} holds the model; karusel generate run {out} writes")
+    print_lines(
+        [
+            f"{short_name(source)}: {model.reader_.unit}, {done.weights:,} weights",
+            done.line(each),
+            f"{out} holds the model; karusel generate run {out} writes",
+        ]
+    )
 
 
 def run_run(
@@ -151,7 +157,7 @@ def run_score(model: Path, source: list[str], lines: bool, json: bool) -> None:
             }
         )
     else:
-        print(f"{short_name(source)}: {_measured(found, unit)}")
+        print_lines([f"{short_name(source)}: {_measured(found, unit)}"])
 
 
 def _measured(found: Likelihood, unit: str) -> str:
@@ -166,11 +172,16 @@ def _measured(found: Likelihood, unit: str) -> str:
 
 def _write_live(parts: Iterator[Any], unit: str) -> None:
     """To stdout as it comes."""
+    if sys.stdout.isatty():
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for part in parts:
+            text = decoder.decode(part) if unit == "bytes" else part
+            print(for_stdout(text), end="", flush=True)
+        print(decoder.decode(b"", final=True))
+        return
     target: Any = sys.stdout.buffer if unit == "bytes" else sys.stdout
     for part in parts:
         target.write(part)
-        if sys.stdout.isatty():
-            target.flush()
     if unit != "bytes":
         target.write("\n")
     target.flush()
@@ -199,7 +210,7 @@ def _write_out(model: Generator, parts: list[Any], out: Path | None, json: bool)
         place = {"out": str(out)} if out is not None else {}
         document.print_document({"unit": unit, "tokens": len(parts), **shown, **place})
     elif out is not None:
-        print(f"{out} holds {len(parts):,} {'frames' if unit == 'notes' else unit}")
+        print_lines([f"{out} holds {len(parts):,} {'frames' if unit == 'notes' else unit}"])
 
 
 # -- reading -------------------------------------------------------------------------------------

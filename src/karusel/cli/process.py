@@ -19,6 +19,7 @@ from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
 from karusel.sources import read_table
@@ -62,9 +63,10 @@ def run_train(
     if printing.json:
         print_document({**found, "out": str(out), "seconds": round(seconds, 3), "versions": versions()})
         return
-    print("\n".join(lines))
     after = f"--environment {environment} plays" if environment else "--target VALUE controls"
-    print(f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}")
+    print_lines(
+        [*lines, f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}"]
+    )
 
 
 def _train_policy(
@@ -208,7 +210,7 @@ def run_score(
     if json:
         print_document({**found, "versions": versions()})
     else:
-        print(line)
+        print_lines([line])
 
 
 def _one_of(records: list[str], environment: str | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
-from karusel.names import one_line
+from karusel.names import one_line, written_out
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
 
@@ -26,19 +25,19 @@ __all__ = [
     "curve_of",
     "evidence",
     "fitted",
+    "for_stdout",
     "forecast_rows",
     "forecast_text",
     "found",
     "panel_found",
     "print_lines",
+    "print_pairs",
     "verdict",
 ]
 
 _SERIES_SHOWN = 3
 _GLYPHS = "⠿░┤│└─┴"
 _LONGEST_NAME, _LONGEST_TITLE = 60, 100  # characters that have room above a plot
-# Control characters but for the end of a line, and what turns the letters after it round.
-_COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,18 @@ def curve_of(panel: Panel, forecast: Forecast, number: int, labels: Labels) -> C
 
 def print_lines(lines: Iterable[str]) -> None:
     """Print text; nothing that stood in a file reaches the terminal as a command."""
-    print(_COMMANDS.sub(lambda one: repr(one[0])[1:-1], "\n".join(lines)))
+    print(written_out("\n".join(lines)))
+
+
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and what was found for each, a line and a tab for each pair, whatever stands in them."""
+    for pair in pairs:
+        print("\t".join(written_out(one).replace("\n", "\\n") for one in pair))
+
+
+def for_stdout(text: str) -> str:
+    """Text that is the result itself: a terminal is told no commands, a pipe or a file gets it as it is."""
+    return written_out(text) if sys.stdout.isatty() else text
 
 
 def found(series: Series, title: str, notes: Sequence[str] = ()) -> Iterator[str]:
