@@ -146,7 +146,7 @@ def test_what_cannot_be_read_gets_one_line(folder, trained, tmp_path) -> None:
         ),
         (5, [*train, images, tmp_path / "head.csv", *out], "head.csv has"),
         (4, [*train, images, tmp_path / "not-there.csv", *out], "not-there.csv does not exist"),
-        (4, [*train, tmp_path / "nowhere", images / "000.png", *out], "nowhere is no folder"),
+        (4, [*train, tmp_path / "nowhere", images / "000.png", *out], "nowhere does not exist"),
         (5, [*train, tmp_path / "sizes", tmp_path / "sizes.csv", *out], "bring all pictures to one size"),
         (
             5,

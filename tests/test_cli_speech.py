@@ -107,7 +107,7 @@ def test_training_prints_one_document(folder) -> None:
 def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     train = ["transcribe", "train"]
     out = ["--out", tmp_path / "m.karusel"]
-    assert "there is no file" in refused(4, *train, tmp_path / "none.csv", *out)
+    assert "does not exist" in refused(4, *train, tmp_path / "none.csv", *out)
     (tmp_path / "a.csv").write_text("name,words\nx.wav,a\n")
     assert "it must have `file` and `text`" in refused(5, *train, tmp_path / "a.csv", *out)
     (tmp_path / "a.csv").write_text("file,text\nx.wav\n")
@@ -121,7 +121,7 @@ def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     run = ["transcribe", "run", folder / "m.karusel"]
     silent = write_wav(tmp_path / "s.wav", np.zeros(4000))
     assert "is silent" in refused(5, *run, silent)
-    assert f"{str(tmp_path)!r} cannot be read: Is a directory" in refused(1, *run, tmp_path)
+    assert f"{str(tmp_path)!r} is a folder" in refused(5, *run, tmp_path)
     cut = tmp_path / "cut.wav"
     cut.write_bytes((folder / "0.wav").read_bytes()[:-100])
     assert "is cut off" in refused(5, *run, cut)

@@ -14,7 +14,7 @@ from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_apart, check_output, check_png, files_read, write_whole
 from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
-from karusel.cli.pictures import images_in, picture_files, read_images
+from karusel.cli.pictures import check_folder, images_in, picture_files, read_images
 from karusel.cli.progress import Progress
 from karusel.cli.show import print_lines, print_pairs
 from karusel.cli.work import naming, short_name
@@ -144,8 +144,7 @@ def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | Non
 def _read(source: Captions, progress: Progress) -> tuple[Any, list[list[str]]]:
     """Images, and the captions of each."""
     folder, name = source.images, short_name([source.captions])
-    if not folder.is_dir():
-        raise FileMissingError(f"{folder} is no folder; give the folder of the images that {name} names")
+    check_folder(folder)
     progress(f"reading {name}")
     listed = read_captions([source.captions], source.image_col, source.caption_col)
     if not listed:

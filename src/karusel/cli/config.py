@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.errors import DataError, UsageError, unreadable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,17 +26,16 @@ TRIED = "tried"
 def read_config(path: Path) -> dict[str, Any]:
     """The keys and values of a TOML file, names with _.
 
-    Raises `FileMissingError` when there is none, `DataError` when it is no TOML.
+    Raises `FileMissingError` when there is none, `DataError` when it is no TOML, `KaruselError` when the
+    system does not let us read it.
     """
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
-    except FileNotFoundError:
-        raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}") from None
     except OSError as error:
-        raise KaruselError(f"{path} cannot be read: {error.strerror}") from None
+        raise unreadable(path, error) from None
     return {name.replace("-", "_"): value for name, value in found.items()}
 
 

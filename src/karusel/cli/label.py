@@ -14,7 +14,7 @@ from karusel.cli.files import check_output, files_read
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
-from karusel.cli.pictures import images_in, picture_files, read_images, write_masks
+from karusel.cli.pictures import check_folder, images_in, picture_files, read_images, write_masks
 from karusel.cli.progress import Progress
 from karusel.cli.show import print_lines
 from karusel.cli.tasks import (
@@ -198,8 +198,7 @@ def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *
     paths = list(_by_stem(folder).values())
     images, y = read_images(paths), None
     if masks is not None:
-        if not masks.is_dir():
-            raise FileMissingError(f"the folder {masks} does not exist; check the name")
+        check_folder(masks)
         by_name = _by_stem(masks)
         lost = next((path for path in paths if path.stem not in by_name), None)
         if lost is not None:

@@ -20,7 +20,7 @@ from karusel.cli.progress import Progress
 from karusel.cli.show import for_stdout, print_lines
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import decoded, fit, read_bytes
-from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
+from karusel.errors import DataError, MissingDependencyError, UsageError, unreadable
 from karusel.sources.origin import STDIN
 from karusel.tasks.generator import Generator, Likelihood
 from karusel.tasks.midi import NOTES, read_midi, write_midi
@@ -252,10 +252,8 @@ def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
     if ending in _MUSIC:
         try:
             return _read_music(path, ending, part)
-        except FileNotFoundError:
-            raise FileMissingError(f"{name} is not there: check the path") from None
         except OSError as error:
-            raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+            raise unreadable(name, error) from None
     data = read_bytes(name)
     title = "standard input" if name == STDIN else name
     if not data:
@@ -313,7 +311,8 @@ def _read_mat(path: Path) -> dict[str, Any]:
     except ImportError:
         raise MissingDependencyError(f"{path}: .mat files need SciPy: pip install 'karusel[music]'") from None
     try:
-        return dict(loadmat(path))
+        with path.open("rb") as file:
+            return dict(loadmat(file))
     except OSError:
         raise
     except Exception as error:  # a damaged file fails anywhere in SciPy

@@ -64,9 +64,7 @@ def run_train(
         print_document({**found, "out": str(out), "seconds": round(seconds, 3), "versions": versions()})
         return
     after = f"--environment {environment} plays" if environment else "--target VALUE controls"
-    print_lines(
-        [*lines, f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}"]
-    )
+    print_lines([*lines, f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}"])
 
 
 def _train_policy(

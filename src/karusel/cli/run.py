@@ -2,7 +2,10 @@
 warning.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 an optional dependency is missing, 4 not found, 5 bad data,
-130 interrupted, 141 the reader of a pipe went away. KARUSEL_TRACEBACK=1 shows where an error came from.
+130 interrupted, 141 the reader of a pipe went away. A file to read that is not there is 4, a folder or a file
+of another kind 5, one that the system does not let us read 1.
+
+KARUSEL_TRACEBACK=1 shows where an error came from.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from karusel.cli.show import print_lines, print_pairs
 from karusel.cli.transcribe import Learning
 from karusel.cli.work import naming
 from karusel.cli.writing import searching
-from karusel.errors import DataError, FileMissingError
+from karusel.errors import DataError, unreadable
 from karusel.tasks.transcriber import Transcriber
 
 __all__ = ["run_run", "run_score", "run_train"]
@@ -123,12 +123,10 @@ def _listed(path: Path) -> tuple[list[Path], list[str]]:
             reader = csv.DictReader(file)
             rows = list(reader)
             columns = reader.fieldnames or []
-    except FileNotFoundError:
-        raise FileMissingError(f"there is no file {str(path)!r}") from None
     except (UnicodeDecodeError, csv.Error) as fault:
         raise DataError(f"{path} is no CSV file in UTF-8: {fault}") from None
     except OSError as fault:
-        raise DataError(f"{path} cannot be read: {fault.strerror}") from None
+        raise unreadable(path, fault) from None
     if not {"file", "text"} <= set(columns):
         names = ", ".join(columns) or "none"
         raise DataError(f"{path.name} has the columns {names}; it must have `file` and `text`")

@@ -145,6 +145,8 @@ def _name_one_of(database: Database, tables: Sequence[str]) -> UsageError:
 def _sqlite(database: Database, path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
     if not write and not path.exists():
         raise FileMissingError(f"{path} does not exist; check the name and the folder")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a file")
     if not path.parent.is_dir():
         raise FileMissingError(f"the folder {path.parent} does not exist; make it first")
     mode = "rwc" if write else "ro"

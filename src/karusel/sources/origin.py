@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
-from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.errors import DataError, FileMissingError, UsageError, unreadable
 from karusel.sources import databases
 from karusel.sources.databases import Database
 from karusel.sources.form import Form, as_utf8, find_form, is_packed, line_of, refuse_two_alike, unpacked
@@ -153,7 +153,7 @@ def _kind_of(files: Sequence[Path], title: str, *, sniff: bool) -> str:
             with unpacked(file) as opened:
                 head = opened.read(1024)
         except OSError as error:
-            raise DataError(f"{file} cannot be read: {error.strerror}") from None
+            raise unreadable(file, error) from None
         json = sniff and head.lstrip().startswith((b"{", b"["))
         named = "JSON" if json else _ENDINGS.get(_ending(file), "CSV")
         kinds.add("Parquet" if head.startswith(b"PAR1") else named)

@@ -131,8 +131,12 @@ def _explained(error: Exception, title: str, sql: str | None) -> KaruselError:
         return DataError(f"{title} cannot be read: {words}")
     if "No files found" in words:
         return FileMissingError(f"--sql: {words}; check the name and the folder")
+    if os.strerror(errno.EACCES) in words:
+        return KaruselError(f"--sql: {words}")
     import duckdb
 
+    if "sniffing file" in words:  # what the file holds, not the query
+        return DataError(f"--sql: {words}")
     if isinstance(error, (duckdb.ProgrammingError, duckdb.NotSupportedError)):
         return UsageError(f"--sql: {words}; correct the query")
     return DataError(f"--sql: {words}")
