@@ -304,6 +304,8 @@ def test_config_comes_after_the_defaults_and_before_what_is_given(tmp_path):
         ('horizon = "many"\n', 2, "'-H' / '--horizon'"),
         ("horizon = 0\n", 2, "'-H' / '--horizon'"),
         ("[horizon]\na = 1\n", 2, '"horizon" is a table'),
+        ("horizon = true\n", 2, '"horizon" is true, but takes a value'),
+        ("horizon = 3\nversion = true\n", 2, 'there is no option "version"'),
     ],
 )
 def test_config_that_is_wrong(tmp_path, content, code, words):

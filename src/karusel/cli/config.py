@@ -44,7 +44,8 @@ def take_config(context: Any, path: Path | None) -> Path | None:
     if path is None or context.resilient_parsing:
         return path
     options = {one.name: one for one in context.command.params}
-    known = set(_names(context.find_root().command))
+    commands = context.find_root().command.commands.values()
+    known = {name for command in commands for name in _names(command)}
     defaults: dict[str, Any] = {}
     for name, value in read_config(path).items():
         if name == TRIED:
@@ -55,6 +56,8 @@ def take_config(context: Any, path: Path | None) -> Path | None:
             continue
         if isinstance(value, Mapping):
             raise UsageError(f'{path}: "{name}" is a table; give one value, or a list of them')
+        if isinstance(value, bool) and not getattr(options[name], "is_flag", False):
+            raise UsageError(f'{path}: "{name}" is {str(value).lower()}, but takes a value')
         several = isinstance(value, list)
         if options[name].nargs == -1 or getattr(options[name], "multiple", False):
             defaults[name] = [str(one) for one in value] if several else [str(value)]
