@@ -273,7 +273,10 @@ def test_ctrl_c_at_any_stage(tmp_path, where):
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_a_large_file_is_read(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [("INT", 130, "interrupted"), ("TERM", 143, "terminated")]
+)
+def test_a_signal_while_a_large_file_is_read(tmp_path, number, code, word):
     import duckdb
 
     path = tmp_path / "large.csv"
@@ -281,14 +284,23 @@ def test_ctrl_c_while_a_large_file_is_read(tmp_path):
         "copy (select 'shop ' || s as unique_id, timestamp '2000-01-01' + interval (t) day as ds, t % 7 as y "
         f"from range(1000) as a(s), range(5000) as b(t)) to '{path}' (header)"
     )
-    code = (
+    program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from karusel.cli import main; main()"
     )
+    copies = tmp_path / "copies"
+    copies.mkdir()
     running = subprocess.Popen(
-        [sys.executable, "-c", code, "data", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", program, "data", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(copies)},
     )
-    time.sleep(1.5)
-    running.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 30
+    while not os.listdir(copies) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    running.send_signal(getattr(signal, f"SIG{number}"))
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out, err) == (130, b"", b"karusel: interrupted\n")
+    assert (running.returncode, out, err) == (code, b"", f"karusel: {word}\n".encode())
+    assert os.listdir(copies) == []

@@ -2,8 +2,8 @@
 warning.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 an optional dependency is missing, 4 not found, 5 bad data,
-130 interrupted, 141 the reader of a pipe went away. A file to read that is not there is 4, a folder or a file
-of another kind 5, one that the system does not let us read 1.
+130 interrupted, 143 terminated, 141 the reader of a pipe went away. A file to read that is not there is 4,
+a folder or a file of another kind 5, one that the system does not let us read 1.
 
 KARUSEL_TRACEBACK=1 shows where an error came from.
 """
@@ -18,11 +18,13 @@ from typing import Any
 
 from karusel.errors import KaruselError
 
-__all__ = ["run"]
+__all__ = ["run", "terminate"]
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _PIPE_CLOSED = 141
 _COMPLETION = "_KARUSEL_COMPLETE"
+_signals: list[int] = []  # that asked this process to end
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -60,6 +62,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def terminate(number: int, frame: Any) -> None:
+    """End as Ctrl-C does, which leaves no copy and no half-written file behind (a handler of SIGTERM)."""
+    _signals.append(number)
+    raise KeyboardInterrupt
+
+
 def _command(arguments: list[str]) -> int:
     import typer
     from typer.main import get_command
@@ -85,7 +93,7 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     if isinstance(error, KaruselError):
         return error.exit_code, _one_line(str(error))
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return _INTERRUPTED, "interrupted"
+        return (_TERMINATED, "terminated") if _signals else (_INTERRUPTED, "interrupted")
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own usage errors
         command = _known_command(arguments)
         help_line = " ".join(filter(None, ["karusel", command, "--help"]))

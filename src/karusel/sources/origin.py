@@ -111,6 +111,9 @@ def open_origin(
             raise UsageError("a database comes alone; give one address, or files only")
         return _open_database(connection, addresses[0], sql, folder)
     title = _title(names)
+    for file in files:
+        if re.search("[\ud800-\udfff]", str(file)):  # bytes of a name, which DuckDB does not take
+            raise DataError(f"{file} has a name that is no UTF-8 text; rename it")
     if STDIN in names and len(names) > 1:
         raise UsageError("standard input comes alone; give - or files")
     # A pipe can be read once only.
