@@ -232,6 +232,7 @@ def test_tune_goes_on_only_with_trials_of_the_same_settings(tmp_path):
         ('[[tried]]\nerror = 1.0\ndata = "x"\n', 5, 'trial 1 has no "seconds"'),
         ('[[tried]]\nerror = "few"\nseconds = 1\ndata = "x"\n', 5, "trial 1 has 'few' as \"error\""),
         ('[[tried]]\nerror = 1\nseconds = 1\ndata = "x"\nbogus = 3\n', 5, 'has "bogus", which is no setting'),
+        ('[[tried]]\nerror = nan\nseconds = 1\ndata = "x"\n', 5, 'has nan as "error"'),
         ("x = [1", 5, "best.toml is not TOML"),
     ],
 )

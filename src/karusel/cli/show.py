@@ -15,6 +15,7 @@ from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import count_of
 from karusel.names import one_line, written_out
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
@@ -152,8 +153,9 @@ def fitted(model: Forecaster, seconds: float) -> str:
     else:
         words = f"season of {season} steps not used: {why_no_season(model.model_, model.panel_)}"
     network = model.model_
+    words += ", on logarithms" if network.units.log else ""
     return (
-        f"  {words}{', on logarithms' if network.units.log else ''}; {network.members} LSTM networks, "
+        f"  {words}; {count_of(network.members, 'LSTM network')}, "
         f"{network.epochs} epochs, correction used at {100 * network.share:.0f} %; {seconds:.1f} s"
     )
 
