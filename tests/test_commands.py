@@ -279,6 +279,11 @@ def test_arguments_that_would_do_nothing_are_refused(tmp_path):
         assert refused(2, group).startswith("karusel: a command is missing: train, run, score; see karusel")
 
 
+def test_wrong_usage_names_the_help_of_the_very_command():
+    assert refused(2, "generate", "run").endswith("; see karusel generate run --help\n")
+    assert refused(2, "generate", "nothing").endswith("; see karusel generate --help\n")
+
+
 def test_config_comes_after_the_defaults_and_before_what_is_given(tmp_path):
     short = write(tmp_path / "short.csv", csv_of(monthly(14)))
     config = write(tmp_path / "k.toml", "horizon = 3\nseason-length = 1\nseed = 5\njson = true\nepochs = 2\n")

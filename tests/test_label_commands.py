@@ -328,6 +328,20 @@ def test_bad_rows_are_refused_in_one_line(text, words, tmp_path):
     assert not (tmp_path / "m.karusel").exists()
 
 
+def test_settings_of_other_kinds_of_examples_are_refused(folder, steps, tmp_path):
+    out = ("--out", tmp_path / "x.karusel")
+    for command, source, option, value, kinds in (
+        ("classify", folder / "texts.csv", "shift", 1, "images, and these are texts"),
+        ("classify", folder / "texts.csv", "sweep", "rows", "images, and these are texts"),
+        ("classify", folder / "series.csv", "unit", "characters", "texts, and these are series"),
+        ("classify", folder / "images", "unit", "pairs", "texts, and these are images"),
+        ("label", steps / "series.csv", "patch", 2, "images, and these are series"),
+    ):
+        more = ("--id-col", "machine") if command == "label" else ()
+        line = refused(2, command, "train", source, *out, *more, f"--{option}", value)
+        assert f"--{option} is of {kinds}; leave it out" in line
+
+
 def test_what_does_not_fit_is_refused_in_one_line(folder, steps, tmp_path):
     texts, out = folder / "texts.csv", ("--out", tmp_path / "m.karusel")
     assert "the folder" in refused(4, "classify", "train", texts, "--out", tmp_path / "no" / "m.karusel")

@@ -53,7 +53,7 @@ def run_train(
     check_output(out, files_read(printing, sources_of(source)))
     with Progress() as progress:
         examples = _read(source, progress, labels=True)
-        model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
+        model = Classifier(**settings_of(examples, learning, running, sweep=sweep, shift=shift))
         done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
     if printing.json:

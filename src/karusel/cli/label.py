@@ -53,7 +53,7 @@ def run_train(
     check_output(out, files_read(printing, (*sources_of(source), *(picture_files(masks) if masks else ()))))
     with Progress() as progress:
         examples = _read(source, masks, progress, labels=True)
-        model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
+        model = Labeller(**settings_of(examples, learning, running, direction=direction))
         done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
     if printing.json:

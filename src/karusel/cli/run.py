@@ -55,7 +55,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exc()
-        code, message = _explain(error, given)
+        code, message = _explain(error)
         print(f"karusel: {message}", file=sys.stderr)
         if isinstance(error, OSError) and not isinstance(error, KaruselError):
             _forget_stdout()  # what could not be written is still in its buffer
@@ -86,7 +86,7 @@ def _command(arguments: list[str]) -> int:
     return 0
 
 
-def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
+def _explain(error: BaseException) -> tuple[int, str]:
     """Exit code and one line."""
     import typer
 
@@ -95,17 +95,17 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return (_TERMINATED, "terminated") if _signals else (_INTERRUPTED, "interrupted")
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own usage errors
-        command = _known_command(arguments)
-        help_line = " ".join(filter(None, ["karusel", command, "--help"]))
+        context = getattr(error, "ctx", None)
+        command = "karusel" if context is None else context.command_path
         words = _one_line(error.format_message()).rstrip(".")
         if words in ("", "Missing command") and hasattr(
             error, "ctx"
         ):  # of a group, whose help may be printed
             commands = ", ".join(error.ctx.command.commands)
             words = f"a command is missing: {commands}"
-        return int(error.exit_code), f"{words}; see {help_line}"
+        return int(error.exit_code), f"{words}; see {command} --help"
     if isinstance(error, MemoryError):
-        return 1, "out of memory; use fewer series or rows"
+        return 1, "out of memory; give fewer rows or smaller settings"
     if isinstance(error, OSError) and error.filename is None:
         return 1, f"the output cannot be written: {error.strerror or error}"
     if isinstance(error, OSError):  # such as a temporary folder that is full
@@ -120,15 +120,6 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
 def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
     """A warning as one line; where in the source it arose helps nobody here."""
     print(f"karusel: {_one_line(str(message))}", file=sys.stderr)
-
-
-def _known_command(arguments: list[str]) -> str:
-    """The command among the arguments, empty when there is none of that name."""
-    from typer.main import get_group
-
-    from karusel.cli.app import app
-
-    return next((word for word in arguments if word in get_group(app).commands), "")
 
 
 def _one_line(text: str) -> str:
