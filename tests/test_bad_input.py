@@ -86,6 +86,45 @@ def test_any_bytes_under_any_ending_are_one_line(tmp_path, ending):
         refused(5, "data", path)
 
 
+READERS = {
+    "series": ("csv", ["forecast", "FILE", "-H", 2]),
+    "records": ("json", ["data", "FILE"]),
+    "a database": ("db", ["data", "sqlite:///FILE#t"]),
+    "options": ("toml", ["data", "t.csv", "--config", "FILE"]),
+    "a forecaster": ("karusel", ["predict", "FILE"]),
+    "a network": ("karusel", ["inspect", "FILE"]),
+    "a model": ("karusel", ["classify", "run", "FILE", "t.csv"]),
+    "labelled texts": ("csv", ["classify", "train", "FILE", "--out", "m.karusel"]),
+    "recordings": ("csv", ["transcribe", "train", "FILE", "--out", "m.karusel"]),
+    "captions": ("csv", ["caption", "train", ".", "FILE", "--out", "m.karusel"]),
+    "sentences": ("txt", ["translate", "train", "FILE", "t.csv", "--out", "m.karusel"]),
+    "text": ("txt", ["generate", "train", "FILE", "--out", "m.karusel"]),
+    "arrays": ("npy", ["generate", "train", "FILE", "--out", "m.karusel"]),
+    "music": ("mid", ["generate", "train", "FILE", "--out", "m.karusel"]),
+    "matrices": ("mat", ["generate", "train", "FILE", "--out", "m.karusel"]),
+    "a process": ("csv", ["control", "score", "FILE", "t.csv", "--input-col", "u", "--output-col", "y"]),
+}
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="needs /proc")
+@pytest.mark.parametrize("name", READERS)
+def test_a_file_that_cannot_be_read_has_one_exit_code_everywhere(tmp_path, monkeypatch, name):
+    ending, arguments = READERS[name]
+    for package in {"mid": ["mido"], "mat": ["scipy"]}.get(ending, []):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.R_OK)  # Typer has a code of its own for it
+    write(tmp_path / "t.csv", csv_of(monthly(14)))
+    write(tmp_path / f"noise.{ending}", b"\xff\xfe\xfd" + bytes(range(256)) * 4)
+    (tmp_path / f"folder.{ending}").mkdir()
+    (tmp_path / f"failing.{ending}").symlink_to("/proc/self/mem")  # reading it is an error of the system
+    files = {"none": 4, f"t.csv/none.{ending}": 4, f"folder.{ending}": 5, f"noise.{ending}": 5}
+    files |= {} if ending == "db" else {f"failing.{ending}": 1}
+    for file, code in files.items():
+        line = refused(code, *(str(one).replace("FILE", file) for one in arguments))
+        assert Path(file).stem in line
+
+
 def test_a_locked_database(tmp_path, monkeypatch):
     monkeypatch.setattr("karusel.sources.databases._PATIENCE", 0.05)
     path = tmp_path / "shop.db"
@@ -234,7 +273,10 @@ def test_ctrl_c_at_any_stage(tmp_path, where):
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_a_large_file_is_read(tmp_path):
+@pytest.mark.parametrize(
+    ("number", "code", "word"), [("INT", 130, "interrupted"), ("TERM", 143, "terminated")]
+)
+def test_a_signal_while_a_large_file_is_read(tmp_path, number, code, word):
     import duckdb
 
     path = tmp_path / "large.csv"
@@ -242,14 +284,23 @@ def test_ctrl_c_while_a_large_file_is_read(tmp_path):
         "copy (select 'shop ' || s as unique_id, timestamp '2000-01-01' + interval (t) day as ds, t % 7 as y "
         f"from range(1000) as a(s), range(5000) as b(t)) to '{path}' (header)"
     )
-    code = (
+    program = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from karusel.cli import main; main()"
     )
+    copies = tmp_path / "copies"
+    copies.mkdir()
     running = subprocess.Popen(
-        [sys.executable, "-c", code, "data", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-c", program, "data", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(copies)},
     )
-    time.sleep(1.5)
-    running.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + 30
+    while not os.listdir(copies) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.5)
+    running.send_signal(getattr(signal, f"SIG{number}"))
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out, err) == (130, b"", b"karusel: interrupted\n")
+    assert (running.returncode, out, err) == (code, b"", f"karusel: {word}\n".encode())
+    assert os.listdir(copies) == []

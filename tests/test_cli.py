@@ -23,6 +23,8 @@ import pytest
 import karusel
 from command import AIR_PASSENGERS, KARUSEL, Done, csv_of, karusel_run, monthly, refused, write
 from karusel.cli.files import write_whole
+from karusel.cli.progress import Progress
+from karusel.cli.show import for_stdout
 from karusel.errors import KaruselError
 
 LEVELS = ["LSTM", "LSTM-lo-80", "LSTM-hi-80", "LSTM-lo-95", "LSTM-hi-95"]
@@ -469,6 +471,18 @@ def test_a_write_that_fails_half_way_leaves_the_old_file(tmp_path, failure):
 
 
 # ------------------------------------------------------------------------------ streams and signals
+
+
+def test_a_terminal_gets_no_commands_and_a_pipe_gets_text_as_it_is(monkeypatch):
+    text, told = "a\x1b]0;b\x07\tc", "a\\x1b]0;b\\x07\\tc"
+    assert for_stdout(text) == text
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setattr("sys.stderr", stream)
+    assert for_stdout(text) == told
+    Progress()(f"reading {text}")
+    assert stream.getvalue() == f"\r\x1b[Kreading {told} ...".replace("\\t", " ")
 
 
 def test_nothing_on_stderr_of_a_process_when_all_is_well(tmp_path):

@@ -84,6 +84,15 @@ def test_images_are_captioned_as_in_python(folder, trained) -> None:
     assert [one["image"] for one in json.loads(done.out)["captions"]] == [path.name for path in paths]
 
 
+def test_names_of_images_are_no_commands_to_the_terminal(folder, trained, tmp_path) -> None:
+    name = "a\x1b[31m\tb.png"
+    write(tmp_path / name, (folder / "test" / "000.png").read_bytes())
+    done = karusel_run("caption", "run", folder / "m.karusel", tmp_path)
+    assert done.out.split("\t")[0] == "a\\x1b[31m\\tb.png"
+    done = karusel_run("caption", "run", folder / "m.karusel", tmp_path, "--json")
+    assert json.loads(done.out)["captions"][0]["image"] == name
+
+
 def test_attention_is_drawn(folder, trained) -> None:
     pytest.importorskip("matplotlib")
     plot = folder / "where.png"
@@ -137,7 +146,7 @@ def test_what_cannot_be_read_gets_one_line(folder, trained, tmp_path) -> None:
         ),
         (5, [*train, images, tmp_path / "head.csv", *out], "head.csv has"),
         (4, [*train, images, tmp_path / "not-there.csv", *out], "not-there.csv does not exist"),
-        (4, [*train, tmp_path / "nowhere", images / "000.png", *out], "nowhere is no folder"),
+        (4, [*train, tmp_path / "nowhere", images / "000.png", *out], "nowhere does not exist"),
         (5, [*train, tmp_path / "sizes", tmp_path / "sizes.csv", *out], "bring all pictures to one size"),
         (
             5,

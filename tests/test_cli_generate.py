@@ -154,7 +154,7 @@ def test_midi_in_and_out(tmp_path):
 def test_what_goes_wrong_is_one_line(folder, tmp_path):
     out = ("--out", tmp_path / "m")
     train, model = ("generate", "train"), folder / "text.karusel"
-    assert "is not there" in refused(4, *train, tmp_path / "none.txt", *out)
+    assert "does not exist" in refused(4, *train, tmp_path / "none.txt", *out)
     assert "is empty" in refused(5, *train, write(tmp_path / "empty.txt", ""), *out)
     bad = write(tmp_path / "bad.txt", b"fine\xfftext")
     assert "byte 5, 0xff, is no UTF-8 text" in refused(5, *train, bad, *out)

@@ -71,6 +71,17 @@ def test_wav_files_are_written_down_as_in_python(folder, heard) -> None:
     assert [one["file"] for one in found] == list(map(str, files))
 
 
+def test_names_of_recordings_are_no_commands_to_the_terminal(folder, heard, tmp_path) -> None:
+    path = tmp_path / "a\x1b[31m\nb.wav"
+    path.write_bytes((folder / "0.wav").read_bytes())
+    [line] = karusel_run("transcribe", "run", folder / "m.karusel", path).out.splitlines()
+    assert line.split("\t")[0] == f"{tmp_path}/a\\x1b[31m\\nb.wav"
+    listed = tmp_path / "\x1b[31m.csv"
+    listed.write_text(f"file,text\n{folder / '0.wav'},a\n")
+    done = karusel_run("transcribe", "score", folder / "m.karusel", listed)
+    assert done.out.startswith("\\x1b[31m.csv: ")
+
+
 def test_scores_of_texts_and_characters(folder, heard) -> None:
     model = Transcriber.load(folder / "m.karusel")
     X, y = [folder / f"{k}.wav" for k in range(60)], speech(60, 0)[1]
@@ -96,7 +107,7 @@ def test_training_prints_one_document(folder) -> None:
 def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     train = ["transcribe", "train"]
     out = ["--out", tmp_path / "m.karusel"]
-    assert "there is no file" in refused(4, *train, tmp_path / "none.csv", *out)
+    assert "does not exist" in refused(4, *train, tmp_path / "none.csv", *out)
     (tmp_path / "a.csv").write_text("name,words\nx.wav,a\n")
     assert "it must have `file` and `text`" in refused(5, *train, tmp_path / "a.csv", *out)
     (tmp_path / "a.csv").write_text("file,text\nx.wav\n")
@@ -110,7 +121,7 @@ def test_recordings_that_cannot_be_read(folder, heard, tmp_path) -> None:
     run = ["transcribe", "run", folder / "m.karusel"]
     silent = write_wav(tmp_path / "s.wav", np.zeros(4000))
     assert "is silent" in refused(5, *run, silent)
-    assert f"{str(tmp_path)!r} cannot be read: Is a directory" in refused(1, *run, tmp_path)
+    assert f"{str(tmp_path)!r} is a folder" in refused(5, *run, tmp_path)
     cut = tmp_path / "cut.wav"
     cut.write_bytes((folder / "0.wav").read_bytes()[:-100])
     assert "is cut off" in refused(5, *run, cut)
@@ -205,6 +216,10 @@ def test_options_that_would_do_nothing_are_refused(folder, tank, tmp_path) -> No
         ("--goal is of an environment", ["train", *records, "--low", 0, "--high", 1, "--goal", 9, *out]),
         ("--target is of a process", ["run", model, *pole, "--target", 1]),
         ("--input-col is of a process", ["score", model, *pole, "--input-col", "u"]),
+        ("--known is of a process", ["train", *pole, "--known", 20, "--goal", 9, *out]),
+        ("--caution is of a process", ["train", *pole, "--caution", 0, "--goal", 9, *out]),
+        ("--episodes is of an environment", ["run", model, "--target", 1, "--episodes", 1]),
+        ("--episodes is of an environment", ["score", model, *records, "--episodes", 100]),
     ]:
         assert f"{what}; leave it out" in refused(2, "control", *arguments)
 

@@ -232,6 +232,7 @@ def test_tune_goes_on_only_with_trials_of_the_same_settings(tmp_path):
         ('[[tried]]\nerror = 1.0\ndata = "x"\n', 5, 'trial 1 has no "seconds"'),
         ('[[tried]]\nerror = "few"\nseconds = 1\ndata = "x"\n', 5, "trial 1 has 'few' as \"error\""),
         ('[[tried]]\nerror = 1\nseconds = 1\ndata = "x"\nbogus = 3\n', 5, 'has "bogus", which is no setting'),
+        ('[[tried]]\nerror = nan\nseconds = 1\ndata = "x"\n', 5, 'has nan as "error"'),
         ("x = [1", 5, "best.toml is not TOML"),
     ],
 )
@@ -278,6 +279,11 @@ def test_arguments_that_would_do_nothing_are_refused(tmp_path):
         assert refused(2, group).startswith("karusel: a command is missing: train, run, score; see karusel")
 
 
+def test_wrong_usage_names_the_help_of_the_very_command():
+    assert refused(2, "generate", "run").endswith("; see karusel generate run --help\n")
+    assert refused(2, "generate", "nothing").endswith("; see karusel generate --help\n")
+
+
 def test_config_comes_after_the_defaults_and_before_what_is_given(tmp_path):
     short = write(tmp_path / "short.csv", csv_of(monthly(14)))
     config = write(tmp_path / "k.toml", "horizon = 3\nseason-length = 1\nseed = 5\njson = true\nepochs = 2\n")
@@ -304,6 +310,8 @@ def test_config_comes_after_the_defaults_and_before_what_is_given(tmp_path):
         ('horizon = "many"\n', 2, "'-H' / '--horizon'"),
         ("horizon = 0\n", 2, "'-H' / '--horizon'"),
         ("[horizon]\na = 1\n", 2, '"horizon" is a table'),
+        ("horizon = true\n", 2, '"horizon" is true, but takes a value'),
+        ("horizon = 3\nversion = true\n", 2, 'there is no option "version"'),
     ],
 )
 def test_config_that_is_wrong(tmp_path, content, code, words):

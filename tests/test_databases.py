@@ -161,6 +161,16 @@ def test_an_sqlite_file_without_its_address_says_how_to_write_it(shop):
         read_table(shop)
 
 
+def test_rows_that_end_too_early_leave_no_new_sqlite_file(tmp_path):
+    def rows():
+        yield (1,)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        databases.replace_rows(parsed(f"sqlite:///{tmp_path}/new.db#made"), {"y": int}, rows())
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_locked_sqlite_database(shop, monkeypatch):
     monkeypatch.setattr(databases, "_PATIENCE", 0.05)
     holder = sqlite3.connect(shop, isolation_level=None)

@@ -218,7 +218,7 @@ def test_a_value_without_a_logarithm_is_read_as_missing_and_that_is_said(series,
     sold = [np.exp(0.1 * wave(60, k)) for k in range(series)]
     model = Forecaster(3, season_length=6, backtest=False, **SMALL).fit(sold)
     assert model.model_.units.log
-    with pytest.warns(UserWarning, match="values not above 0, as all were when fitted, are read as missing: "):
+    with pytest.warns(UserWarning, match="not above 0, as all were when fitted, are read as missing: "):
         closed = model.predict([np.append(one, [0.0, 20.0]) for one in sold])
     missing = model.predict([np.append(one, [np.nan, 20.0]) for one in sold])
     np.testing.assert_array_equal(closed, missing)

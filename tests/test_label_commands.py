@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from command import KARUSEL, karusel_run, refused, write
+from command import KARUSEL, csv_of, karusel_run, refused, write
 from karusel.cli.pictures import read_images
 from karusel.cli.tasks import by_label, like_classes
-from karusel.errors import DataError, KaruselError
+from karusel.errors import DataError
 from karusel.sources.labelled import read_labelled
 from karusel.tasks import Classifier, Labeller
 from test_classifier import bars, sentences, waves
@@ -166,6 +166,21 @@ def test_what_classify_prints(folder):
     assert [line.split()[0] for line in lines[3:]] == ["fast", "slow", "still"]
 
 
+def test_labels_are_no_commands_to_the_terminal(tmp_path):
+    rows = [f"{word},\x1b[3{k}m{word}" for k, word in enumerate(("good", "bad"))] * 10
+    path = write(tmp_path / "t.csv", csv_of(rows, "text,label"))
+    model, settings = tmp_path / "m.karusel", ["--epochs", 1, "--hidden-size", 4]
+    for arguments in (
+        ["train", path, "--out", model, *settings],
+        ["run", model, path],
+        ["score", model, path],
+    ):
+        done = karusel_run("classify", *arguments)
+        assert (done.code, done.err) == (0, "")
+        assert "\x1b" not in done.out
+        assert "\\x1b[3" in done.out
+
+
 def test_scores_by_hand():
     found = by_label(np.array(list("aaab")), np.array(list("aabb")))
     assert found[0] == {"label": "a", "count": 3, "recall": 2 / 3, "precision": 1.0, "iou": 2 / 3}
@@ -313,6 +328,20 @@ def test_bad_rows_are_refused_in_one_line(text, words, tmp_path):
     assert not (tmp_path / "m.karusel").exists()
 
 
+def test_settings_of_other_kinds_of_examples_are_refused(folder, steps, tmp_path):
+    out = ("--out", tmp_path / "x.karusel")
+    for command, source, option, value, kinds in (
+        ("classify", folder / "texts.csv", "shift", 1, "images, and these are texts"),
+        ("classify", folder / "texts.csv", "sweep", "rows", "images, and these are texts"),
+        ("classify", folder / "series.csv", "unit", "characters", "texts, and these are series"),
+        ("classify", folder / "images", "unit", "pairs", "texts, and these are images"),
+        ("label", steps / "series.csv", "patch", 2, "images, and these are series"),
+    ):
+        more = ("--id-col", "machine") if command == "label" else ()
+        line = refused(2, command, "train", source, *out, *more, f"--{option}", value)
+        assert f"--{option} is of {kinds}; leave it out" in line
+
+
 def test_what_does_not_fit_is_refused_in_one_line(folder, steps, tmp_path):
     texts, out = folder / "texts.csv", ("--out", tmp_path / "m.karusel")
     assert "the folder" in refused(4, "classify", "train", texts, "--out", tmp_path / "no" / "m.karusel")
@@ -388,7 +417,7 @@ def test_damaged_images_are_one_error(tmp_path):
     with pytest.raises(DataError, match=r"a\.tif is no image that can be read"):
         read_images([tmp_path / "a.tif"])
     (tmp_path / "a.png").mkdir()
-    with pytest.raises(KaruselError, match=r"a\.png cannot be read: Is a directory"):
+    with pytest.raises(DataError, match=r"a\.png is a folder"):
         read_images([tmp_path / "a.png"])
 
 

@@ -349,6 +349,26 @@ def test_live_answers_at_once(air):
     process.stdout.close()
 
 
+def test_live_keeps_what_it_saw_when_it_is_terminated(air, tmp_path):
+    out = tmp_path / "kept.karusel"
+    process = subprocess.Popen(
+        [*KARUSEL, "live", "air.karusel", "--out", str(out)],
+        cwd=air,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process.stdin.write("417\n")
+    process.stdin.flush()
+    while ",417.0," not in process.stdout.readline():
+        pass
+    process.terminate()
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (143, "karusel: terminated\n")
+    assert Forecaster.load(out).panel_.values[-1] == 417
+
+
 def test_live_with_several_series(tmp_path, monkeypatch):
     rows = [f"{shop},{row}" for shop in ('"north, hill"', "south") for row in monthly(30)]
     panel = write(tmp_path / "p.csv", csv_of(rows, "unique_id,ds,y"))

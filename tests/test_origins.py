@@ -196,6 +196,13 @@ def test_files_that_do_not_fit_together(tmp_path):
         read_table(str(tmp_path / "*"))
 
 
+def test_a_name_that_is_no_text(tmp_path):
+    path = tmp_path / "b\udcff.csv"
+    path.write_text("ds,y\n2020-01-01,1\n2020-01-02,2\n")
+    with pytest.raises(DataError, match="has a name that is no UTF-8 text; rename it"):
+        read_table(path)
+
+
 def test_what_is_not_there(tmp_path):
     with pytest.raises(FileMissingError, match=r"no\*\.csv does not exist"):
         read_table(str(tmp_path / "no*.csv"))

@@ -209,7 +209,7 @@ def test_a_damped_trend_follows_a_line_and_keeps_a_constant():
     np.testing.assert_array_equal(damped_trend(padded, 4), np.full((1, 4), 3.5))
 
 
-def test_a_damped_trend_agrees_with_the_recursion_written_out():
+def test_a_damped_trend_agrees_with_the_recursion_printable():
     noise = np.random.default_rng(9).normal(size=(2, 40))
     y = 50 + (0.5 * noise[0]).cumsum().cumsum() + 2 * noise[1]  # neither level nor trend is to be trusted
     got, least, wanted = damped_trend(y[None], 5)[0], np.inf, None

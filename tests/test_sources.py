@@ -399,6 +399,43 @@ def test_what_stands_in_parts_is_refused_with_a_query_that_puts_it_together(tmp_
     assert len(table.target_cols) == 1
 
 
+MONTHS = "January February March April May June July August September October November December"
+
+
+@pytest.mark.parametrize(
+    ("header", "labels"),
+    [
+        ("month,2019,2020,2021", range(1, 13)),
+        ("Monat,2019,2020,2021", MONTHS.split()),
+        (f"Year,{','.join(name[:3] for name in MONTHS.split())},Total", (2019, 2020)),
+        (f"year,{','.join(f'{k:02}' for k in range(1, 13))}", (2019, 2020)),
+    ],
+)
+def test_months_by_years_are_refused_with_the_query_that_puts_them_together(tmp_path, header, labels):
+    first, *above = header.split(",")
+    below, right = (1, 12) if "2019" in above else (12, 1)
+    rows = [
+        ",".join(map(str, (label, *(below * row + right * column for column in range(len(above))))))
+        for row, label in enumerate(labels)
+    ]
+    path = write(tmp_path, "\n".join([header, *rows]) + "\n")
+    with pytest.raises(DataError, match=r"one series, with \w+ in rows and \w+ in columns") as caught:
+        read_table(path)
+    panel = read_table(path, sql=str(caught.value).split("'")[1]).panel()
+    assert (panel.frequency.describe(), panel.times[0]) == (
+        "monthly (first day of the month)",
+        np.datetime64("2019-01-01"),
+    )
+    np.testing.assert_array_equal(panel.values, np.arange(len(panel.values)))
+    table = read_table(path, time_col="none" if first == "Monat" else first)
+    assert table.target_cols == tuple(above)
+
+
+def test_columns_called_years_without_months_are_series(tmp_path):
+    path = write(tmp_path, "week,2019,2020\n" + "".join(f"{k},{k},{2 * k}\n" for k in range(1, 40)))
+    assert read_table(path).panel().ids == ("2019", "2020")
+
+
 def test_times_of_day_beside_whole_dates_are_no_part_of_them(tmp_path):
     rows = "a,2020-01-01,08:00,1\na,2020-01-02,09:00,2\nb,2020-01-01,08:30,3\nb,2020-01-02,08:30,4\n"
     table = read_table(write(tmp_path, f"unique_id,ds,opens,y\n{rows}"))

@@ -188,7 +188,7 @@ def test_bad_recordings_get_one_clear_line(tmp_path, model) -> None:
         with pytest.raises(DataError, match=message) as caught:
             model.predict([path])
         assert "\n" not in str(caught.value)
-    with pytest.raises(FileMissingError, match="there is no file"):
+    with pytest.raises(FileMissingError, match="does not exist"):
         model.predict([tmp_path / "none.wav"])
     assert model.predict([good]) == ["ab"]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from karusel.windows import PIECE, Index, Runs
 
-__all__ = ["Examples", "Stream", "piecewise", "scaled", "written_out"]
+__all__ = ["Examples", "Stream", "piecewise", "printable", "scaled"]
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Stream:
     def take(self, rows: Index) -> Stream:
         """The stream of these examples alone."""
         shift, scale = (None if a is None else a[rows] for a in (self.shift, self.scale))
-        return Stream(self.values, written_out(self.starts, rows), self.stride, shift, scale)
+        return Stream(self.values, printable(self.starts, rows), self.stride, shift, scale)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ class Examples:
             {role: stream.take(rows) for role, stream in streams.items()}
             for streams in (self.inputs, self.outputs)
         )
-        sources = None if self.source_lengths is None else written_out(self.source_lengths, rows)
+        sources = None if self.source_lengths is None else printable(self.source_lengths, rows)
         return replace(
             self,
-            lengths=written_out(self.lengths, rows),
+            lengths=printable(self.lengths, rows),
             source_lengths=sources,
             inputs=inputs,
             outputs=outputs,
@@ -109,7 +109,7 @@ def scaled(
     return values if scale is None else values * scale[rows]
 
 
-def written_out(numbers: NDArray[Any] | Runs, places: Index) -> Index:
+def printable(numbers: NDArray[Any] | Runs, places: Index) -> Index:
     """The numbers at these places, as an executor reads them."""
     return np.ascontiguousarray(numbers[places], dtype=np.int64)
 

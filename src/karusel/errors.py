@@ -17,6 +17,7 @@ __all__ = [
     "ModelFileError",
     "TooLargeError",
     "UsageError",
+    "unreadable",
 ]
 
 
@@ -60,6 +61,15 @@ class TooLargeError(KaruselError, MemoryError):
 
 class DivergenceError(KaruselError, ArithmeticError):
     """Training met a loss that is not finite; the last good weights are back in place."""
+
+
+def unreadable(name: object, error: OSError) -> KaruselError:
+    """The error for a file called `name` that the system did not let us read."""
+    if isinstance(error, (FileNotFoundError, NotADirectoryError)):
+        return FileMissingError(f"{name} does not exist; check the name and the folder")
+    if isinstance(error, IsADirectoryError):
+        return DataError(f"{name} is a folder; give a file")
+    return KaruselError(f"{name} cannot be read: {error.strerror or error}")
 
 
 NOT_DESCRIBED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)

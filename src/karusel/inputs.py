@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.batches import Stream, piecewise, scaled, written_out
+from karusel.batches import Stream, piecewise, printable, scaled
 from karusel.errors import DataError
 from karusel.windows import PIECE, Index, Runs, Windows
 
@@ -72,7 +72,7 @@ class Rows:
         return replace(
             self,
             starts=stream.starts,
-            lengths=written_out(self.lengths, rows),
+            lengths=printable(self.lengths, rows),
             first=self.first + first,
             shift=stream.shift,
             scale=stream.scale,
@@ -101,7 +101,7 @@ class Rows:
 
 def _starts(starts: NDArray[Any] | Runs) -> Index | Runs:
     """Starts of few rows are written out once and for all."""
-    return starts if len(starts) > PIECE else written_out(starts, np.arange(len(starts)))
+    return starts if len(starts) > PIECE else printable(starts, np.arange(len(starts)))
 
 
 def _constant(n: int, value: int) -> Index:

@@ -8,8 +8,12 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        from karusel.cli.run import run
+        import signal
 
+        from karusel.cli.run import run, terminate
+
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, terminate)
         code = run()
     except KeyboardInterrupt:  # before `run` can look for it
         import sys

@@ -268,6 +268,7 @@ def demo(
 
 
 @app.command()
+@flat
 def inspect(
     model: Annotated[Path, typer.Argument(help="Network that `Sequential.save` wrote.")],
     data: Annotated[

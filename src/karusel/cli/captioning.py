@@ -14,8 +14,9 @@ from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_apart, check_output, check_png, files_read, write_whole
 from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
-from karusel.cli.pictures import images_in, picture_files, read_images
+from karusel.cli.pictures import check_folder, images_in, picture_files, read_images
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines, print_pairs
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import fit, searching
 from karusel.errors import DataError, FileMissingError
@@ -60,12 +61,14 @@ def run_train(
         )
         return
     unit = {"words": "word", "pairs": "byte pair"}[model.unit]
-    print(
-        f"{name}: {count:,} captions of {len(X):,} images of {rows} x {columns} pixels; "
-        f"{model.tokens_.symbols - 1:,} {unit}s, {done.weights:,} weights"
+    print_lines(
+        [
+            f"{name}: {count:,} captions of {len(X):,} images of {rows} x {columns} pixels; "
+            f"{model.tokens_.symbols - 1:,} {unit}s, {done.weights:,} weights",
+            done.line(unit),
+            f"{out} holds the model; karusel caption run {out} FOLDER says what images show",
+        ]
     )
-    print(done.line(unit))
-    print(f"{out} holds the model; karusel caption run {out} FOLDER says what images show")
 
 
 def run_run(
@@ -102,10 +105,9 @@ def run_run(
         print_document({"model": str(path), "captions": shown, **written, "versions": versions()})
         return
     if out is not None:
-        print(f"{out} holds the captions of {len(found):,} images")
+        print_lines([f"{out} holds the captions of {len(found):,} images"])
         return
-    for name, one in zip(names, found, strict=True):
-        print(f"{name}\t{one}")
+    print_pairs(zip(names, found, strict=True))
 
 
 def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | None, json: bool) -> None:
@@ -131,17 +133,18 @@ def run_score(path: Path, source: Captions, tokenize: str, beam_width: int | Non
         )
         return
     listed = ", ".join(f"BLEU-{order} {one:.2f}" for order, one in scores.items())
-    print(
-        f"{short_name([source.captions])}: {listed} over {len(X):,} images with {sum(map(len, y)):,} "
-        f"captions (sacrebleu, {tokenize})"
+    print_lines(
+        [
+            f"{short_name([source.captions])}: {listed} over {len(X):,} images with {sum(map(len, y)):,} "
+            f"captions (sacrebleu, {tokenize})"
+        ]
     )
 
 
 def _read(source: Captions, progress: Progress) -> tuple[Any, list[list[str]]]:
     """Images, and the captions of each."""
     folder, name = source.images, short_name([source.captions])
-    if not folder.is_dir():
-        raise FileMissingError(f"{folder} is no folder; give the folder of the images that {name} names")
+    check_folder(folder)
     progress(f"reading {name}")
     listed = read_captions([source.captions], source.image_col, source.caption_col)
     if not listed:

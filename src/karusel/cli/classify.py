@@ -15,6 +15,7 @@ from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
 from karusel.cli.pictures import is_video, pictures_in, read_pictures
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines
 from karusel.cli.tasks import (
     Examples,
     by_label,
@@ -53,19 +54,21 @@ def run_train(
     check_output(out, files_read(printing, sources_of(source)))
     with Progress() as progress:
         examples = _read(source, progress, labels=True)
-        model = Classifier(kind=examples.kind, sweep=sweep, shift=shift, **settings_of(learning, running))
+        model = Classifier(**settings_of(examples, learning, running, sweep=sweep, shift=shift))
         done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
     if printing.json:
         print_document(done)
         return
-    print(examples.found)
-    print(f"  {shares(examples.y)}")
-    print(
-        f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; of {held_out.count:,} examples "
-        f"held out {100 * held_out.accuracy:.1f} % get their label"
+    print_lines(
+        [
+            examples.found,
+            f"  {shares(examples.y)}",
+            f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; of {held_out.count:,} examples "
+            f"held out {100 * held_out.accuracy:.1f} % get their label",
+            f"{out} holds the model; karusel classify run {out} FILES labels others",
+        ]
     )
-    print(f"{out} holds the model; karusel classify run {out} FILES labels others")
 
 
 def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> None:
@@ -104,8 +107,7 @@ def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> 
             }
         )
         return
-    print(examples.found)
-    print("\n".join(_listed(examples, labels, probability.max(axis=1))))
+    print_lines([examples.found, *_listed(examples, labels, probability.max(axis=1))])
 
 
 def _listed(examples: Examples, labels: Any, probability: Any) -> Iterator[str]:
@@ -145,12 +147,14 @@ def run_score(path: Path, source: Source, json: bool) -> None:
             }
         )
         return
-    print(examples.found)
-    print(
-        f"{100 * accuracy:.2f} % get their label; the most frequent label alone would be right in "
-        f"{100 * majority:.2f} %"
+    print_lines(
+        [
+            examples.found,
+            f"{100 * accuracy:.2f} % get their label; the most frequent label alone would be right in "
+            f"{100 * majority:.2f} %",
+            *told_by_label(rows),
+        ]
     )
-    print("\n".join(told_by_label(rows)))
 
 
 def _read(

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.errors import DataError, UsageError, unreadable
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -26,17 +26,16 @@ TRIED = "tried"
 def read_config(path: Path) -> dict[str, Any]:
     """The keys and values of a TOML file, names with _.
 
-    Raises `FileMissingError` when there is none, `DataError` when it is no TOML.
+    Raises `FileMissingError` when there is none, `DataError` when it is no TOML, `KaruselError` when the
+    system does not let us read it.
     """
     try:
         with path.open("rb") as file:
             found = tomllib.load(file)
-    except FileNotFoundError:
-        raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{path} is not TOML: {error}") from None
     except OSError as error:
-        raise KaruselError(f"{path} cannot be read: {error.strerror}") from None
+        raise unreadable(path, error) from None
     return {name.replace("-", "_"): value for name, value in found.items()}
 
 
@@ -45,7 +44,8 @@ def take_config(context: Any, path: Path | None) -> Path | None:
     if path is None or context.resilient_parsing:
         return path
     options = {one.name: one for one in context.command.params}
-    known = set(_names(context.find_root().command))
+    commands = context.find_root().command.commands.values()
+    known = {name for command in commands for name in _names(command)}
     defaults: dict[str, Any] = {}
     for name, value in read_config(path).items():
         if name == TRIED:
@@ -56,6 +56,8 @@ def take_config(context: Any, path: Path | None) -> Path | None:
             continue
         if isinstance(value, Mapping):
             raise UsageError(f'{path}: "{name}" is a table; give one value, or a list of them')
+        if isinstance(value, bool) and not getattr(options[name], "is_flag", False):
+            raise UsageError(f'{path}: "{name}" is {str(value).lower()}, but takes a value')
         several = isinstance(value, list)
         if options[name].nargs == -1 or getattr(options[name], "multiple", False):
             defaults[name] = [str(one) for one in value] if several else [str(value)]

@@ -63,13 +63,20 @@ class Learning:
         int | None, typer.Option(help="Most passes over the records, or over what was played.", min=1)
     ] = None
     known: Annotated[
-        int, typer.Option(help="Of a process: steps whose outputs the model is given.", min=1)
-    ] = 20
-    ahead: Annotated[int, typer.Option(help="Of a process: steps that it learns to simulate.", min=1)] = 150
-    horizon: Annotated[int, typer.Option(help="Of a process: steps planned ahead.", min=1)] = 30
+        int | None,
+        typer.Option(help="Of a process: steps whose outputs the model is given; 20 by default.", min=1),
+    ] = None
+    ahead: Annotated[
+        int | None,
+        typer.Option(help="Of a process: steps that it learns to simulate; 150 by default.", min=1),
+    ] = None
+    horizon: Annotated[
+        int | None, typer.Option(help="Of a process: steps planned ahead; 30 by default.", min=1)
+    ] = None
     caution: Annotated[
-        float, typer.Option(help="Of a process: how much changes of the input cost.", min=0)
-    ] = 0.05
+        float | None,
+        typer.Option(help="Of a process: how much changes of the input cost; 0.05 by default.", min=0),
+    ] = None
     observe: Annotated[
         str | None,
         typer.Option(help="Of an environment: numbers that are seen, such as 0,2; all by default."),
@@ -116,7 +123,9 @@ def run(
         str | None,
         typer.Option(help="Name of a Gymnasium environment to play in, instead of controlling a process."),
     ] = None,
-    episodes: Annotated[int, typer.Option(help="Of an environment: episodes to play.", min=1)] = 1,
+    episodes: Annotated[
+        int | None, typer.Option(help="Of an environment: episodes to play; 1 by default.", min=1)
+    ] = None,
 ) -> None:
     """Control a process: a line of outputs measured comes in, a line of inputs to apply goes out.
 
@@ -137,7 +146,9 @@ def score(
     printing: Printing,
     records: Records = None,
     environment: Environment = None,
-    episodes: Annotated[int, typer.Option(help="Of an environment: episodes to play.", min=1)] = 100,
+    episodes: Annotated[
+        int | None, typer.Option(help="Of an environment: episodes to play; 100 by default.", min=1)
+    ] = None,
 ) -> None:
     """Say how far the simulation of other records is off, or the mean return of episodes.
 

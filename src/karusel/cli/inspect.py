@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_apart, check_output, check_png, write_whole
+from karusel.cli.show import print_lines
 from karusel.errors import DataError, UsageError
 from karusel.inspect import Gates, Horizon, gates, memory_horizon
 from karusel.inspect.plots import draw_summary
@@ -97,7 +98,7 @@ def run_inspect(request: Request) -> None:
     if request.json:
         print_document(_document(result))
     else:
-        print("\n".join(_text(result)))
+        print_lines(_text(result))
 
 
 def _noise(network: Sequential) -> list[NDArray[Any]]:

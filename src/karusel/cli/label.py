@@ -14,8 +14,9 @@ from karusel.cli.files import check_output, files_read
 from karusel.cli.labels import Learning, Source
 from karusel.cli.options import Printing, Running
 from karusel.cli.outputs import Rows, check_rows_output, write_rows
-from karusel.cli.pictures import images_in, picture_files, read_images, write_masks
+from karusel.cli.pictures import check_folder, images_in, picture_files, read_images, write_masks
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines
 from karusel.cli.tasks import (
     Examples,
     by_label,
@@ -53,19 +54,21 @@ def run_train(
     check_output(out, files_read(printing, (*sources_of(source), *(picture_files(masks) if masks else ()))))
     with Progress() as progress:
         examples = _read(source, masks, progress, labels=True)
-        model = Labeller(kind=examples.kind, direction=direction, **settings_of(learning, running))
+        model = Labeller(**settings_of(examples, learning, running, direction=direction))
         done = train(model, examples, source, learning, progress, out)
     held_out = model.held_out_
     if printing.json:
         print_document(done)
         return
-    print(examples.found)
-    print(f"  {shares(_flat(examples.y))}")
-    print(
-        f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; in {held_out.count:,} examples "
-        f"held out {100 * held_out.accuracy:.1f} % of the {_steps(examples)} get their label"
+    print_lines(
+        [
+            examples.found,
+            f"  {shares(_flat(examples.y))}",
+            f"Trained {done['epochs']} epochs in {done['seconds']:.1f} s; in {held_out.count:,} examples "
+            f"held out {100 * held_out.accuracy:.1f} % of the {_steps(examples)} get their label",
+            f"{out} holds the model; karusel label run {out} FILES labels others",
+        ]
     )
-    print(f"{out} holds the model; karusel label run {out} FILES labels others")
 
 
 def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> None:
@@ -110,8 +113,7 @@ def run_run(path: Path, source: Source, out: str | None, printing: Printing) -> 
             }
         )
         return
-    print(examples.found)
-    print("\n".join(_listed(examples, labels)))
+    print_lines([examples.found, *_listed(examples, labels)])
 
 
 def _rows(examples: Examples, labels: list[NDArray[Any]], probabilities: Any) -> Rows:
@@ -175,9 +177,13 @@ def run_score(path: Path, source: Source, masks: Path | None, json: bool) -> Non
             }
         )
         return
-    print(examples.found)
-    print(f"{100 * accuracy:.2f} % of the {_steps(examples)} get their label; mean IoU {mean_iou:.3f}")
-    print("\n".join(told_by_label(rows)))
+    print_lines(
+        [
+            examples.found,
+            f"{100 * accuracy:.2f} % of the {_steps(examples)} get their label; mean IoU {mean_iou:.3f}",
+            *told_by_label(rows),
+        ]
+    )
 
 
 def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *, labels: bool) -> Examples:
@@ -192,8 +198,7 @@ def _read(source: Source, masks: Path | None, progress: Callable[[str], None], *
     paths = list(_by_stem(folder).values())
     images, y = read_images(paths), None
     if masks is not None:
-        if not masks.is_dir():
-            raise FileMissingError(f"the folder {masks} does not exist; check the name")
+        check_folder(masks)
         by_name = _by_stem(masks)
         lost = next((path for path in paths if path.stem not in by_name), None)
         if lost is not None:

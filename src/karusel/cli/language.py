@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 import time
 from collections.abc import Iterator
@@ -16,9 +17,10 @@ from karusel.cli.files import check_output, files_read, write_whole
 from karusel.cli.generate import Drawing, Fitting
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
+from karusel.cli.show import for_stdout, print_lines
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import decoded, fit, read_bytes
-from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, UsageError
+from karusel.errors import DataError, MissingDependencyError, UsageError, unreadable
 from karusel.sources.origin import STDIN
 from karusel.tasks.generator import Generator, Likelihood
 from karusel.tasks.midi import NOTES, read_midi, write_midi
@@ -68,9 +70,13 @@ def run_train(
         )
         return
     each = "frame" if model.reader_.unit == "notes" else "token"
-    print(f"{short_name(source)}: {model.reader_.unit}, {done.weights:,} weights")
-    print(done.line(each))
-    print(f"{out} holds the model; karusel generate run {out} writes")
+    print_lines(
+        [
+            f"{short_name(source)}: {model.reader_.unit}, {done.weights:,} weights",
+            done.line(each),
+            f"{out} holds the model; karusel generate run {out} writes",
+        ]
+    )
 
 
 def run_run(
@@ -151,7 +157,7 @@ def run_score(model: Path, source: list[str], lines: bool, json: bool) -> None:
             }
         )
     else:
-        print(f"{short_name(source)}: {_measured(found, unit)}")
+        print_lines([f"{short_name(source)}: {_measured(found, unit)}"])
 
 
 def _measured(found: Likelihood, unit: str) -> str:
@@ -166,11 +172,16 @@ def _measured(found: Likelihood, unit: str) -> str:
 
 def _write_live(parts: Iterator[Any], unit: str) -> None:
     """To stdout as it comes."""
+    if sys.stdout.isatty():
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        for part in parts:
+            text = decoder.decode(part) if unit == "bytes" else part
+            print(for_stdout(text), end="", flush=True)
+        print(decoder.decode(b"", final=True))
+        return
     target: Any = sys.stdout.buffer if unit == "bytes" else sys.stdout
     for part in parts:
         target.write(part)
-        if sys.stdout.isatty():
-            target.flush()
     if unit != "bytes":
         target.write("\n")
     target.flush()
@@ -199,7 +210,7 @@ def _write_out(model: Generator, parts: list[Any], out: Path | None, json: bool)
         place = {"out": str(out)} if out is not None else {}
         document.print_document({"unit": unit, "tokens": len(parts), **shown, **place})
     elif out is not None:
-        print(f"{out} holds {len(parts):,} {'frames' if unit == 'notes' else unit}")
+        print_lines([f"{out} holds {len(parts):,} {'frames' if unit == 'notes' else unit}"])
 
 
 # -- reading -------------------------------------------------------------------------------------
@@ -241,10 +252,8 @@ def _read_one(name: str, unit: str | None, part: str) -> list[Any]:
     if ending in _MUSIC:
         try:
             return _read_music(path, ending, part)
-        except FileNotFoundError:
-            raise FileMissingError(f"{name} is not there: check the path") from None
         except OSError as error:
-            raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+            raise unreadable(name, error) from None
     data = read_bytes(name)
     title = "standard input" if name == STDIN else name
     if not data:
@@ -302,7 +311,8 @@ def _read_mat(path: Path) -> dict[str, Any]:
     except ImportError:
         raise MissingDependencyError(f"{path}: .mat files need SciPy: pip install 'karusel[music]'") from None
     try:
-        return dict(loadmat(path))
+        with path.open("rb") as file:
+            return dict(loadmat(file))
     except OSError:
         raise
     except Exception as error:  # a damaged file fails anywhere in SciPy

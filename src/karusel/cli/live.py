@@ -20,7 +20,7 @@ import numpy as np
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing
 from karusel.cli.outputs import check_columns, or_null, time_cells
-from karusel.cli.show import Labels
+from karusel.cli.show import Labels, for_stdout
 from karusel.errors import DataError
 from karusel.forecasting.backtest import NETWORK
 from karusel.forecasting.forecaster import Forecaster, names_of_columns
@@ -45,14 +45,15 @@ def run_live(path: Path, level: float, out: Path | None, printing: Printing) -> 
     check_columns(None, own, made)
     table = csv.writer(sys.stdout, lineterminator="\n")
     if not printing.json:
-        table.writerow([*own, *made])
+        table.writerow(map(for_stdout, (*own, *made)))
         sys.stdout.flush()
     try:
         for cells in _rows(live, model, labels):
             if printing.json:
                 print(json_module.dumps(dict(zip((*own, *made), cells, strict=True))))
             else:
-                table.writerow([cell[0] if isinstance(cell, list) else cell for cell in cells])
+                firsts = [cell[0] if isinstance(cell, list) else cell for cell in cells]
+                table.writerow([for_stdout(one) if isinstance(one, str) else one for one in firsts])
             sys.stdout.flush()
     finally:
         if out is not None:

@@ -182,6 +182,10 @@ def flat(function: Callable[..., None]) -> Callable[..., None]:
         }
         function(**made, **given)
 
+    for one in parameters:
+        for option in getattr(one.annotation, "__metadata__", ()):
+            # What cannot be read has its exit code from who reads it, and an output need not be readable.
+            option.readable = False
     command.__name__, command.__doc__ = function.__name__, function.__doc__
     command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     command.__annotations__ = {one.name: one.annotation for one in parameters}

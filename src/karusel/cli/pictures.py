@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.cli.files import write_whole
-from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError
+from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError, unreadable
 
 __all__ = [
+    "check_folder",
     "images_in",
     "is_video",
     "picture_files",
@@ -28,6 +29,14 @@ __all__ = [
 _IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _GREY = ("1", "L")
 _LARGE = {"I": 255, "F": 1.0}  # the largest pixel of modes of 32 bits, by Pillow's name of each
+
+
+def check_folder(folder: Path) -> None:
+    """Raise for what is no folder of images."""
+    if not folder.exists():
+        raise FileMissingError(f"the folder {folder} does not exist; check the name")
+    if not folder.is_dir():
+        raise DataError(f"{folder} is a file; give the folder of the images")
 
 
 def images_in(folder: Path) -> list[Path]:
@@ -97,7 +106,7 @@ def _frames(path: Path) -> NDArray[Any]:
         with path.open("rb") as file:
             frames: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
     except OSError as error:
-        raise KaruselError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise unreadable(path, error) from None
     except Exception as error:  # a damaged file fails anywhere in NumPy
         raise DataError(f"{path} is no NumPy file of numbers: {error}") from None
     if frames.ndim not in (3, 4):
@@ -161,11 +170,9 @@ def _opened(path: Path) -> Iterator[Any]:
                 yield image
     except (KaruselError, MemoryError):
         raise
-    except FileNotFoundError:
-        raise FileMissingError(f"{path} does not exist; check the name and the folder") from None
     except Exception as error:  # a damaged file fails anywhere in Pillow
         if isinstance(error, OSError) and error.errno is not None:
-            raise KaruselError(f"{path} cannot be read: {error.strerror}") from None
+            raise unreadable(path, error) from None
         raise DataError(f"{path} is no image that can be read: {error}") from None
 
 

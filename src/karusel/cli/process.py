@@ -19,6 +19,7 @@ from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines
 from karusel.cli.work import naming, short_name
 from karusel.errors import DataError, UsageError
 from karusel.sources import read_table
@@ -27,6 +28,8 @@ from karusel.tasks.controller import Controller
 from karusel.tasks.policy import Policy
 
 __all__ = ["run_run", "run_score", "run_train"]
+
+_SCORED = 100  # episodes whose mean is the score
 
 
 def run_train(
@@ -43,25 +46,25 @@ def run_train(
     check_output(out, files_read(printing, find_files(records)))
     _one_of(records, environment)
     started = time.perf_counter()
+    of_process = {name: getattr(learning, name) for name in ("known", "ahead", "horizon", "caution")}
+    given = {"hidden_size": learning.hidden_size, "epochs": learning.epochs}
+    given |= {} if environment is not None else of_process
     settings: dict[str, Any] = {"random_state": running.seed, "n_jobs": running.threads}
-    for name in ("hidden_size", "epochs"):
-        if getattr(learning, name) is not None:
-            settings[name] = getattr(learning, name)
+    settings |= {name: value for name, value in given.items() if value is not None}
     with Progress() as progress:
         if environment is not None:
-            _refuse("of a process", {**asdict(columns), **asdict(limits)})
+            _refuse("of a process", {**asdict(columns), **asdict(limits), **of_process})
             found = _train_policy(environment, learning, settings, out, progress)
         else:
-            _refuse("of an environment", {"observe": learning.observe, "goal": learning.goal is not None})
+            _refuse("of an environment", {"observe": learning.observe, "goal": learning.goal})
             found = _train_controller(records, columns, limits, learning, settings, out, progress)
     seconds = time.perf_counter() - started
     lines = found.pop("lines")
     if printing.json:
         print_document({**found, "out": str(out), "seconds": round(seconds, 3), "versions": versions()})
         return
-    print("\n".join(lines))
     after = f"--environment {environment} plays" if environment else "--target VALUE controls"
-    print(f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}")
+    print_lines([*lines, f"{out} holds the model after {seconds:.1f} s; karusel control run {out} {after}"])
 
 
 def _train_policy(
@@ -106,10 +109,6 @@ def _train_controller(
     model = Controller(
         low=limits.low if len(limits.low) > 1 else limits.low[0],
         high=limits.high if len(limits.high) > 1 else limits.high[0],
-        horizon=learning.horizon,
-        caution=learning.caution,
-        known=learning.known,
-        ahead=learning.ahead,
         **settings,
     )
 
@@ -135,16 +134,19 @@ def _train_controller(
     }
 
 
-def run_run(path: Path, target: list[float], environment: str | None, episodes: int, json: bool) -> None:
+def run_run(
+    path: Path, target: list[float], environment: str | None, episodes: int | None, json: bool
+) -> None:
     """Control by lines of standard input, or play."""
     if environment is not None:
         _refuse("of a process", {"target": target})
-        returns = Policy.load(path).play(environment, episodes=episodes)
+        returns = Policy.load(path).play(environment, episodes=episodes or 1)
         if json:
             print_document({"model": str(path), "environment": environment, "returns": returns})
         else:
             print("\n".join(f"episode {number}: return {one:g}" for number, one in enumerate(returns, 1)))
         return
+    _refuse("of an environment", {"episodes": episodes})
     model = Controller.load(path)
     outputs, stream = len(model.y_mean_), model.stream()
     if target and len(target) != outputs:
@@ -177,7 +179,7 @@ def run_score(
     records: list[str],
     environment: str | None,
     columns: Columns,
-    episodes: int,
+    episodes: int | None,
     json: bool,
 ) -> None:
     """Say how good a model is."""
@@ -186,12 +188,14 @@ def run_score(
     with Progress() as progress:
         if environment is not None:
             _refuse("of a process", asdict(columns))
+            episodes = episodes or _SCORED
             progress(f"playing {episodes} episodes")
             returns = Policy.load(path).play(environment, episodes=episodes)
             mean = float(np.mean(returns))
             found |= {"environment": environment, "episodes": episodes, "mean_return": mean}
             line = f"{environment}: mean return of {episodes} episodes {mean:.1f}, least {min(returns):g}"
         else:
+            _refuse("of an environment", {"episodes": episodes})
             model = Controller.load(path)
             u, y = _read(records, columns, progress)
             with naming(short_name(records)):
@@ -204,7 +208,7 @@ def run_score(
     if json:
         print_document({**found, "versions": versions()})
     else:
-        print(line)
+        print_lines([line])
 
 
 def _one_of(records: list[str], environment: str | None) -> None:
@@ -215,7 +219,7 @@ def _one_of(records: list[str], environment: str | None) -> None:
 def _refuse(what: str, options: Mapping[str, Any]) -> None:
     """Raise `UsageError` for the first option that is given; none does anything here, being `what` it is."""
     for name, value in options.items():
-        if value:
+        if value is not None and value != []:
             raise UsageError(f"--{name.replace('_', '-')} is {what}; leave it out")
 
 

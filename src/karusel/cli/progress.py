@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 
+from karusel.names import printable
+
 __all__ = ["Progress"]
 
 _REFRESH = 0.5  # seconds
@@ -67,5 +69,6 @@ class Progress:
         with self._writing:
             if text and self._over.is_set():
                 return  # the line is already cleared
-            sys.stderr.write(f"\r\x1b[K{text[: shutil.get_terminal_size().columns - 1]}")
+            width = shutil.get_terminal_size().columns - 1
+            sys.stderr.write(f"\r\x1b[K{printable(' '.join(text.split()))[:width]}")
             sys.stderr.flush()

@@ -2,7 +2,10 @@
 warning.
 
 Exit codes: 0 ok, 1 failure, 2 usage, 3 an optional dependency is missing, 4 not found, 5 bad data,
-130 interrupted, 141 the reader of a pipe went away. KARUSEL_TRACEBACK=1 shows where an error came from.
+130 interrupted, 143 terminated, 141 the reader of a pipe went away. A file to read that is not there is 4,
+a folder or a file of another kind 5, one that the system does not let us read 1.
+
+KARUSEL_TRACEBACK=1 shows where an error came from.
 """
 
 from __future__ import annotations
@@ -16,11 +19,13 @@ from typing import Any
 from karusel.errors import KaruselError
 from karusel.names import printable
 
-__all__ = ["run"]
+__all__ = ["run", "terminate"]
 
 _INTERRUPTED = 130
+_TERMINATED = 143
 _PIPE_CLOSED = 141
 _COMPLETION = "_KARUSEL_COMPLETE"
+_signals: list[int] = []  # that asked this process to end
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -51,11 +56,17 @@ def run(arguments: Sequence[str] | None = None) -> int:
             import traceback
 
             traceback.print_exc()
-        code, message = _explain(error, given)
+        code, message = _explain(error)
         print(f"karusel: {message}", file=sys.stderr)
         if isinstance(error, OSError) and not isinstance(error, KaruselError):
             _forget_stdout()  # what could not be written is still in its buffer
     return code
+
+
+def terminate(number: int, frame: Any) -> None:
+    """End as Ctrl-C does, which leaves no copy and no half-written file behind (a handler of SIGTERM)."""
+    _signals.append(number)
+    raise KeyboardInterrupt
 
 
 def _command(arguments: list[str]) -> int:
@@ -76,26 +87,26 @@ def _command(arguments: list[str]) -> int:
     return 0
 
 
-def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
+def _explain(error: BaseException) -> tuple[int, str]:
     """Exit code and one line."""
     import typer
 
     if isinstance(error, KaruselError):
         return error.exit_code, _one_line(str(error))
     if isinstance(error, (KeyboardInterrupt, typer.Abort)):
-        return _INTERRUPTED, "interrupted"
+        return (_TERMINATED, "terminated") if _signals else (_INTERRUPTED, "interrupted")
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # Typer's own usage errors
-        command = _known_command(arguments)
-        help_line = " ".join(filter(None, ["karusel", command, "--help"]))
+        context = getattr(error, "ctx", None)
+        command = "karusel" if context is None else context.command_path
         words = _one_line(error.format_message()).rstrip(".")
         if words in ("", "Missing command") and hasattr(
             error, "ctx"
         ):  # of a group, whose help may be printed
             commands = ", ".join(error.ctx.command.commands)
             words = f"a command is missing: {commands}"
-        return int(error.exit_code), f"{words}; see {help_line}"
+        return int(error.exit_code), f"{words}; see {command} --help"
     if isinstance(error, MemoryError):
-        return 1, "out of memory; use fewer series or rows"
+        return 1, "out of memory; give fewer rows or smaller settings"
     if isinstance(error, OSError) and error.filename is None:
         return 1, f"the output cannot be written: {error.strerror or error}"
     if isinstance(error, OSError):  # such as a temporary folder that is full
@@ -110,15 +121,6 @@ def _explain(error: BaseException, arguments: list[str]) -> tuple[int, str]:
 def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
     """A warning as one line; where in the source it arose helps nobody here."""
     print(f"karusel: {_one_line(str(message))}", file=sys.stderr)
-
-
-def _known_command(arguments: list[str]) -> str:
-    """The command among the arguments, empty when there is none of that name."""
-    from typer.main import get_group
-
-    from karusel.cli.app import app
-
-    return next((word for word in arguments if word in get_group(app).commands), "")
 
 
 def _one_line(text: str) -> str:

@@ -15,6 +15,7 @@ from karusel.forecasting.fitting import why_no_season
 from karusel.forecasting.forecaster import Forecast, Forecaster
 from karusel.forecasting.frequency import Frequency
 from karusel.forecasting.panel import Panel
+from karusel.forecasting.rows import count_of
 from karusel.names import one_line, printable
 from karusel.numbers import decimals, number
 from karusel.plots import Curve, draw_text
@@ -25,11 +26,13 @@ __all__ = [
     "curve_of",
     "evidence",
     "fitted",
+    "for_stdout",
     "forecast_rows",
     "forecast_text",
     "found",
     "panel_found",
     "print_lines",
+    "print_pairs",
     "verdict",
 ]
 
@@ -114,6 +117,17 @@ def print_lines(lines: Iterable[str]) -> None:
     print(printable("\n".join(lines)))
 
 
+def print_pairs(pairs: Iterable[tuple[str, str]]) -> None:
+    """Print names and what was found for each, a line and a tab for each pair, whatever stands in them."""
+    for pair in pairs:
+        print("\t".join(printable(one).replace("\n", "\\n") for one in pair))
+
+
+def for_stdout(text: str) -> str:
+    """Text that is the result itself: a terminal is told no commands, a pipe or a file gets it as it is."""
+    return printable(text) if sys.stdout.isatty() else text
+
+
 def found(series: Series, title: str, notes: Sequence[str] = ()) -> Iterator[str]:
     """What was read, and what was done to it; `notes` of a model say more than the panel's own."""
     table, panel = series.table, series.panel
@@ -139,8 +153,9 @@ def fitted(model: Forecaster, seconds: float) -> str:
     else:
         words = f"season of {season} steps not used: {why_no_season(model.model_, model.panel_)}"
     network = model.model_
+    words += ", on logarithms" if network.units.log else ""
     return (
-        f"  {words}{', on logarithms' if network.units.log else ''}; {network.members} LSTM networks, "
+        f"  {words}; {count_of(network.members, 'LSTM network')}, "
         f"{network.epochs} epochs, correction used at {100 * network.share:.0f} %; {seconds:.1f} s"
     )
 

@@ -13,10 +13,11 @@ from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_output, files_read
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
+from karusel.cli.show import print_lines, print_pairs
 from karusel.cli.transcribe import Learning
 from karusel.cli.work import naming
 from karusel.cli.writing import searching
-from karusel.errors import DataError, FileMissingError
+from karusel.errors import DataError, unreadable
 from karusel.tasks.transcriber import Transcriber
 
 __all__ = ["run_run", "run_score", "run_train"]
@@ -60,15 +61,16 @@ def run_train(
             }
         )
         return
-    print(
-        f"{path.name}: {len(files):,} recordings of {model.features_.rate:,} samples a second; "
-        f"{len(model.characters_)} characters, {model.characters_}"
+    characters = model.characters_.replace("\n", "\\n")
+    print_lines(
+        [
+            f"{path.name}: {len(files):,} recordings of {model.features_.rate:,} samples a second; "
+            f"{len(model.characters_)} characters, {characters}",
+            f"Trained {len(losses)} epochs in {seconds:.1f} s; of the recordings held out "
+            f"{100 * model.validation_score_:.1f} % are written down right",
+            f"{out} holds the model; karusel transcribe run {out} FILE.wav writes down what it hears",
+        ]
     )
-    print(
-        f"Trained {len(losses)} epochs in {seconds:.1f} s; of the recordings held out "
-        f"{100 * model.validation_score_:.1f} % are written down right"
-    )
-    print(f"{out} holds the model; karusel transcribe run {out} FILE.wav writes down what it hears")
 
 
 def run_run(path: Path, files: list[Path], beam_width: int | None, json: bool) -> None:
@@ -81,8 +83,7 @@ def run_run(path: Path, files: list[Path], beam_width: int | None, json: bool) -
         found = [{"file": str(one), "text": text} for one, text in zip(files, texts, strict=True)]
         print_document({"model": str(path), "transcripts": found, "versions": versions()})
         return
-    for one, text in zip(files, texts, strict=True):
-        print(f"{one}\t{text}")
+    print_pairs(zip(map(str, files), texts, strict=True))
 
 
 def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) -> None:
@@ -107,8 +108,12 @@ def run_score(path: Path, recordings: Path, beam_width: int | None, json: bool) 
             }
         )
         return
-    print(f"{recordings.name}: {100 * right:.2f} % of {len(files):,} texts are right")
-    print(f"{100 * errors:.2f} characters in 100 are to be inserted, deleted or changed")
+    print_lines(
+        [
+            f"{recordings.name}: {100 * right:.2f} % of {len(files):,} texts are right",
+            f"{100 * errors:.2f} characters in 100 are to be inserted, deleted or changed",
+        ]
+    )
 
 
 def _listed(path: Path) -> tuple[list[Path], list[str]]:
@@ -118,12 +123,10 @@ def _listed(path: Path) -> tuple[list[Path], list[str]]:
             reader = csv.DictReader(file)
             rows = list(reader)
             columns = reader.fieldnames or []
-    except FileNotFoundError:
-        raise FileMissingError(f"there is no file {str(path)!r}") from None
     except (UnicodeDecodeError, csv.Error) as fault:
         raise DataError(f"{path} is no CSV file in UTF-8: {fault}") from None
     except OSError as fault:
-        raise DataError(f"{path} cannot be read: {fault.strerror}") from None
+        raise unreadable(path, fault) from None
     if not {"file", "text"} <= set(columns):
         names = ", ".join(columns) or "none"
         raise DataError(f"{path.name} has the columns {names}; it must have `file` and `text`")

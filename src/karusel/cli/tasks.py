@@ -40,6 +40,14 @@ __all__ = [
 ]
 
 _SHOWN = 12  # labels that are listed
+# Settings that do nothing for examples of other kinds: their defaults, and the kinds that they are of.
+_OF_KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "unit": ("words", ("texts",)),
+    "patch": (4, ("images", "videos")),
+    "sweep": ("patches", ("images", "videos")),
+    "shift": (0, ("images", "videos")),
+    "direction": ("bidirectional", ("series", "texts")),
+}
 
 
 @dataclass(frozen=True)
@@ -137,11 +145,19 @@ def sources_of(source: Source) -> tuple[Path, ...]:
     return picture_files(folder)
 
 
-def settings_of(learning: Learning, running: Running) -> dict[str, Any]:
-    """What a classifier and a labeller are made with."""
+def settings_of(examples: Examples, learning: Learning, running: Running, **others: Any) -> dict[str, Any]:
+    """What a classifier and a labeller are made with; `others` are settings of one of them.
+
+    Raises `UsageError` for one that does nothing for examples of their kind.
+    """
+    for name, (usual, kinds) in _OF_KINDS.items():
+        if {**vars(learning), **others}.get(name, usual) != usual and examples.kind not in kinds:
+            raise UsageError(f"--{name} is of {kinds[0]}, and these are {examples.kind}; leave it out")
     names = ("unit", "patch", "hidden_size", "num_layers", "dropout", "epochs", "batch_size")
     return {
+        "kind": examples.kind,
         **{name: getattr(learning, name) for name in (*names, "learning_rate", "class_weight")},
+        **others,
         "random_state": running.seed,
         "n_jobs": running.threads,
     }

@@ -11,6 +11,7 @@ from karusel.cli.document import print_document, versions
 from karusel.cli.files import check_apart, check_output, check_png, files_read, write_whole
 from karusel.cli.options import Printing, Running
 from karusel.cli.progress import Progress
+from karusel.cli.show import for_stdout, print_lines
 from karusel.cli.translate import Learning
 from karusel.cli.work import naming, short_name
 from karusel.cli.writing import decoded, fit, read_bytes, searching
@@ -54,9 +55,14 @@ def run_train(
             }
         )
         return
-    print(f"{name}: {len(X):,} sentences; {model.tokens_.symbols - 1:,} byte pairs, {done.weights:,} weights")
-    print(done.line("byte pair"))
-    print(f"{out} holds the model; karusel translate run {out} FILE translates")
+    print_lines(
+        [
+            f"{name}: {len(X):,} sentences; {model.tokens_.symbols - 1:,} byte pairs, "
+            f"{done.weights:,} weights",
+            done.line("byte pair"),
+            f"{out} holds the model; karusel translate run {out} FILE translates",
+        ]
+    )
 
 
 def run_run(
@@ -107,9 +113,9 @@ def run_run(
         return
     if out is None or alignment:
         for number, one in enumerate(found):
-            print(one)
-            for line in _shown(aligned[number]) if alignment else ():
-                print(f"  {line}")
+            print(for_stdout(one))
+            if alignment:
+                print_lines(f"  {line}" for line in _shown(aligned[number]))
 
 
 def run_score(
@@ -136,7 +142,9 @@ def run_score(
             }
         )
         return
-    print(f"{short_name([source])}: BLEU {bleu:.2f} over {len(found):,} sentences (sacrebleu, {tokenize})")
+    print_lines(
+        [f"{short_name([source])}: BLEU {bleu:.2f} over {len(found):,} sentences (sacrebleu, {tokenize})"]
+    )
 
 
 def _shown(alignment: Alignment) -> list[str]:

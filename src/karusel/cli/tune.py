@@ -225,7 +225,8 @@ def _fault_of(row: Any) -> str:
     for name, value in row.items():
         if name not in (*_KEPT, *_NAMES):
             return f'has "{name}", which is no setting'
-        if not isinstance(value, str if name == "data" else (int, float)):
+        numeric = type(value) in (int, float) and np.isfinite(value)
+        if not (isinstance(value, str) if name == "data" else numeric):
             return f'has {value!r} as "{name}"'
     return ""
 

@@ -24,7 +24,8 @@ def run_update(path: Path, reading: Reading, train: bool, out: Path | None, prin
     if not source and reading.sql is None:
         raise UsageError("no file of later rows is given; name one, or - for standard input")
     target = path if out is None else out
-    check_output(target, files_read(printing, table_files(reading)))
+    if out is not None or path.is_file():  # else reading says what is wrong
+        check_output(target, files_read(printing, table_files(reading)))
     with Progress() as progress:
         progress(f"reading {path.name}")
         model = Forecaster.load(path)

@@ -13,7 +13,7 @@ import numpy as np
 from karusel.cli.document import versions
 from karusel.cli.progress import Progress
 from karusel.cli.work import naming
-from karusel.errors import DataError, FileMissingError, KaruselError
+from karusel.errors import DataError, unreadable
 from karusel.sources.origin import STDIN
 
 if TYPE_CHECKING:
@@ -93,12 +93,8 @@ def read_bytes(name: str) -> bytes:
     """What a file, or standard input, holds."""
     try:
         return sys.stdin.buffer.read() if name == STDIN else Path(name).read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{name} is not there: check the path") from None
-    except IsADirectoryError:
-        raise DataError(f"{name} is a folder; give a file of text") from None
     except OSError as error:
-        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+        raise unreadable(name, error) from None
 
 
 def decoded(name: str, data: bytes, remedy: str) -> str:

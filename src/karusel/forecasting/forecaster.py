@@ -591,7 +591,9 @@ class Forecaster:
             return ()
         named = listed([cutoffs.panel.series_word(int(number)) for number in numbers[:SHOWN]], numbers.size)
         were = "0 or more" if self.model_.units.shift else "above 0"
-        return (f"values not {were}, as all were when fitted, are read as missing: {named}; fit anew with them",)
+        return (
+            f"values not {were}, as all were when fitted, are read as missing: {named}; fit anew with them",
+        )
 
     def _season_notes(self, panel: Panel) -> list[str]:
         """What is said of seasons that were found in the values."""

@@ -172,8 +172,8 @@ def _inputs(cutoffs: Cutoffs, scaling: Scaling) -> NDArray[np.float64]:
     if lost.any():
         series = cutoffs.panel.series_word(int(cutoffs.numbers[np.argmax(lost)]))
         raise DataError(
-            f"none of the {scaling.length} values of {series} before a forecast is above 0, but all were when "
-            "fitted; fit anew with such values"
+            f"none of the {scaling.length} values of {series} before a forecast is above 0, as all were when "
+            "fitted; fit anew with them"
         )
     return windows.filled(inputs)
 

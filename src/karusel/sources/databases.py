@@ -146,9 +146,11 @@ def _name_one_of(database: Database, tables: Sequence[str]) -> UsageError:
 def _sqlite(database: Database, path: Path, *, write: bool) -> Iterator[sqlite3.Connection]:
     if not write and not path.exists():
         raise FileMissingError(f"{path} does not exist; check the name and the folder")
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; give a file")
     if not path.parent.is_dir():
         raise FileMissingError(f"the folder {path.parent} does not exist; make it first")
-    mode = "rwc" if write else "ro"
+    mode, is_new = "rwc" if write else "ro", not path.exists()
     try:
         connection = sqlite3.connect(
             f"file:{quote(str(path))}?mode={mode}", uri=True, timeout=_PATIENCE, isolation_level=None
@@ -166,6 +168,9 @@ def _sqlite(database: Database, path: Path, *, write: bool) -> Iterator[sqlite3.
         if write or "unable to open" in words or "disk" in words:
             raise KaruselError(f"{path} cannot be {'written' if write else 'read'}: {words}") from None
         raise UsageError(f"{database.name}, --sql: {words}; correct the query") from None
+    finally:
+        if is_new and path.exists() and path.stat().st_size == 0:  # nothing was committed
+            path.unlink()
 
 
 def _export_sqlite(

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 
-from karusel.errors import DataError, FileMissingError, UsageError
+from karusel.errors import DataError, FileMissingError, UsageError, unreadable
 from karusel.names import shortlist
 from karusel.sources import databases
 from karusel.sources.databases import Database, sql_name
@@ -112,6 +112,9 @@ def open_origin(
             raise UsageError("a database comes alone; give one address, or files only")
         return _open_database(connection, addresses[0], sql, folder)
     title = _title(names)
+    for file in files:
+        if re.search("[\ud800-\udfff]", str(file)):  # bytes of a name, which DuckDB does not take
+            raise DataError(f"{file} has a name that is no UTF-8 text; rename it")
     if STDIN in names and len(names) > 1:
         raise UsageError("standard input comes alone; give - or files")
     # A pipe can be read once only.
@@ -154,7 +157,7 @@ def _kind_of(files: Sequence[Path], title: str, *, sniff: bool) -> str:
             with unpacked(file) as opened:
                 head = opened.read(1024)
         except OSError as error:
-            raise DataError(f"{file} cannot be read: {error.strerror}") from None
+            raise unreadable(file, error) from None
         json = sniff and head.lstrip().startswith((b"{", b"["))
         named = "JSON" if json else _ENDINGS.get(_ending(file), "CSV")
         kinds.add("Parquet" if head.startswith(b"PAR1") else named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -37,6 +38,12 @@ _TIME_NAMES = (
     *("t", "n", "period", "step", "index"),
     *("year", "quarter", "month", "week", "day"),
     *("дата", "время", "год", "квартал", "месяц", "неделя", "день"),
+)
+_YEAR = re.compile(r"[12]\d{3}")
+_MONTH = re.compile(
+    "0?[1-9]|1[0-2]|jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?|sep(tember)?|oct(ober)?"
+    "|nov(ember)?|dec(ember)?",
+    re.IGNORECASE,
 )
 _NO_TIMES = "none"  # as the name of the time column: count the rows instead
 
@@ -132,8 +139,12 @@ def _explained(error: Exception, title: str, sql: str | None) -> KaruselError:
         return DataError(f"{title} cannot be read: {words}")
     if "No files found" in words:
         return FileMissingError(f"--sql: {words}; check the name and the folder")
+    if os.strerror(errno.EACCES) in words:
+        return KaruselError(f"--sql: {words}")
     import duckdb
 
+    if "sniffing file" in words:  # what the file holds, not the query
+        return DataError(f"--sql: {words}")
     if isinstance(error, (duckdb.ProgrammingError, duckdb.NotSupportedError)):
         return UsageError(f"--sql: {words}; correct the query")
     return DataError(f"--sql: {words}")
@@ -188,6 +199,8 @@ def _choose(
     targets = [look(name) for name in target_cols or ()]
     if target_cols == ():
         targets = _find_targets(cells, rest, has_ids=ids is not None)
+        if time_col is None and not counted and ids is None:
+            _refuse_months_by_years(cells, free)
         if times is None and not counted:
             _refuse_series_in_rows(cells, rest, targets)
     targets = [cells.read_as(column, known_notation) for column in targets]
@@ -297,6 +310,41 @@ def _are_apart(codes: NDArray[np.int64], times: NDArray[Any]) -> bool:
     """Whether no two rows have the same code and time."""
     distinct, numbers = np.unique(times, return_inverse=True)
     return len(np.unique(codes * len(distinct) + numbers)) == len(times)
+
+
+def _refuse_months_by_years(cells: Cells, columns: list[Column]) -> None:
+    """Refuse one monthly series that is written as a table: a row for each month and a column for each year,
+    or a row for each year and a column for each month.
+    """
+    for above, beside in ((_YEAR, _MONTH), (_MONTH, _YEAR)):
+        across = [column for column in columns if above.fullmatch(column.name)]
+        most = 12 if beside is _MONTH else 1000
+        if len(across) < (2 if above is _YEAR else 12) or cells.rows > most:
+            continue
+        others = [column for column in columns if column not in across]
+        label = next((column for column in others if _are_all(cells.texts(column), beside)), None)
+        if label is None:
+            continue
+        months = cells.texts(label) if beside is _MONTH else [column.name for column in across]
+        written = "%m" if months[0].isdigit() else "%b" if max(map(len, months)) == 3 else "%B"
+        year, month = ("step", f'"{label.name}"') if above is _YEAR else (f'"{label.name}"', "step")
+        listed = ", ".join(f'"{column.name}"' for column in others)
+        sql = (
+            f"select strptime(concat({year}, chr(32), {month}), $$%Y {written}$$)::date as ds, value as y "
+            f"from input unpivot include nulls (value for step in (columns(* exclude ({listed}))::double)) "
+            "order by ds"
+        )
+        words = "months in rows and years" if above is _YEAR else "years in rows and months"
+        instead = label.name if label.is_numbers else _NO_TIMES
+        raise DataError(
+            f"{cells.origin.name} seems to hold one series, with {words} in columns; put it together with "
+            f"--sql '{sql}', or take each column as one (time column: {instead})"
+        )
+
+
+def _are_all(texts: list[str], wanted: re.Pattern[str]) -> bool:
+    """Whether all texts are such, each of them once."""
+    return len(set(texts)) == len(texts) > 1 and all(map(wanted.fullmatch, texts))
 
 
 def _refuse_series_in_rows(cells: Cells, columns: list[Column], targets: list[Column]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, FileMissingError, KaruselError, MissingDependencyError
+from karusel.errors import DataError, FileMissingError, MissingDependencyError, unreadable
 
 __all__ = ["NOTES", "read_midi", "write_midi"]
 
@@ -30,15 +30,13 @@ def read_midi(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     do not tell these apart. Drums, and notes that a piano does not have, are left out.
 
     Raises `FileMissingError` when there is no such file, `KaruselError` for one that the system cannot read,
-    `DataError` for one that is broken or has no notes, `MissingDependencyError` without mido.
+    `DataError` for one that is a folder, broken or has no notes, `MissingDependencyError` without mido.
     """
     mido, name = _library(path), os.fspath(path)
     try:
         data = Path(path).read_bytes()
-    except FileNotFoundError:
-        raise FileMissingError(f"{name} is not there: check the path") from None
     except OSError as error:
-        raise KaruselError(f"{name} cannot be read: {error.strerror or error}") from None
+        raise unreadable(name, error) from None
     try:
         file = mido.MidiFile(file=io.BytesIO(data))
     except Exception as error:  # a damaged file fails anywhere in mido

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.errors import DataError, FileMissingError, KaruselError, UsageError
+from karusel.errors import DataError, UsageError, unreadable
 from karusel.tasks.sequences import by_example
 
 __all__ = ["LogMel", "masked", "read_recordings", "read_wav", "varied"]
@@ -125,7 +125,7 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[Numbers, int]:
     """Samples [n] of a WAV file within -1 .. 1, channels averaged, and its samples a second.
 
     Raises `FileMissingError` when there is none, `KaruselError` for one that the system cannot read,
-    `DataError` for one that is cut off or no PCM WAV file of at most 32 bits a sample.
+    `DataError` for one that is a folder, cut off or no PCM WAV file of at most 32 bits a sample.
     """
     name = os.fspath(path)
     try:
@@ -133,10 +133,8 @@ def read_wav(path: str | os.PathLike[str]) -> tuple[Numbers, int]:
             rate, channels, width = file.getframerate(), file.getnchannels(), file.getsampwidth()
             promised = file.getnframes()
             data = file.readframes(promised)
-    except FileNotFoundError:
-        raise FileMissingError(f"there is no file {name!r}") from None
     except OSError as fault:
-        raise KaruselError(f"{name!r} cannot be read: {fault.strerror or fault}") from None
+        raise unreadable(repr(name), fault) from None
     except Exception as fault:  # a damaged file fails anywhere in wave
         raise DataError(
             f"{name!r} is no WAV file of whole samples (PCM): {str(fault) or 'it ends in its header'}"
