@@ -169,6 +169,14 @@ def test_a_known_promotion_is_forecast():
     assert any("factors" in note for note in model.notes_)
 
 
+def test_the_first_cutoff_leaves_a_pooled_model_its_rows():
+    """Two seasons and a forecast are 28 rows, but networks that know of promotions need 45."""
+    frame = shops(64, series=1)
+    model = Forecaster(14, **SMALL).fit(frame, futr_exog_list=["promo"])
+    assert model.backtest_ is not None
+    assert model.panel_.lengths[0] - model.backtest_.behind[0] > 36
+
+
 def test_counts_whose_rest_is_positive_have_a_backtest():
     """A 0 without a promotion is no 0 once promotions are taken out, and has a logarithm then."""
     random = np.random.default_rng(29)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,17 +28,43 @@ def test_calibration_by_hand():
     known = calibrate(scores)
     np.testing.assert_allclose(known.widths, [2, 3])
     # ratios, ascending: 1/3, 1/2, 1, 1, 3/2, 5/3; rank ceil(7 * 0.5) = 4 is 1, ceil(7 * 0.8) = 6 is 5/3
-    np.testing.assert_allclose(known.half_width(50), [2, 3])
-    np.testing.assert_allclose(known.half_width(80), [10 / 3, 5])
-    np.testing.assert_allclose(known.half_width(99), [10 / 3, 5])
+    # 4 values are forecast, by errors that go together: 4 degrees of freedom, whose t over z follows
+    assert known.freedom == 4
+    for level, half, t, z in (
+        (50, [2, 3], 0.7407, 0.6745),
+        (80, [10 / 3, 5], 1.5332, 1.2816),
+        (99, [10 / 3, 5], 4.6041, 2.5758),
+    ):
+        np.testing.assert_allclose(known.half_width(level), np.multiply(half, t / z), rtol=0.02)
 
 
 def test_intervals_go_by_size_and_quantiles_by_sign():
     known = calibrate(np.array([[-1.0], [2.0], [-3.0], [6.0]]))  # w = 3; ratios -1, -1/3, 2/3, 2
+    known = replace(known, freedom=np.inf)
     np.testing.assert_allclose(known.half_width(50), [3])  # the third of four sizes
     # ranks of (4 + 1) q: .3 to 1, .5 to 3, .7 to 4; the outermost ones beyond
     for quantile, score in ((0.1, -3), (0.3, -3), (0.4, -1), (0.5, 2), (0.6, 2), (0.7, 6), (0.9, 6)):
         np.testing.assert_allclose(known.quantile(quantile), [score], err_msg=str(quantile))
+
+
+def test_quantiles_are_stretched_from_their_median():
+    plain = Calibration(np.array([1.0]), np.array([[1.0, 2.0, 3.0, 4.0, 9.0]]), np.inf)
+    few = replace(plain, freedom=4.0)
+    for quantile, t, z in ((0.2, 0.9410, 0.8416), (0.5, 0, 1), (0.8, 0.9410, 0.8416)):
+        wanted = 3 + (plain.quantile(quantile) - 3) * t / z
+        np.testing.assert_allclose(few.quantile(quantile), wanted, rtol=0.005)
+
+
+@pytest.mark.parametrize(("together", "freedom"), [(0.0, 61), (0.5, 61 * 3 / 5), (0.9, 61 * 0.19 / 1.81)])
+def test_errors_that_go_together_are_fewer(together, freedom):
+    """The truth at 60 + 1 times, forecast two steps ahead from 60 cutoffs, with errors of known correlation."""
+    random = np.random.default_rng(4)
+    errors = np.empty((60, 3000, 2))
+    errors[..., 0] = random.normal(size=(60, 3000))
+    errors[..., 1] = together * errors[..., 0] + np.sqrt(1 - together**2) * random.normal(size=(60, 3000))
+    assert calibrate(errors).freedom / 3000 == pytest.approx(freedom, rel=0.05)
+    apart = calibrate(errors, step=2).freedom
+    assert calibrate(errors, step=9).freedom == apart == pytest.approx(120 / 61 * calibrate(errors).freedom)
 
 
 def test_widths_never_shrink_with_the_horizon():
@@ -49,7 +76,7 @@ def test_widths_never_shrink_with_the_horizon():
 def test_a_truth_that_no_width_reaches_counts_as_a_miss():
     scores = np.ones((20, 2))
     scores[3, 1] = np.inf
-    known = calibrate(scores)
+    known = replace(calibrate(scores), freedom=np.inf)
     np.testing.assert_array_equal(known.half_width(80), [1, 1])
     assert np.all(np.isinf(known.half_width(99)))
 
@@ -179,7 +206,7 @@ def test_a_calibration_knows_whole_targets_alone(horizon, step, overlap):
     groups = rolling(scores, step, least=3)
     np.testing.assert_array_equal(np.concatenate([group for group, _ in groups]), np.arange(2 + overlap, 40))
     for group, known in groups:
-        assert known.half_width(99.99).max() == group[0] - overlap + 1
+        assert replace(known, freedom=np.inf).half_width(99.99).max() == group[0] - overlap + 1
         assert (group[0] - (group[0] - overlap)) * step >= horizon
 
 
@@ -203,7 +230,7 @@ def test_unknown_scores_are_not_tested():
 
 
 def test_a_calibration_is_the_same_whoever_made_it():
-    one = Calibration(np.array([1.0, 2.0]), np.array([[-1.0, 0.5, 3.0]]))
+    one = Calibration(np.array([1.0, 2.0]), np.array([[-1.0, 0.5, 3.0]]), np.inf)
     np.testing.assert_allclose(one.quantile(0.75), [3, 6])
     np.testing.assert_allclose(one.half_width(50), [1, 2])
 

@@ -322,7 +322,7 @@ def _rows_behind(
     rows = int(np.median(bearing))
     with_season = rows - horizon - rows_for_season(2, season_length, horizon)
     plain = rows - horizon - needed
-    span = int(min(_span(rows, horizon, cycle), with_season if with_season >= 1 else plain))
+    span = int(min(_span(rows, horizon, cycle), plain, with_season if with_season >= 1 else plain))
     most = min(_MOST_FORECASTS // (lengths.size * horizon), max(_MOST_CUTOFFS, 3 * horizon))
     most = max(_LEAST_CUTOFFS, most)
     step = -(-span // most)

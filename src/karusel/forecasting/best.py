@@ -80,10 +80,10 @@ def choose_best(backtest: Backtest, season_length: int) -> Best:
     errors = {name: backtest.errors(name)[0] for name in complete}
     weights = _weights(errors, slice(None))
     if weights.get(NETWORK) == 1:
-        calibration = calibrate(backtest.scores())
+        calibration = calibrate(backtest.scores(), backtest.step)
     else:
         blend = replace(backtest, forecasts={**complete, BEST: _blend(complete, weights)})
-        calibration = calibrate(blend.scores(BEST))
+        calibration = calibrate(blend.scores(BEST), backtest.step)
 
     tried = np.full(backtest.truth.shape, np.nan)
     for group, _ in rolling(backtest.scores(), backtest.step):

@@ -254,7 +254,8 @@ class Forecaster:
         self.coverage_values_ = 0
         if self.backtest_ is not None:
             scores = self.backtest_.scores()
-            self.verdict_, self.calibration_ = judge(self.backtest_), calibrate(scores)
+            self.verdict_ = judge(self.backtest_)
+            self.calibration_ = calibrate(scores, self.backtest_.step)
             self.coverage_, self.coverage_values_ = reached_coverage(scores, LEVELS, self.backtest_.step)
             self.notes_ += self.backtest_.notes
             if self.best:

@@ -10,13 +10,21 @@ For step k, with w_k the mean |score| k steps ahead, made non-decreasing in k,
 Q(level) being the level's empirical quantile of |score| / w_k, and R(q) the empirical quantile of score /
 w_k, each one value further out than plain counting would have it. Where every step has 1,000 scores of its
 own, Q and R are those of the step; otherwise all steps and cutoffs share their evidence about the tails.
-Quantiles never cross, since R rises with q.
+
+Few errors, or many that go together, tell little about how large the next ones will be. So Q, and R on either
+side of its median, are stretched by t / z, the quantiles of Student's t and of the normal distribution, with
+
+    n (1 - r^2) / (1 + r^2)        degrees of freedom, 4 at least,
+
+for n values forecast, r being the correlation of neighbouring errors of one forecast, and r^2 that of their
+squares (Bartlett, 1946). Quantiles never cross, since R rises with q.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -33,30 +41,38 @@ _MOST_SCORES = 200_000  # more tell no more about a quantile
 _LEAST = 8  # forecasts to calibrate on
 _WORK = 1_000_000  # scores that rolling calibrations may go through, about
 _FEWEST_CALIBRATIONS = 8
+_LEAST_FREEDOM = 4.0
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Where errors lie, in units. `widths` [h] are the w_k; `ratios` [1, n], shared by all steps, or [h, n]
-    are scores over widths, ascending.
+    are scores over widths, ascending; `freedom` their degrees of freedom.
     """
 
     widths: NDArray[np.float64]
     ratios: NDArray[np.float64]
+    freedom: float
 
     def half_width(self, level: float) -> NDArray[np.float64]:
         """Half width for each step [h] of the interval that promises to cover `level` percent."""
         sizes = np.sort(np.abs(self.ratios), axis=1)
         count = sizes.shape[1]
         rank = int(np.ceil((count + 1) * level / 100)) - 1
-        return self._scores(sizes[:, min(rank, count - 1)])
+        return self._scores(_stretch(0.5 + level / 200, self.freedom) * sizes[:, min(rank, count - 1)])
 
     def quantile(self, quantile: float) -> NDArray[np.float64]:
         """The score for each step [h] below which a share `quantile` of the truth is promised to lie."""
+        median, ratios = self._ranked(0.5), self._ranked(quantile)
+        with np.errstate(invalid="ignore"):
+            stretched = median + _stretch(quantile, self.freedom) * (ratios - median)
+        return self._scores(np.where(np.isfinite(median) & (ratios != median), stretched, ratios))
+
+    def _ranked(self, quantile: float) -> NDArray[np.float64]:
         count = self.ratios.shape[1]
         place = (count + 1) * quantile
         rank = int(np.ceil(place) if quantile >= 0.5 else np.floor(place)) - 1
-        return self._scores(self.ratios[:, int(np.clip(rank, 0, count - 1))])
+        return self.ratios[:, int(np.clip(rank, 0, count - 1))]
 
     def _scores(self, ratios: NDArray[np.float64]) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore"):
@@ -88,13 +104,16 @@ def _refuse_no_numbers(name: str, given: Any, example: str) -> None:
         raise UsageError(f"{name} is {given!r}; it must be a list of numbers, such as {example}")
 
 
-def calibrate(scores: NDArray[np.float64]) -> Calibration:
-    """Calibrate on scores [..., h] of held-out forecasts, at least one of them known.
+def calibrate(scores: NDArray[np.float64], step: int = 1) -> Calibration:
+    """Calibrate on scores [C, ..., h] of held-out forecasts, at least one of them known, `step` steps between
+    cutoffs.
 
     NaN is an unknown one; an infinite one is a miss at any width. Of more than 200,000 scores so many are
     used.
     """
-    horizon = scores.shape[-1]
+    cutoffs, horizon = len(scores), scores.shape[-1]
+    overlapping = min((cutoffs - 1) * step + horizon, cutoffs * horizon) / (cutoffs * horizon)
+    values = overlapping * np.count_nonzero(~np.isnan(scores))
     scores = scores.reshape(-1, horizon)
     scores = scores[~np.isnan(scores).all(1)]
     if scores.size > _MOST_SCORES:
@@ -104,10 +123,31 @@ def calibrate(scores: NDArray[np.float64]) -> Calibration:
     widths = np.maximum.accumulate(sums / np.maximum(finite.sum(0), 1))
     ratios = scores / np.where(widths > 0, widths, 1.0)
     known = ~np.isnan(ratios)
+    together = _correlation(scores[:, :-1], scores[:, 1:]) ** 2
+    freedom = max(_LEAST_FREEDOM, values * (1 - together) / (1 + together))
     if known.sum(0).min() >= _OWN:
         own = [_ordered(ratios[known[:, k], k], _OWN) for k in range(horizon)]
-        return Calibration(widths, np.stack(own))
-    return Calibration(widths, _ordered(ratios[known], _KEPT)[None])
+        return Calibration(widths, np.stack(own), freedom)
+    return Calibration(widths, _ordered(ratios[known], _KEPT)[None], freedom)
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Of finite numbers around 0; 0 where there are none."""
+    both = np.isfinite(a) & np.isfinite(b)
+    a, b = a[both], b[both]
+    size = float(np.sqrt(np.sum(a * a) * np.sum(b * b)))
+    return float(np.sum(a * b)) / size if size > 0 else 0.0
+
+
+def _stretch(quantile: float, freedom: float) -> float:
+    """Student's t over the normal quantile, by the expansion of Fisher and Cornish (1960)."""
+    square, n = NormalDist().inv_cdf(quantile) ** 2, freedom
+    return float(
+        1
+        + (square + 1) / (4 * n)
+        + ((5 * square + 16) * square + 3) / (96 * n**2)
+        + (((3 * square + 19) * square + 17) * square - 15) / (384 * n**3)
+    )
 
 
 def _ordered(ratios: NDArray[np.float64], most: int) -> NDArray[np.float64]:
@@ -137,7 +177,7 @@ def rolling(
     for group in np.array_split(tested, min(tested.size, most)):
         end = group[0] - overlap + 1
         if not np.isnan(scores[:end]).all():
-            found.append((group, calibrate(scores[:end])))
+            found.append((group, calibrate(scores[:end], step)))
     return found
 
 
