@@ -57,7 +57,7 @@ def test_quantiles_are_stretched_from_their_median():
 
 @pytest.mark.parametrize(("together", "freedom"), [(0.0, 61), (0.5, 61 * 3 / 5), (0.9, 61 * 0.19 / 1.81)])
 def test_errors_that_go_together_are_fewer(together, freedom):
-    """The truth at 60 + 1 times, forecast two steps ahead from 60 cutoffs, with errors of known correlation."""
+    """The truth at 61 times, two steps ahead of 60 cutoffs each, with errors of known correlation."""
     random = np.random.default_rng(4)
     errors = np.empty((60, 3000, 2))
     errors[..., 0] = random.normal(size=(60, 3000))
