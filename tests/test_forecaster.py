@@ -230,6 +230,14 @@ def test_only_values_without_a_logarithm_are_no_history():
         model.predict(np.append(np.exp(0.1 * wave(60)), np.zeros(18)))
 
 
+def test_a_stretch_without_change_does_not_make_forecasts_explode():
+    """Windows of hardly any size, and a target far away in it, taught corrections of a hundred sizes."""
+    noise = np.random.default_rng(8).normal(size=107)
+    level = np.where(np.arange(107) < 86, 10.0, 10 + 5 * noise)[:100]
+    made = Forecaster(7, season_length=7, backtest=False).fit(level).predict()
+    assert np.all((made > 0) & (made < 30))
+
+
 def test_constant_series_are_forecast_and_judged():
     model = Forecaster(3, **SMALL).fit([np.full(60, 7.0), np.full(60, 0.0)])
     assert model.verdict_.outcome == "level"

@@ -31,6 +31,7 @@ from karusel.forecasting.windows import Cutoffs
 __all__ = ["FittedModel", "Model", "fit_model", "refuse_missing"]
 
 _LEAST_WINDOWS = 8
+_FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
 _HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the windows are as many
 _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
 
@@ -207,6 +208,7 @@ def fit_model(
 
     scaled = scaling.apply(inputs, horizon)
     wanted = (scaling.transform(targets) - scaled.anchor) / scaled.size
+    wanted = np.clip(wanted, -_FARTHEST, _FARTHEST)  # a window that hardly changes has next to no size
     anchor, size, truth = scaled.anchor[held_out], scaled.size[held_out], targets[held_out]
     weight = 1 / np.mean(np.abs(np.diff(inputs[held_out], axis=1)) + 1e-12, axis=1, keepdims=True)
 
