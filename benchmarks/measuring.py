@@ -113,7 +113,7 @@ def run(
         **found,
         "versions": {"karusel": machine.version("karusel"), **found["versions"]},
     }
-    print(f"# {name}\n\n{results.tables(document)}\n\n{results.losses_and_misses({name: document})}\n")
+    print(f"# {name}\n\n{results.tables(document)}\n\n{results.losses_and_misses([document])}\n")
     if options.dry or options.quick or options.only:
         return ""
     if why := results.disturbed(document):

@@ -15,8 +15,10 @@ as fast", or one of the three names below.
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
+import re
 import statistics
 from collections.abc import Iterator
 from typing import Any
@@ -66,21 +68,28 @@ def keep(document: Document, folder: pathlib.Path = RESULTS, page: pathlib.Path 
     return path
 
 
-def newest(folder: pathlib.Path = RESULTS) -> dict[str, Document]:
-    """The newest document of each benchmark in all files."""
-    found: dict[str, Document] = {}
+def maker(document: Document) -> str:
+    """Who makes the document's processor: AMD, Intel."""
+    return re.split(r"\W", document["machine"]["processor"], maxsplit=1)[0]
+
+
+def newest(folder: pathlib.Path = RESULTS) -> list[Document]:
+    """Of all files the newest document of each benchmark on each maker's processors, by benchmark and maker."""
+    found: dict[tuple[str, str], Document] = {}
     for path in sorted(folder.glob("*.json")):
         for name, document in json.loads(path.read_text()).items():
-            if name not in found or document["date"] >= found[name]["date"]:
-                found[name] = document
-    return found
+            place = name, maker(document)
+            if place not in found or document["date"] >= found[place]["date"]:
+                found[place] = document
+    return [found[place] for place in sorted(found)]
 
 
-def write_page(documents: dict[str, Document], page: pathlib.Path = PAGE) -> None:
-    """Every benchmark's tables, and the summary of all."""
+def write_page(documents: list[Document], page: pathlib.Path = PAGE) -> None:
+    """Every benchmark's tables, maker after maker, and the summary of all."""
     text = page.read_text()
-    for name, document in documents.items():
-        text = between_markers(text, name, tables(document))
+    for name, group in itertools.groupby(documents, key=lambda document: document["benchmark"]):
+        parts = [f"### {maker(document)}\n\n{tables(document)}" for document in group]
+        text = between_markers(text, name, "\n\n".join(parts))
     page.write_text(between_markers(text, "summary", losses_and_misses(documents)))
 
 
@@ -193,16 +202,17 @@ def share_of_peak(document: Document, entry: Entry) -> float:
     return float(entry["work"] / entry["times"][OWN]["best"] / peak)
 
 
-def places(documents: dict[str, Document]) -> Iterator[tuple[Document, dict[str, Any], Entry, list[str]]]:
+def places(documents: list[Document]) -> Iterator[tuple[Document, dict[str, Any], Entry, list[str]]]:
     """Every entry with its document, its table, and the cells that name it."""
-    for name, document in documents.items():
+    for document in documents:
         for table in document["tables"]:
             for entry in table["entries"]:
+                case = f"{table['name']} {entry['case']}".strip()
                 threads = "" if entry["threads"] is None else str(entry["threads"])
-                yield document, table, entry, [name, f"{table['name']} {entry['case']}".strip(), threads]
+                yield document, table, entry, [document["benchmark"], maker(document), case, threads]
 
 
-def losses_and_misses(documents: dict[str, Document]) -> str:
+def losses_and_misses(documents: list[Document]) -> str:
     """Where rivals are faster, and which goals are missed, by the bests of all documents."""
     lost, missed = [], []
     for document, table, entry, place in places(documents):
@@ -215,8 +225,9 @@ def losses_and_misses(documents: dict[str, Document]) -> str:
                 missed.append([*place, *miss])
     lost.sort(key=lambda pair: pair[0])
     nowhere = f"{OWN} loses to no rival in any of these tables."
-    losses = markdown(["rival", "benchmark", "case", "threads", "ratio"], [row for _, row in lost])
-    misses = markdown(["benchmark", "case", "threads", "goal", "reached"], missed)
+    where = ["benchmark", "processor", "case", "threads"]
+    losses = markdown(["rival", *where, "ratio"], [row for _, row in lost])
+    misses = markdown([*where, "goal", "reached"], missed)
     return (
         f"## Where {OWN} loses\nRatio: how many times as fast as the rival, by the best rounds.\n\n"
         f"{losses if lost else nowhere}\n\n## Goals missed\n{misses if missed else 'None.'}"

@@ -113,9 +113,9 @@ def test_table_of_whole_processes() -> None:
 
 def test_losses_and_missed_goals() -> None:
     document = made()
-    lost, missed = results.losses_and_misses({"training": document}).split("## Goals missed")
-    assert cells(lost)[1:] == [["JAX", "training", "step 3,4", "2", "0.80"]]
-    assert [row[2:] for row in cells(missed)[1:]] == [
+    lost, missed = results.losses_and_misses([document]).split("## Goals missed")
+    assert cells(lost)[1:] == [["JAX", "training", "A", "step 3,4", "2", "0.80"]]
+    assert [row[3:] for row in cells(missed)[1:]] == [
         ["1", "2.5 times as fast as PyTorch", "2.40"],
         ["2", "70% of peak", "25%"],
         ["2", "at most 8 ms", "10 ms"],
@@ -124,7 +124,7 @@ def test_losses_and_missed_goals() -> None:
     document["rivals"].remove("JAX")
     for entry in document["tables"][0]["entries"]:
         entry["goals"] = {}
-    text = results.losses_and_misses({"training": document})
+    text = results.losses_and_misses([document])
     assert "loses to no rival" in text
     assert text.endswith("None.")
 
@@ -142,8 +142,8 @@ def test_a_days_file_keeps_the_other_benchmarks(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.count("old") == 0
     assert text.count("Between.") == 1
-    lost = [row[:4] for row in cells(text.split("## Goals missed")[0])[1:]]
-    assert lost[0] == ["JAX", "training", "step 3,4", "1"]
+    lost = [row[:5] for row in cells(text.split("## Goals missed")[0]) if row[0] == "JAX"]
+    assert lost[0] == ["JAX", "training", "A", "step 3,4", "1"]
     assert sorted(row[1] for row in lost) == ["kernels", "training", "training"]
 
 
@@ -153,8 +153,26 @@ def test_page_shows_the_newest_of_all_files(tmp_path: Path) -> None:
     results.keep(made(date="2026-03-01 08:00"), tmp_path, page)
     results.keep(made(date="2026-02-01 08:00"), tmp_path, page)
     assert len(list(tmp_path.glob("*.json"))) == 2
-    assert results.newest(tmp_path)["training"]["date"] == "2026-03-01 08:00"
+    (newest,) = results.newest(tmp_path)
+    assert newest["date"] == "2026-03-01 08:00"
     assert "2026-03-01 08:00, A Processor" in page.read_text()
+
+
+def test_page_shows_the_newest_of_each_processors_maker(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(PAGE.format("training"))
+    for processor, date in (
+        ("Intel(R) X (family 6)", "2026-02-01 08:00"),
+        ("AMD Y (family 25)", "2026-01-01 08:00"),
+        ("AMD Z (family 26)", "2026-03-01 08:00"),
+    ):
+        document = made(date=date)
+        document["machine"]["processor"] = processor
+        results.keep(document, tmp_path, page)
+    shown = re.findall(r"^### (\w+)\n\n([\d-]+)", page.read_text(), re.MULTILINE)
+    assert shown == [("AMD", "2026-03-01"), ("Intel", "2026-02-01")]
+    missed = cells(page.read_text().split("## Goals missed")[1].split("<!--")[0])[1:]
+    assert [row[1] for row in missed] == ["AMD"] * 4 + ["Intel"] * 4
 
 
 def test_page_without_a_place_is_refused(tmp_path: Path) -> None:
