@@ -74,7 +74,7 @@ def maker(document: Document) -> str:
 
 
 def newest(folder: pathlib.Path = RESULTS) -> list[Document]:
-    """Of all files the newest document of each benchmark on each maker's processors, by benchmark and maker."""
+    """The newest document of each benchmark on each maker's processors, by benchmark and maker."""
     found: dict[tuple[str, str], Document] = {}
     for path in sorted(folder.glob("*.json")):
         for name, document in json.loads(path.read_text()).items():
