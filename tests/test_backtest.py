@@ -15,7 +15,7 @@ from karusel.forecasting import members, metrics, windows
 from karusel.forecasting.backtest import NETWORK, SMOOTHING, Backtest, run_backtest
 from karusel.forecasting.baselines import Baseline, baselines
 from karusel.forecasting.correction import Correction, NetworkSettings, fit_correction
-from karusel.forecasting.intervals import reached_coverage, rolling
+from karusel.forecasting.intervals import calibrate, reached_coverage, rolling
 from karusel.forecasting.members import EnsembleSettings
 from karusel.forecasting.model import Model, fit_model
 from karusel.forecasting.panel import Panel, from_columns
@@ -209,6 +209,43 @@ def test_gaps_and_lengths_never_let_a_forecast_see_its_future(lengths, seed, mis
         np.testing.assert_array_equal(
             changed.forecasts[method][: cutoff + 1], forecast[: cutoff + 1], err_msg=method
         )
+
+
+@pytest.mark.parametrize("method", [NETWORK, SMOOTHING, "drift"])
+def test_recent_cutoffs_are_forecast_and_their_targets_end_with_the_series(method):
+    panel, longer = ragged([60, 45], 3), ragged([61, 46], 3)
+    done = run_backtest(panel, 5, 3, lambda known: replace(fit_stub(known), horizon=5), print)
+    recent = done.recent
+    np.testing.assert_array_equal(recent.behind, [4, 3, 2, 1])
+    for number in range(2):
+        values = panel.series(number)
+        for truth, behind in zip(recent.truth[:, number], recent.behind, strict=True):
+            np.testing.assert_array_equal(truth[:behind], values[-behind:])
+            assert np.isnan(truth[behind:]).all()
+    # One row more for each series makes a whole cutoff of the first recent one; nothing else may change it.
+    values = np.concatenate([panel.series(0), [7.0], panel.series(1), [-9.0]])
+    later = run_backtest(
+        with_values(longer, values),
+        5,
+        3,
+        lambda _: replace(fit_stub(panel.without_last(40)), horizon=5),
+        print,
+    )
+    same = run_backtest(panel, 5, 3, lambda _: replace(fit_stub(panel.without_last(40)), horizon=5), print)
+    np.testing.assert_array_equal(later.forecasts[method][-1], same.recent.forecasts[method][0])
+
+
+def test_intervals_are_calibrated_on_recent_cutoffs_too():
+    done = run_backtest(ragged([60]), 5, 3, lambda known: replace(fit_stub(known), horizon=5), print)
+    scores = np.concatenate([done.scores(), done.recent.scores()])
+    whole = replace(done, recent=None)
+    np.testing.assert_array_equal(done.calibration().widths, calibrate(scores).widths)
+    np.testing.assert_array_equal(whole.calibration().widths, calibrate(done.scores()).widths)
+    assert done.table()[NETWORK] == whole.table()[NETWORK]
+    unknown = replace(done.recent, forecasts={})
+    np.testing.assert_array_equal(
+        replace(done, recent=unknown).calibration("drift").widths, calibrate(done.scores("drift")).widths
+    )
 
 
 def test_the_pooled_networks_see_no_future_either(monkeypatch):

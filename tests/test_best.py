@@ -126,6 +126,18 @@ def test_the_blend_from_the_end_is_that_of_the_backtest(monkeypatch):
     np.testing.assert_allclose(made.below, model.predict(cutoffs).below * np.ones((1, 2)))
 
 
+def test_a_blend_is_calibrated_on_recent_cutoffs_where_all_of_it_was_run():
+    done = errors_of(network=1.0, last=1.0)
+    recent = errors_of(network=5.0, last=3.0)
+    best = choose_best(replace(done, recent=recent), 1)
+    blended = [0.5 * one.scores(NETWORK) + 0.5 * one.scores("last value") for one in (done, recent)]
+    assert best.weights == pytest.approx({NETWORK: 0.5, "last value": 0.5})
+    np.testing.assert_allclose(best.calibration.widths, calibrate(np.concatenate(blended)).widths)
+    del recent.forecasts["last value"]
+    best = choose_best(replace(done, recent=recent), 1)
+    np.testing.assert_allclose(best.calibration.widths, calibrate(blended[0]).widths)
+
+
 def test_the_network_alone_keeps_its_own_units_and_calibration():
     done = errors_of(network=1.0, last=2.0)
     best = choose_best(done, 1)

@@ -188,6 +188,7 @@ def test_counts_whose_rest_is_positive_have_a_backtest():
     assert (sold == 0).any()
     assert model.backtest_ is not None
     assert np.isfinite(model.backtest_.truth).all()
+    assert model.backtest_.recent is None  # what is known in the future ends with the rows
 
 
 def test_the_future_frame_is_filled_in_and_given_back():

@@ -190,24 +190,28 @@ def test_a_quantile_has_its_share_of_the_truth_below_it():
 
 def test_coverage_is_tested_on_cutoffs_that_took_no_part():
     scores = np.ones((14, 2))
-    scores[12:] = 9.0  # unknown to every calibration that is tested
+    scores[13:] = 9.0  # unknown to every calibration that is tested
     reached, count = reached_coverage(scores, (99.0,), least=8)
     assert count == 5 * 2  # cutoffs 9 to 13: eight whole targets are known from the ninth on
-    assert reached == {99.0: pytest.approx(3 / 5)}
+    assert reached == {99.0: pytest.approx(4 / 5)}
     assert reached_coverage(scores[:9], (80.0,), least=8) == ({}, 0)
 
 
 @pytest.mark.parametrize(
     ("horizon", "step", "overlap"), [(1, 1, 1), (6, 1, 6), (6, 4, 2), (6, 6, 1), (6, 7, 1)]
 )
-def test_a_calibration_knows_whole_targets_alone(horizon, step, overlap):
-    scores = np.full((40, 1, horizon), 1.0)
-    scores *= np.arange(1.0, 41)[:, None, None]  # the size says which cutoff it is
+def test_a_calibration_knows_what_was_known_at_its_cutoff(horizon, step, overlap):
+    scores = np.random.default_rng(2).normal(size=(40, 1, horizon))
     groups = rolling(scores, step, least=3)
     np.testing.assert_array_equal(np.concatenate([group for group, _ in groups]), np.arange(2 + overlap, 40))
-    for group, known in groups:
-        assert replace(known, freedom=np.inf).half_width(99.99).max() == group[0] - overlap + 1
-        assert (group[0] - (group[0] - overlap)) * step >= horizon
+    times = step * np.arange(40)[:, None, None] + np.arange(1, horizon + 1)
+    for number, (group, known) in enumerate(groups):
+        now = step * group[0]
+        after = rolling(np.where(times > now, np.inf, scores), step, least=3)[number][1]
+        np.testing.assert_array_equal(after.half_width(80), known.half_width(80))
+        latest = times == times[times <= now].max()
+        missed = rolling(np.where(latest, np.inf, scores), step, least=3)[number][1]
+        assert np.isinf(missed.half_width(99.99)).all()
 
 
 def test_forecasts_of_many_series_are_enough_from_fewer_cutoffs():

@@ -7,6 +7,9 @@ known at each cutoff. So neither fit nor forecast can see past a cutoff.
 
 A series that is too short for a cutoff is left out of that one, not of the others. Missing values are never
 filled in: a truth that is missing is tested by nobody.
+
+Cutoffs go on in the same steps through the last horizon, where the first part of a target is known. Measures
+and verdict leave those out; intervals are calibrated on them too, since they show the latest errors.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from numpy.typing import NDArray
 from karusel.errors import DataError
 from karusel.forecasting import metrics
 from karusel.forecasting.baselines import Baseline, LastValue, baselines
-from karusel.forecasting.intervals import rolling
+from karusel.forecasting.intervals import Calibration, calibrate, rolling
 from karusel.forecasting.model import FittedModel
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.prediction import ANY, Prediction, Units
@@ -78,6 +81,7 @@ class Backtest:
     ids: tuple[Hashable, ...]
     refits: int
     notes: tuple[str, ...] = field(default=())
+    recent: Backtest | None = None
 
     @property
     def cutoffs(self) -> int:
@@ -97,6 +101,13 @@ class Backtest:
     def scores(self, method: str = NETWORK) -> NDArray[np.float64]:
         """Errors [C, S, h] in units, as intervals are calibrated on them."""
         return self.prediction(method).scores(self.truth)
+
+    def calibration(self, method: str = NETWORK) -> Calibration:
+        """Intervals by all errors, those after recent cutoffs too where the method was run there."""
+        scores = self.scores(method)
+        if self.recent is not None and method in self.recent.forecasts:
+            scores = np.concatenate([scores, self.recent.scores(method)])
+        return calibrate(scores, self.step)
 
     def prediction(self, method: str) -> Prediction:
         """A method's forecasts, their errors measured in the units that the network has at the same place."""
@@ -231,6 +242,9 @@ def run_backtest(
     behind = _rows_behind(panel.lengths, horizon, season_length, needed, cycle)
     if behind.size == 0:
         return None
+    whole = behind.size
+    if not panel.covariates.of("future"):  # which end with the panel
+        behind = np.concatenate([behind, _rows_behind_recent(behind, horizon)])
     count, series = behind.size, len(panel)
     shape = (count, series, horizon)
     holds_cycle = np.median(panel.lengths) - behind[0] >= cycle
@@ -242,7 +256,8 @@ def run_backtest(
     truth, last = np.full(shape, np.nan), np.full((count, series), np.nan)
     predicted: list[tuple[Places, Prediction]] = []
     known = _known_before(panel, behind)
-    blocks, fits = np.array_split(np.arange(count), min(refits, count)), 0
+    blocks, fits = np.array_split(np.arange(whole), min(refits, whole)), 0
+    blocks[-1] = np.arange(blocks[-1][0], count)
     for number, block in enumerate(blocks):
         progress(f"backtest {number + 1}/{len(blocks)}")
         earlier, fitted = panel.without_last(int(behind[block[0]])), known[block[0]] >= least
@@ -273,23 +288,24 @@ def run_backtest(
             truth[here] = cutoffs.targets(horizon)
             forecasts[SMOOTHING][here] = model.predict_without_network(cutoffs).values
             predicted.append((here, model.predict(cutoffs)))
-    if np.isnan(truth).all():
+    if np.isnan(truth[:whole]).all():
         return None
-    whole = _assemble(predicted, shape)
-    forecasts[NETWORK] = whole.values
+    network = _assemble(predicted, shape)
+    forecasts[NETWORK] = network.values
     # From the simplest method on: smoothing learns less than a regression does.
     names = [NETWORK, *(method.name for method in quick)]
     names.insert(names.index("linear on lags"), SMOOTHING)
-    done = Backtest(
-        truth,
-        {name: forecasts[name] for name in names},
-        whole,
-        last,
-        _scales(panel, behind, ~np.isnan(last), season_length),
-        behind,
-        panel.ids,
-        fits,
-    )
+    scales = _scales(panel, behind[:whole], ~np.isnan(last[:whole]), season_length)
+
+    def of(some: slice) -> Backtest:
+        parts = {name: getattr(network, name)[some] for name in ("middle", "below", "above")}
+        chosen = {name: forecasts[name][some] for name in names}
+        made = replace(network, **parts)
+        return Backtest(truth[some], chosen, made, last[some], scales, behind[some], panel.ids, fits)
+
+    done = of(slice(whole))
+    if count > whole:
+        done = replace(done, recent=of(slice(whole, count)))
     for method in methods:
         if method.slow:
             progress(f"backtest of {method.name}")
@@ -330,6 +346,12 @@ def _rows_behind(
         step += 1
     count = min(most, (span - 1) // step + 1)
     return horizon + step * np.arange(count - 1, -1, -1)
+
+
+def _rows_behind_recent(behind: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
+    """How many rows lie after each cutoff of the last horizon, in the steps of the earlier ones."""
+    step = int(behind[0] - behind[1]) if behind.size > 1 else 1
+    return np.arange(horizon - step, 0, -step)
 
 
 def _known_before(panel: Panel, behind: NDArray[np.int64]) -> NDArray[np.int64]:

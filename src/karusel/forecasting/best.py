@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from karusel.forecasting.backtest import LEVELS, NETWORK, SMOOTHING, Backtest
 from karusel.forecasting.baselines import baselines
-from karusel.forecasting.intervals import Calibration, calibrate, reached_coverage, rolling
+from karusel.forecasting.intervals import Calibration, reached_coverage, rolling
 from karusel.forecasting.model import FittedModel
 from karusel.forecasting.prediction import Prediction
 from karusel.forecasting.windows import Cutoffs
@@ -79,11 +79,8 @@ def choose_best(backtest: Backtest, season_length: int) -> Best:
     }
     errors = {name: backtest.errors(name)[0] for name in complete}
     weights = _weights(errors, slice(None))
-    if weights.get(NETWORK) == 1:
-        calibration = calibrate(backtest.scores(), backtest.step)
-    else:
-        blend = replace(backtest, forecasts={**complete, BEST: _blend(complete, weights)})
-        calibration = calibrate(blend.scores(BEST), backtest.step)
+    alone = weights.get(NETWORK) == 1
+    calibration = backtest.calibration() if alone else _with_blend(backtest, weights).calibration(BEST)
 
     tried = np.full(backtest.truth.shape, np.nan)
     for group, _ in rolling(backtest.scores(), backtest.step):
@@ -107,6 +104,15 @@ def _weights(errors: dict[str, NDArray[np.float64]], known: slice) -> dict[str, 
     total = sum(inverse.values())
     weights = {name: _SHRUNK / len(near) + (1 - _SHRUNK) * one / total for name, one in inverse.items()}
     return dict(sorted(weights.items(), key=lambda item: -item[1]))
+
+
+def _with_blend(backtest: Backtest, weights: dict[str, float]) -> Backtest:
+    """The backtest with the blend as one more method, at recent cutoffs too if all of it was run there."""
+    recent = backtest.recent
+    if recent is not None:
+        recent = _with_blend(recent, weights) if weights.keys() <= recent.forecasts.keys() else None
+    forecasts = {**backtest.forecasts, BEST: _blend(backtest.forecasts, weights)}
+    return replace(backtest, forecasts=forecasts, recent=recent)
 
 
 def _blend(forecasts: dict[str, NDArray[np.float64]], weights: dict[str, float]) -> NDArray[np.float64]:

@@ -26,7 +26,6 @@ from karusel.forecasting.frequency import Times
 from karusel.forecasting.future import Future
 from karusel.forecasting.intervals import (
     Calibration,
-    calibrate,
     check_levels,
     check_quantiles,
     reached_coverage,
@@ -255,7 +254,7 @@ class Forecaster:
         if self.backtest_ is not None:
             scores = self.backtest_.scores()
             self.verdict_ = judge(self.backtest_)
-            self.calibration_ = calibrate(scores, self.backtest_.step)
+            self.calibration_ = self.backtest_.calibration()
             self.coverage_, self.coverage_values_ = reached_coverage(scores, LEVELS, self.backtest_.step)
             self.notes_ += self.backtest_.notes
             if self.best:

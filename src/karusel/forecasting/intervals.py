@@ -111,9 +111,10 @@ def calibrate(scores: NDArray[np.float64], step: int = 1) -> Calibration:
     NaN is an unknown one; an infinite one is a miss at any width. Of more than 200,000 scores so many are
     used.
     """
-    cutoffs, horizon = len(scores), scores.shape[-1]
-    overlapping = min((cutoffs - 1) * step + horizon, cutoffs * horizon) / (cutoffs * horizon)
-    values = overlapping * np.count_nonzero(~np.isnan(scores))
+    horizon = scores.shape[-1]
+    scored = ~np.isnan(scores)
+    at, ahead = np.nonzero(scored.any(tuple(range(1, scores.ndim - 1))))
+    values = np.unique(at * step + ahead).size / at.size * np.count_nonzero(scored)
     scores = scores.reshape(-1, horizon)
     scores = scores[~np.isnan(scores).all(1)]
     if scores.size > _MOST_SCORES:
@@ -161,10 +162,10 @@ def _ordered(ratios: NDArray[np.float64], most: int) -> NDArray[np.float64]:
 def rolling(
     scores: NDArray[np.float64], step: int = 1, least: int = _LEAST
 ) -> list[tuple[NDArray[np.int64], Calibration]]:
-    """Cutoffs, and a calibration by those whose whole targets were known by the first of them, as in use.
+    """Cutoffs, and a calibration by what was known of earlier ones at the first of them, as in use.
 
     `scores` [C, ..., h] in order of time, `step` steps between cutoffs. Together the groups hold all cutoffs
-    before which at least `least` forecasts were known; many scores are calibrated on in few groups.
+    before which at least `least` forecasts were wholly known; many scores are calibrated on in few groups.
     """
     count, horizon = scores.shape[0], scores.shape[-1]
     overlap = -(-horizon // step)
@@ -175,10 +176,16 @@ def rolling(
     most = max(_FEWEST_CALIBRATIONS, _WORK // scores.size)
     found = []
     for group in np.array_split(tested, min(tested.size, most)):
-        end = group[0] - overlap + 1
-        if not np.isnan(scores[:end]).all():
-            found.append((group, calibrate(scores[:end], step)))
+        earlier = _known_at(group[0], scores, step)
+        if not np.isnan(earlier).all():
+            found.append((group, calibrate(earlier, step)))
     return found
+
+
+def _known_at(cutoff: int, scores: NDArray[np.float64], step: int) -> NDArray[np.float64]:
+    """The scores of the cutoffs before one, NaN where the truth came after it."""
+    since = step * np.arange(cutoff, 0, -1).reshape(-1, *[1] * (scores.ndim - 1))
+    return np.where(np.arange(1, scores.shape[-1] + 1) <= since, scores[:cutoff], np.nan)
 
 
 def reached_coverage(
