@@ -596,7 +596,7 @@ def test_the_anchor_continues_a_line_with_a_season_exactly(smoothing):
 
 def test_the_anchor_on_logarithms_continues_growth_in_percent():
     y = 100 * 1.03 ** np.arange(40)
-    scaling = Scaling(length=8, seen=8, season_length=1, log=True, trend=1.0, span=7)
+    scaling = Scaling(length=8, seen=8, season_length=1, log=True, trend=1.0)
     np.testing.assert_allclose(scaling.invert(scaling.apply(y[None, :8], 30).anchor)[0], y[8:38], rtol=1e-9)
 
 
@@ -612,24 +612,42 @@ def test_scaled_windows_do_not_depend_on_level_and_size():
 
 @pytest.mark.parametrize("level", [0.0, 5.0, -3e8])
 def test_a_constant_window_is_continued(level):
-    scaling = Scaling(length=6, seen=6, season_length=1, trend=1.0, span=3)
+    scaling = Scaling(length=6, seen=6, season_length=1, trend=1.0)
     scaled = scaling.apply(np.full((1, 6), level), 4)
     np.testing.assert_array_equal(scaled.anchor, level)
     assert np.all(scaled.size > 0)
     assert np.all(scaled.features == 0)
 
 
-def test_plain_noise_is_forecast_by_its_mean_and_a_walk_by_its_last_value_whatever_season_is_named():
-    random = np.random.default_rng(7)
-    shape = window_shape(400, 7, 5, None)
-    for values, smoothing in ((random.normal(size=400), 0.0), (random.normal(size=400).cumsum(), 1.0)):
+@pytest.mark.parametrize("smoothing", [0.0, 1.0])
+def test_plain_noise_is_forecast_by_its_mean_and_a_walk_by_its_last_value_whatever_season_is_named(smoothing):
+    found = []
+    for seed in range(20):
+        values = np.random.default_rng(seed).normal(size=400)
+        if smoothing == 1:
+            values = values.cumsum()
+        shape = window_shape(400, 7, 5, None)
         cutoffs = np.arange(shape[0] - 1, 395)
         inputs, targets = windows.inputs(values, cutoffs, shape[0]), windows.targets(values, cutoffs, 5)
         scaling = choose_scaling(inputs, targets, shape)
-        assert (scaling.season_length, scaling.smoothing, scaling.trend) == (1, smoothing, 0.0)
-        anchor = scaling.apply(inputs[:3], 5).anchor
-        wanted = inputs[:3].mean(1) if smoothing == 0 else inputs[:3, -1]
-        np.testing.assert_allclose(anchor, np.repeat(wanted[:, None], 5, axis=1))
+        found.append((scaling.season_length, scaling.smoothing, scaling.trend) == (1, smoothing, 0.0))
+        if found[-1]:
+            anchor = scaling.apply(inputs[:3], 5).anchor
+            wanted = inputs[:3].mean(1) if smoothing == 0 else inputs[:3, -1]
+            np.testing.assert_allclose(anchor, np.repeat(wanted[:, None], 5, axis=1))
+    assert np.mean(found) >= 0.8  # some walks drift for long
+
+
+def test_the_fewer_windows_the_more_must_a_bold_anchor_gain():
+    random = np.random.default_rng(4)
+    line = np.arange(24) + random.normal(0, 3, (60, 24))
+    season = np.tile([2.0, 0.0, -2.0, 0.0], 6) + random.normal(0, 2.5, (60, 24))
+    for values, shape, bold in ((line, (12, 8, 1), "trend"), (season, (12, 8, 4), "season_length")):
+        few, many = (
+            choose_scaling(np.tile(values[:, :12], (k, 1)), np.tile(values[:, 12:], (k, 1)), shape)
+            for k in (1, 50)
+        )
+        assert getattr(few, bold) < getattr(many, bold)
 
 
 def test_the_scaling_follows_the_data():
@@ -689,10 +707,10 @@ def test_a_series_that_is_too_short_is_refused_with_the_rows_needed():
 # The network's correction
 
 
-def fit_to(sign_held_out: float, earlier: int = 60) -> Correction:
+def fit_to(sign_held_out: float, earlier: int = 60, horizon: int = 2) -> Correction:
     """Windows whose last input is the correction wanted, times a sign for the held-out ones."""
     features = np.random.default_rng(8).normal(size=(90, 4, 2))
-    wanted = features[:, -1, :1] * [1.0, 0.5]
+    wanted = features[:, -1, :1] * np.linspace(1.0, 0.5, horizon)
     held_out = np.arange(90) >= 66
     truth = sign_held_out * wanted[held_out]
     return fit_correction(
@@ -714,7 +732,14 @@ def test_a_correction_that_harms_held_out_windows_is_not_used():
 
 
 def test_a_correction_that_could_not_be_tested_is_used_with_care():
-    assert fit_to(1.0, earlier=3).share == 0.25
+    horizons = 90 / 2
+    assert fit_to(1.0, earlier=3).share == pytest.approx(0.25 * horizons / (horizons + 3))
+
+
+def test_the_fewer_horizons_the_windows_hold_the_less_is_a_correction_used():
+    assert 0.5 <= fit_to(0.6).share <= 0.7
+    assert fit_to(1.0, horizon=60).share >= 0.9
+    assert fit_to(1.0, horizon=900).share == 0.0  # a tenth of a horizon proves nothing
 
 
 def test_without_a_share_the_model_is_the_smoothing_alone():

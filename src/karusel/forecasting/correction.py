@@ -26,8 +26,8 @@ _EPOCHS = 80  # the middle one of the three numbers of epochs tried, for few win
 _STEPS = 400  # optimiser steps at most in that many epochs
 _AVERAGING = 0.98  # of the weights, over some 50 steps
 _SHARES = np.linspace(0, 1, 11)
-_USUAL_SHARE = 0.5  # smoothing and network in equal parts, unless held-out windows speak against it
-_COST = 0.1  # what a share away from the usual one must gain, as a part of smoothing's error
+_USUAL_SHARE = 0.5  # smoothing and network in equal parts, unless held-out windows speak against it,
+_FEW_HORIZONS = 3.0  # and half of that where the windows hold so few horizons
 _LEAST_WINDOWS = 4  # fewer earlier windows teach too little to choose anything by
 
 
@@ -74,11 +74,16 @@ def fit_correction(
     `features` [n, T, 2] and `wanted` [n, h] describe all training windows; `earlier` those whose targets end
     before the first `held_out` cutoff. `held_out_error` says how far a correction [k, h] of the held-out
     windows, in sizes, leaves the forecast from the truth.
+
+    Windows that overlap tell little more than one a horizon. The fewer those are, the smaller is the usual
+    share, and the more must another one gain: its distance over their number, as a part of smoothing's error.
     """
+    horizons = len(wanted) / wanted.shape[1]
+    usual = _USUAL_SHARE * horizons / (horizons + _FEW_HORIZONS)
     unit = float(np.mean(np.abs(wanted))) or 1.0
     x, y = features.astype(np.float32), (wanted / unit).astype(np.float32)
     middle = max(1, min(_EPOCHS, round(_STEPS * settings.batch_size / len(x))))
-    epochs, share = middle, _USUAL_SHARE / 2  # untested
+    epochs, share = middle, usual / 2  # untested
     if np.count_nonzero(earlier) >= _LEAST_WINDOWS:
         tried = sorted({max(1, middle // 2), middle, 2 * middle})
 
@@ -98,7 +103,7 @@ def fit_correction(
 
         seeds = [settings.random_state + 1000 + k for k in range(settings.n_members)]
         means = unit * np.mean(in_parallel(stages, seeds, settings.n_jobs), axis=0)
-        costs = _COST * np.abs(_SHARES - _USUAL_SHARE) * held_out_error(np.zeros_like(means[0]))
+        costs = np.abs(_SHARES - usual) / horizons * held_out_error(np.zeros_like(means[0]))
         errors = [[held_out_error(share * mean) for share in _SHARES] + costs for mean in means]
         best = int(np.argmin(errors))
         epochs, share = tried[best // len(_SHARES)], float(_SHARES[best % len(_SHARES)])

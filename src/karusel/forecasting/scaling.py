@@ -2,7 +2,7 @@
 
 With u the values of a window's input part (or their logarithms), m the season length and h steps ahead:
 
-    growth   g    change of the level per step, between the first and the last season (or over the last steps)
+    growth   g    change of the level per step, from the first to the last season (or value, without season)
     season   s_p  mean deviation from the season's level at phase p, growth taken out
     level    l    exponential smoothing of u - s with rate a: l <- a (u_t - s_p(t)) + (1 - a) (l + g); for
                   a = 0 the mean of u - s
@@ -12,7 +12,7 @@ With u the values of a window's input part (or their logarithms), m the season l
 The network sees (u - s - l) / d and its differences, and forecasts (u_(t+k) - A_k) / d: the anchor continues
 level, trend and season outside any range seen before, and the network corrects it. Windows are thus
 comparable over time and between series. The idea is ES-RNN's (Smyl, 2020), with smoothing rates chosen rather
-than learned.
+than learned. Half of the growth is what the theta method continues (Hyndman and Billah, 2003).
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ _SHORTEST_PLAIN, _LONGEST_PLAIN = 4, 12  # steps of an input part without season
 _LEAST_WINDOWS = 8
 _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
 _SMOOTHING = (1.0, 0.5, 0.2)
-_TREND = (0.0, 1.0)
-_SHORT_SPAN = 3
-_DOUBT = 1.5  # times the error with a season that is doubtful must be less than that without
+_TREND = (0.0, 0.5, 1.0)
+_DOUBT = 0.9  # over the horizons that the windows hold: what a bold anchor must cut errors by
+_DOUBT_OF_SEASON = 1.5  # times the error with a season that is doubtful must be less than that without
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Scaling(Units):
     """How the windows of one panel are scaled.
 
     `length` steps of input part, of which the network sees the last `seen`; `season_length` 1 when there is
-    no season; `span` steps over which growth is measured where there is no season; `smoothing` the rate a;
-    `trend` the share of the growth that is continued.
+    no season; `smoothing` the rate a; `trend` the share of the growth that is continued.
     """
 
     length: int
@@ -70,7 +69,6 @@ class Scaling(Units):
     season_length: int
     smoothing: float = 1.0
     trend: float = 0.0
-    span: int = 1
 
     @property
     def optimism(self) -> float:
@@ -132,10 +130,10 @@ class Scaling(Units):
         """
         rows, m = max(rows, 2), self.season_length  # what lies before the first value is read as that
         if m == 1:
-            return replace(self, length=rows, span=min(self.span, rows - 1))
+            return replace(self, length=rows)
         if rows >= 2 * m:
             return replace(self, length=rows // m * m)
-        return replace(self, length=min(rows, m), season_length=1, smoothing=0.0, trend=0.0, span=1)
+        return replace(self, length=min(rows, m), season_length=1, smoothing=0.0, trend=0.0)
 
     def _level(self, rest: NDArray[np.float64], growth: NDArray[np.float64]) -> NDArray[np.float64]:
         if self.smoothing == 0:
@@ -148,7 +146,7 @@ class Scaling(Units):
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         m = self.season_length
         if m == 1:
-            return (u[:, -1] - u[:, -1 - self.span]) / self.span, np.zeros((len(u), 1))
+            return (u[:, -1] - u[:, 0]) / (self.length - 1), np.zeros((len(u), 1))
         seasons = u.reshape(len(u), -1, m)
         levels = seasons.mean(2)
         growth = (levels[:, -1] - levels[:, 0]) / (m * (seasons.shape[1] - 1))
@@ -204,18 +202,22 @@ def choose_scaling(
     """The scaling whose anchor alone has the least mean absolute error over windows [n, length], [n, h].
 
     An anchor learns nothing from other windows, so all of them may decide. Errors are taken in sizes of their
-    windows. Logarithms are tried when all values are positive. A doubtful season must cut the error by a
-    third.
+    windows. Logarithms are tried when all values are positive. Windows that overlap tell little more than one
+    a horizon: anchors that continue a season or all of the growth, or stay at a mean, may seem the best by
+    chance, and must be so by more the fewer there are. A doubtful season must cut the error by a third.
     """
     horizon = targets.shape[1]
+    doubt = 1 + _DOUBT * horizon / len(inputs)
     weight = 1 / _steps(inputs)
     best, least = None, np.inf
     for scaling in _candidates(shape, bool(np.all(inputs > 0) and np.all(targets > 0))):
         with np.errstate(over="ignore"):
             forecast = scaling.invert(scaling.apply(inputs, horizon).anchor)
         error = float(np.mean(np.abs(forecast - targets) * weight))
-        if doubtful and scaling.season_length > 1:
-            error *= _DOUBT
+        if scaling.trend == 1 or scaling.smoothing == 0:
+            error *= doubt
+        if scaling.season_length > 1:
+            error *= _DOUBT_OF_SEASON if doubtful else doubt
         if best is None or error < least:
             best, least = scaling, error
     assert best is not None
@@ -232,10 +234,8 @@ def _candidates(shape: tuple[int, int, int], positive: bool) -> Iterator[Scaling
     """Scalings with the season and without; with levels that follow, grow or stay at the window's mean."""
     length, seen, season_length = shape
     for season in sorted({season_length, 1}, reverse=True):
-        spans = (1,) if season > 1 else (length - 1, _SHORT_SPAN)
         for log in (False, True) if positive else (False,):
             for smoothing in _SMOOTHING:
-                for span in spans:
-                    for trend in _TREND:
-                        yield Scaling(length, seen, season, smoothing, trend, span, log=log)
+                for trend in _TREND:
+                    yield Scaling(length, seen, season, smoothing, trend, log=log)
             yield Scaling(length, seen, season, smoothing=0.0, log=log)

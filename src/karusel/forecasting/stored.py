@@ -150,7 +150,6 @@ def _scaling_is_sound(scaling: Scaling) -> bool:
         and scaling.length != scaling.season_length
         and scaling.length % scaling.season_length == 0
         and 1 <= scaling.seen <= scaling.length
-        and 1 <= scaling.span < max(scaling.length, 2)
     )
 
 
