@@ -42,7 +42,8 @@ _LEAST_WINDOWS = 8
 _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
 _SMOOTHING = (1.0, 0.5, 0.2)
 _TREND = (0.0, 0.5, 1.0)
-_DOUBT = 0.9  # over the horizons that the windows hold: what a bold anchor must cut errors by
+_DOUBT = 0.9  # over the horizons that the windows hold: what a bold anchor must cut errors by,
+_MOST_DOUBT = 0.5  # at most
 _DOUBT_OF_SEASON = 1.5  # times the error with a season that is doubtful must be less than that without
 
 
@@ -207,7 +208,7 @@ def choose_scaling(
     chance, and must be so by more the fewer there are. A doubtful season must cut the error by a third.
     """
     horizon = targets.shape[1]
-    doubt = 1 + _DOUBT * horizon / len(inputs)
+    doubt = 1 + min(_MOST_DOUBT, _DOUBT * horizon / len(inputs))
     weight = 1 / _steps(inputs)
     best, least = None, np.inf
     for scaling in _candidates(shape, bool(np.all(inputs > 0) and np.all(targets > 0))):
