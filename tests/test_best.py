@@ -138,6 +138,16 @@ def test_a_blend_is_calibrated_on_recent_cutoffs_where_all_of_it_was_run():
     np.testing.assert_allclose(best.calibration.widths, calibrate(blended[0]).widths)
 
 
+def test_a_block_that_was_not_fitted_leaves_the_others_to_choose_from():
+    done = errors_of(network=1.0, last=1.5)
+    done.truth[:10] = np.nan
+    for forecast in done.forecasts.values():
+        forecast[:10] = np.nan
+    best = choose_best(done, 1)
+    assert best.weights == {NETWORK: 1.0}
+    assert best.cutoffs == 30 - 13  # the first was wholly known three steps later
+
+
 def test_the_network_alone_keeps_its_own_units_and_calibration():
     done = errors_of(network=1.0, last=2.0)
     best = choose_best(done, 1)

@@ -176,9 +176,8 @@ def rolling(
     most = max(_FEWEST_CALIBRATIONS, _WORK // scores.size)
     found = []
     for group in np.array_split(tested, min(tested.size, most)):
-        earlier = _known_at(group[0], scores, step)
-        if not np.isnan(earlier).all():
-            found.append((group, calibrate(earlier, step)))
+        if not np.isnan(scores[: group[0] - overlap + 1]).all():
+            found.append((group, calibrate(_known_at(group[0], scores, step), step)))
     return found
 
 
