@@ -91,7 +91,7 @@ class Backtest:
     @property
     def step(self) -> int:
         """Steps between two cutoffs."""
-        return int(self.behind[0] - self.behind[1]) if self.cutoffs > 1 else 1
+        return _step(self.behind)
 
     @property
     def overlap(self) -> int:
@@ -257,7 +257,7 @@ def run_backtest(
     predicted: list[tuple[Places, Prediction]] = []
     known = _known_before(panel, behind)
     blocks, fits = np.array_split(np.arange(whole), min(refits, whole)), 0
-    blocks[-1] = np.arange(blocks[-1][0], count)
+    blocks[-1] = np.arange(blocks[-1][0], count)  # recent cutoffs need no fit of their own
     for number, block in enumerate(blocks):
         progress(f"backtest {number + 1}/{len(blocks)}")
         earlier, fitted = panel.without_last(int(behind[block[0]])), known[block[0]] >= least
@@ -299,9 +299,16 @@ def run_backtest(
 
     def of(some: slice) -> Backtest:
         parts = {name: getattr(network, name)[some] for name in ("middle", "below", "above")}
-        chosen = {name: forecasts[name][some] for name in names}
-        made = replace(network, **parts)
-        return Backtest(truth[some], chosen, made, last[some], scales, behind[some], panel.ids, fits)
+        return Backtest(
+            truth[some],
+            {name: forecasts[name][some] for name in names},
+            replace(network, **parts),
+            last[some],
+            scales,
+            behind[some],
+            panel.ids,
+            fits,
+        )
 
     done = of(slice(whole))
     if count > whole:
@@ -350,8 +357,13 @@ def _rows_behind(
 
 def _rows_behind_recent(behind: NDArray[np.int64], horizon: int) -> NDArray[np.int64]:
     """How many rows lie after each cutoff of the last horizon, in the steps of the earlier ones."""
-    step = int(behind[0] - behind[1]) if behind.size > 1 else 1
+    step = _step(behind)
     return np.arange(horizon - step, 0, -step)
+
+
+def _step(behind: NDArray[np.int64]) -> int:
+    """Steps between two cutoffs with so many rows after them; 1 for a lone one."""
+    return int(behind[0] - behind[1]) if behind.size > 1 else 1
 
 
 def _known_before(panel: Panel, behind: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -130,8 +130,6 @@ class Scaling(Units):
         two, otherwise with the mean of its last one.
         """
         rows, m = max(rows, 2), self.season_length  # what lies before the first value is read as that
-        if m == 1:
-            return replace(self, length=rows)
         if rows >= 2 * m:
             return replace(self, length=rows // m * m)
         return replace(self, length=min(rows, m), season_length=1, smoothing=0.0, trend=0.0)

@@ -97,12 +97,12 @@ class Cutoffs:
 
     def targets(self, horizon: int) -> NDArray[np.float64]:
         """Target parts [n, horizon], NaN after the end of a series."""
-        left = self.panel.offsets[self.numbers + 1] - 1 - self.at
+        left = (self.panel.offsets[self.numbers + 1] - 1 - self.at)[:, None]
         if (left >= horizon).all():
             return targets(self.panel.values, self.at, horizon)
-        ahead = np.minimum(np.arange(1, horizon + 1), left[:, None])
-        values = self.panel.values[self.at[:, None] + ahead]
-        return np.where(np.arange(1, horizon + 1) <= left[:, None], values, np.nan)
+        ahead = np.arange(1, horizon + 1)
+        values = self.panel.values[self.at[:, None] + np.minimum(ahead, left)]
+        return np.where(ahead <= left, values, np.nan)
 
 
 def training_cutoffs(panel: Panel, length: int, horizon: int) -> NDArray[np.int64]:
