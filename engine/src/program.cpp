@@ -19,7 +19,7 @@ struct Signature {
 const std::map<std::string, Signature>& signatures() {
   static const std::map<std::string, Signature> table = {
       {"lstm_forward", {Kernel::lstm_forward, 15, 4}},
-      {"lstm_backward", {Kernel::lstm_backward, 24, 3}},
+      {"lstm_backward", {Kernel::lstm_backward, 23, 3}},
       {"dense_forward", {Kernel::dense_forward, 4, 1}},
       {"dense_backward", {Kernel::dense_backward, 6, 2}},
       {"embedding_forward", {Kernel::embedding_forward, 3, 0}},
@@ -74,7 +74,7 @@ constexpr size_t W = 1, U = 2, gain = 4;
 constexpr size_t dilation = 1;  // of the attributes
 }  // namespace lstm_forward_at
 namespace lstm_backward_at {
-constexpr size_t W = 1, U = 2, gain = 3, dx = 17;
+constexpr size_t W = 1, U = 2, gain = 3, dx = 16;
 constexpr size_t dilation = 1;
 }  // namespace lstm_backward_at
 namespace dense_forward_at {
@@ -329,8 +329,8 @@ double Program::run(const Frame& frame, const Call& call) const {
     case Kernel::lstm_backward:
       k.lstm_backward(packing, {m(0),  weight(1), weight(2), m(3),    m(4),      m(5),    m(6),     m(7),
                                 m(8),  m(9),      m(10),     m(11),   m(12),     m(13),   m(14),    m(15),
-                                m(16), m(17),     m(18),     m(19),   m(20),     m(21),   m(22),    m(23),
-                                flag(0), number(1), flag(2), frame.add || call.again, frame.share});
+                                m(16), m(17),     m(18),     m(19),   m(20),     m(21),   m(22),    flag(0),
+                                number(1), flag(2), frame.add || call.again, frame.share});
       return 0;
     case Kernel::dense_forward: k.dense_forward({m(0), weight(1), m(2), m(3), flag(0)}); return 0;
     case Kernel::dense_backward:

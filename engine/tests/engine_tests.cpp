@@ -164,7 +164,7 @@ struct Network {
          {0, 0}},
         {"lstm_backward",
          {buffer(X), part(2, 0, I, 4 * H), part(2, U, H, 4 * H), none, none, none, none, none, buffer(GATES), none,
-          buffer(C), buffer(HS), none, buffer(DLAST), none, buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H),
+          buffer(C), buffer(HS), none, buffer(DLAST), buffer(SUM), buffer(CARRY), none, part(3, 0, I, 4 * H),
           part(3, U, H, 4 * H), part(3, b, 1, 4 * H), none, none, none},
          {0, 1, 0}},
         {"weight_drop_backward", {part(3, U, H, 4 * H)}, {0.3f, 1}},

@@ -224,7 +224,6 @@ def lstm_backward(
     h: Array,
     dh: Array | None,
     dhn: Array | None,
-    dcn: Array | None,
     sum: Array,
     carry: Array,
     dx: Array | None,
@@ -247,11 +246,8 @@ def lstm_backward(
     dh_all = np.zeros_like(c) if dh is None else dh.copy()
     dh_back = np.zeros_like(c)  # what comes back through U
     dc_all = np.zeros_like(c)
-    last = packing.last(bool(reverse))
     if dhn is not None:
-        dh_all[last] += dhn
-    if dcn is not None:
-        dc_all[last] += dcn
+        dh_all[packing.last(bool(reverse))] += dhn
     dh_begin, dc_begin = np.zeros((packing.rows, hidden)), np.zeros((packing.rows, hidden))
 
     for t in reversed(_order(packing, bool(reverse))):

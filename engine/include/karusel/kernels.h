@@ -61,7 +61,6 @@ struct LstmBackward {
   Matrix h;       // [N, H]
   Matrix dh;      // optional [N, H]
   Matrix dhn;     // optional [B, H] (slots = 1)
-  Matrix dcn;     // optional [B, H]
   Matrix sum;     // dh that comes back from the following step: scratch [B, H], or out [N, H], 0 where none follows
   Matrix carry;   // scratch [B, d·H]: dc on its way to the step before
   Matrix dx;      // optional out [N, I]

@@ -39,8 +39,7 @@ inline void gates_forward(int64_t units, const float* a, int64_t a_gate, float* 
 struct Incoming {
   const float* later;   // dh by way of the later step's gates
   const float* dh;      // dh of the output of this step
-  const float* dh_end;  // dh and dc of the final state, at the row's last step
-  const float* dc_end;
+  const float* dh_end;  // dh of the final state, at the row's last step
 };
 
 // a: gates in, their gradient out. carry: dc from the later step in (if there is one), for the earlier step out.
@@ -55,7 +54,6 @@ inline void gates_backward(int64_t units, int64_t H, float* a, const float* c_be
     if (in.dh_end) dh += get(in.dh_end + j);
     Vec dc = dh * (o - ht * (ht / maximum(o, FLT_MIN)));  // o (1 - tanh(c)^2), also where o is 0
     if (in.later) dc += get(carry + j);
-    if (in.dc_end) dc += get(in.dc_end + j);
     const Vec written = keep ? dc * get(keep + j) : dc;
     put(a + j, written * g * i * (1.0f - i));
     put(a + H + j, c_before ? dc * get(c_before + j) * f * (1.0f - f) : Vec{});

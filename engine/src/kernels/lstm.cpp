@@ -167,8 +167,7 @@ void lstm_backward(const Packing& packing, const LstmBackward& call) {
     for (int64_t r = 0; r < s.rows; ++r) {
       const bool ends = last && r >= first_end;
       const Incoming in = {r < s.followed ? call.sum.row(sum_line + r) : nullptr,
-                           call.dh ? call.dh.row(s.line + r) : nullptr, ends && call.dhn ? call.dhn.row(r) : nullptr,
-                           ends && call.dcn ? call.dcn.row(r) : nullptr};
+                           call.dh ? call.dh.row(s.line + r) : nullptr, ends && call.dhn ? call.dhn.row(r) : nullptr};
       const float* c_before = r < s.following ? call.c.row(s.earlier_line + r) : c0.row(r);
       const float* keep = call.keep ? call.keep.row(s.line + r) : nullptr;
       gates_backward(H, H, gates.row(s.line + r), c_before, keep, call.h.row(s.line + r), in,

@@ -96,8 +96,7 @@ void lstm_backward_halves(const Packing& packing, const LstmBackward& call) {
       for (int i = partner.first; i < partner.last; ++i) {
         const auto [j, units] = half_of(H, i);
         if (last && keeps_sum) std::memset(sum + j, 0, static_cast<size_t>(units) * sizeof(float));
-        const Incoming in = {last ? nullptr : sum + j, part(call.dh, t, j), last ? part(call.dhn, 0, j) : nullptr,
-                             last ? part(call.dcn, 0, j) : nullptr};
+        const Incoming in = {last ? nullptr : sum + j, part(call.dh, t, j), last ? part(call.dhn, 0, j) : nullptr};
         gates_backward(units, H, gates.row(t) + j, part(c, before, j), part(call.keep, t, j), call.h.row(t) + j, in,
                        call.carry.row(0) + j);
         for (int64_t gate = 0; gate < 4; ++gate)

@@ -68,7 +68,7 @@ KERNELS: Mapping[str, Kernel] = {
     "lstm_backward": Kernel(
         ("x", "W", "U", "gain", "h0", "c0", "keep", "scale"),
         (
-            *("gates", "normal", "c", "h", "dh", "dhn", "dcn", "sum", "carry"),
+            *("gates", "normal", "c", "h", "dh", "dhn", "sum", "carry"),
             *("dx", "dW", "dU", "db", "dgain", "dh0", "dc0"),
         ),
         ("reverse", "dilation", "accumulate"),
