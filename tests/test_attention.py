@@ -312,7 +312,7 @@ def test_sources_that_do_not_fit_are_refused() -> None:
         search(net, source, [3] * 3, power="x")
     with pytest.raises(UsageError, match="count must be a whole number from 1 up"):
         draw(net, source, [3] * 3, count=True)
-    with pytest.raises(UsageError, match=f"end must be a symbol from 0 to {WORDS - 1}, got {WORDS}"):
+    with pytest.raises(UsageError, match=f"end must be at most {WORDS - 1}, got {WORDS}"):
         draw(net, source, [3] * 3, end=WORDS)
     wide = Sequential([Embedding(4, 2), Attention(3, [Embedding(SOURCE_WORDS, 2)]), Dense(5, "softmax")])
     wide.build((None, 1))

@@ -768,8 +768,16 @@ def test_readings_of_the_shares_of_few_steps() -> None:
         (lambda net, X: inspect.gates(net, X[:, :, :1]), DataError, "2 numbers per step are expected, got 1"),
         (lambda net, X: inspect.memory_horizon(net, X * np.nan), DataError, "X holds nan in row 0, step 0"),
         (lambda net, X: inspect.memory_horizon(net, X[:0]), DataError, "X is empty"),
-        (lambda net, X: inspect.input_gradients(net, X, output=3), UsageError, "from 0 to 2, got 3"),
-        (lambda net, X: inspect.input_gradients(net, X, output=-1), UsageError, "from 0 to 2, got -1"),
+        (
+            lambda net, X: inspect.input_gradients(net, X, output=3),
+            UsageError,
+            "output must be at most 2, got 3",
+        ),
+        (
+            lambda net, X: inspect.input_gradients(net, X, output=-1),
+            UsageError,
+            "must be a whole number from 0 up",
+        ),
         (lambda net, X: inspect.integrated_gradients(net, X, points=0), UsageError, "points must be a whole"),
         (
             lambda net, X: inspect.integrated_gradients(net, X, baseline=[1, 2, 3]),
@@ -796,7 +804,7 @@ def test_readings_of_the_shares_of_few_steps() -> None:
         (
             lambda net, X: inspect.draw_gates(inspect.gates(net, X)[0], "a.png", row=4),
             UsageError,
-            "from 0 to 3",
+            "row must be at most 3, got 4",
         ),
         (lambda net, X: GradientFlow(X, X, every=0), UsageError, "every must be a whole number from 1 up"),
     ],

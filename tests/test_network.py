@@ -137,6 +137,8 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
     [
         (lambda: LSTM(0), "LSTM: hidden_size must be a whole number from 1 up, got 0"),
         (lambda: LSTM(2.5), "got 2.5"),
+        (lambda: LSTM(3.0), "LSTM: hidden_size must be a whole number from 1 up, got 3.0"),
+        (lambda: Sequential(n_jobs=2.0), "Sequential: n_jobs must be a whole number from 1 up, got 2.0"),
         (lambda: LSTM(True), "got True"),
         (lambda: LSTM(2**40), "LSTM: hidden_size must be at most 2,147,483,647"),
         (lambda: LSTM(3, num_layers=10**9), "LSTM: num_layers must be at most 999"),
@@ -365,7 +367,7 @@ def test_a_copy_goes_on_by_itself(copied: Any) -> None:
 
 
 def test_numpy_sizes_are_saved(tmp_path: Path) -> None:
-    made = Sequential([LSTM(np.int64(3), input_shape=(None, np.int64(2))), Dense(1)], n_jobs=2.0)
+    made = Sequential([LSTM(np.int64(3), input_shape=(None, np.int64(2))), Dense(1)], n_jobs=np.int64(2))
     made.compile("mse")
     made.fit(X, Y[:, 0])
     made.save(tmp_path / "net")

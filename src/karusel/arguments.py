@@ -11,19 +11,19 @@ import numpy as np
 from karusel.errors import UsageError
 
 __all__ = [
-    "LARGEST_INTEGER",
     "LARGEST_SEED",
+    "between",
+    "check_time_limit",
     "choice",
     "is_number",
     "is_whole",
     "number_from_zero",
-    "positive_integer",
     "positive_number",
     "share",
     "whole_number",
 ]
 
-LARGEST_INTEGER = 2**31 - 1  # of sizes and counts
+_LARGEST_INTEGER = 2**31 - 1  # of sizes and counts
 LARGEST_SEED = 2**63 - 1
 # What the engine computes with: normal numbers of float32, since it takes smaller ones for 0.
 _LEAST, _LARGEST = float(np.finfo(np.float32).tiny), float(np.finfo(np.float32).max)
@@ -39,19 +39,16 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
-def whole_number(owner: str, name: str, value: Any, least: int = 1, most: float = math.inf) -> int:
-    """A whole number from `least` to `most`, or UsageError. `owner` is the class or function whose it is."""
+def whole_number(owner: str, name: str, value: Any, least: int = 1, most: float = _LARGEST_INTEGER) -> int:
+    """A whole number from `least` to `most`, or UsageError; 3.0 is none.
+
+    `owner` is the class or function whose argument it is.
+    """
     if not is_whole(value) or value < least:
         raise UsageError(f"{owner}: {name} must be a whole number from {least} up, got {value!r}")
     if value > most:
         raise UsageError(f"{owner}: {name} must be at most {most:,}, got {value!r}")
     return int(value)
-
-
-def positive_integer(owner: str, name: str, value: Any, most: int = LARGEST_INTEGER) -> int:
-    """The same from 1 up; a float without a fraction is one, too."""
-    whole = is_number(value) and 1 <= value < 2**63 and value % 1 == 0
-    return whole_number(owner, name, int(value) if whole else value, 1, most)
 
 
 def positive_number(owner: str, name: str, value: Any) -> float:
@@ -83,6 +80,19 @@ def share(owner: str, name: str, value: Any) -> float:
             f"{owner}: {name} must be at most 0.99999994, the last float32 below 1, got {value!r}"
         )
     return float(value)
+
+
+def between(owner: str, name: str, value: Any, low: float, high: float) -> float:
+    """A number above `low` and below `high`, or UsageError."""
+    if not is_number(value) or not low < value < high:
+        raise UsageError(f"{owner}: {name} must lie between {low} and {high}, got {value!r}")
+    return float(value)
+
+
+def check_time_limit(owner: str, seconds: Any) -> None:
+    """Raise `UsageError` for a limit that is neither None nor a number of seconds above 0."""
+    if seconds is not None and not (is_number(seconds) and seconds > 0):
+        raise UsageError(f"{owner}: time_limit must be a number of seconds above 0, got {seconds!r}")
 
 
 def choice(owner: str, name: str, value: Any, choices: Iterable[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import number_from_zero, positive_integer
+from karusel.arguments import number_from_zero, whole_number
 from karusel.errors import UsageError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class EarlyStopping(Callback):
     """
 
     def __init__(self, patience: int = 10, min_delta: float = 0.0) -> None:
-        self.patience = positive_integer("EarlyStopping", "patience", patience)
+        self.patience = whole_number("EarlyStopping", "patience", patience)
         self.min_delta = number_from_zero("EarlyStopping", "min_delta", min_delta)
         self._forget()
 
@@ -117,7 +117,7 @@ class Checkpoint(Callback):
 
     def __init__(self, path: str | os.PathLike[str], every: int = 1) -> None:
         self.path = os.fspath(path)
-        self.every = positive_integer("Checkpoint", "every", every)
+        self.every = whole_number("Checkpoint", "every", every)
 
     def on_begin(self, training: Training) -> None:
         if os.path.exists(self.path):
@@ -168,7 +168,7 @@ class GradientFlow(Callback):
             "initial_state": initial_state,
             "source": source,
         }
-        self.every = positive_integer("GradientFlow", "every", every)
+        self.every = whole_number("GradientFlow", "every", every)
         self.flows: dict[int, Flow] = {}
 
     def on_begin(self, training: Training) -> None:

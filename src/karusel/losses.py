@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from karusel.arguments import is_number, number_from_zero, positive_integer, positive_number, whole_number
+from karusel.arguments import is_number, number_from_zero, positive_number, whole_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Attributes, Extent
@@ -242,7 +242,7 @@ class CTC(Loss):
     aligned = False
 
     def __init__(self, longest: int = 64) -> None:
-        self.longest = positive_integer("CTC", "longest", longest)
+        self.longest = whole_number("CTC", "longest", longest)
 
     def target_width(self, output_width: int) -> int:
         if output_width < 2:

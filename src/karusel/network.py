@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import LARGEST_SEED, choice, positive_integer, whole_number
+from karusel.arguments import LARGEST_SEED, choice, whole_number
 from karusel.batches import Examples, Stream
 from karusel.errors import NOT_DESCRIBED, DataError, KaruselError, ModelFileError, UsageError
 from karusel.inputs import (
@@ -119,7 +119,7 @@ class Sequential:
     ) -> None:
         self.layers: list[Layer] = []
         self.random_state = whole_number("Sequential", "random_state", random_state, 0, LARGEST_SEED)
-        self.n_jobs = None if n_jobs is None else positive_integer("Sequential", "n_jobs", n_jobs)
+        self.n_jobs = None if n_jobs is None else whole_number("Sequential", "n_jobs", n_jobs)
         self.executor = choose_executor(executor)
         self.precision = choose_precision(precision, self.executor)
         self.loss: Loss | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -71,8 +72,8 @@ class Cosine(Schedule):
 
     def __init__(self, rate: float, total_steps: int, warmup_steps: int = 0, final_rate: float = 0.0) -> None:
         self.rate = positive_number("Cosine", "rate", rate)
-        self.total_steps = whole_number("Cosine", "total_steps", total_steps)
-        self.warmup_steps = whole_number("Cosine", "warmup_steps", warmup_steps, 0)
+        self.total_steps = whole_number("Cosine", "total_steps", total_steps, most=math.inf)
+        self.warmup_steps = whole_number("Cosine", "warmup_steps", warmup_steps, 0, math.inf)
         if self.warmup_steps >= self.total_steps:
             raise UsageError(
                 f"Cosine: warmup_steps must be below total_steps ({total_steps}), got {warmup_steps}"

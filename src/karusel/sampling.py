@@ -51,7 +51,7 @@ class Sampling:
                 f"Sampling: temperature must be a finite number from 0 up, got {self.temperature!r}"
             )
         if self.top_k is not None:
-            whole_number("Sampling", "top_k", self.top_k, 1, 2**63 - 1)
+            whole_number("Sampling", "top_k", self.top_k)
         if not (is_number(self.top_p) and 0 < self.top_p <= 1):
             raise UsageError(f"Sampling: top_p must be above 0 and at most 1, got {self.top_p!r}")
         whole_number("Sampling", "seed", self.seed, 0, LARGEST_SEED)

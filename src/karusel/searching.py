@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole, number_from_zero, whole_number
+from karusel.arguments import LARGEST_SEED, number_from_zero, whole_number
 from karusel.batches import Examples, Stream
 from karusel.errors import UsageError
 from karusel.layers import LSTM, Embedding
@@ -100,7 +100,7 @@ def draw(
     `longest` and `end` are those of `search`.
     """
     whole_number("draw", "count", count)
-    whole_number("draw", "seed", seed, 0)
+    whole_number("draw", "seed", seed, 0, LARGEST_SEED)
     chance = np.random.default_rng(seed).random((max(longest, default=0), count))
     drawn: list[list[tuple[int, ...]]] = []
     at_once = max(1, ROWS // count)
@@ -160,8 +160,7 @@ class _Steps:
                 "search: the network's outputs must be probabilities: end it in a softmax, "
                 f"got {network.layers[-1]!r}"
             )
-        if not is_whole(end) or not 0 <= end < known:
-            raise UsageError(f"search: end must be a symbol from 0 to {known - 1}, got {end!r}")
+        whole_number("search", "end", end, 0, known - 1)
         examples = Examples(rows.lengths, {"x": rows.stream()})
         self._lengths = rows.lengths
         self._memory, self._starts = network._lines("encode", "y", examples, "what the encoder makes")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import positive_integer, whole_number
+from karusel.arguments import whole_number
 from karusel.errors import DataError, UsageError
 from karusel.inputs import read_numbers
 from karusel.layers import LSTM, Embedding
@@ -229,7 +229,7 @@ class Stream:
                 f"generate draws from the values before a {self._last_activation}, and the network ends in "
                 "one: leave it out (the cross-entropy losses need none), or draw from what step gives"
             )
-        steps = positive_integer("generate", "steps", steps)
+        steps = whole_number("generate", "steps", steps)
         most = 2**63 // self._outputs - steps  # each number drawn has one of its own
         first = whole_number("generate", "first", first, 0, most)
         drawn = np.empty((steps, self._inputs), dtype=begin.dtype)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import choice, is_number, share, whole_number
+from karusel.arguments import check_time_limit, choice, share, whole_number
 from karusel.batches import Examples
 from karusel.callbacks import Callback, Checkpoint
 from karusel.errors import NOT_DESCRIBED, DataError, DivergenceError, ModelFileError, UsageError
@@ -23,7 +23,7 @@ from karusel.windows import Index, Runs
 if TYPE_CHECKING:
     from karusel.network import Sequential
 
-__all__ = ["History", "Training", "check_time_limit"]
+__all__ = ["History", "Training"]
 
 AHEAD = 1 << 16  # rows whose order and places are written out at once, however many there are in all
 MOST_STEPS = 2**62  # so that a step's number stays an int64
@@ -81,7 +81,7 @@ class Training:
             raise UsageError(f"callbacks must be a list of karusel.callbacks objects, got {callbacks!r}")
         self.callbacks = sorted(callbacks, key=lambda callback: isinstance(callback, Checkpoint))
         self.time_limit = time_limit
-        check_time_limit(time_limit)
+        check_time_limit("Sequential", time_limit)
         self.rows, self.held_out_rows = self._split(validation_split, validation)
         self.steps_per_epoch = steps_per_epoch
         if steps_per_epoch is not None:
@@ -449,9 +449,3 @@ def _checksum(examples: Examples) -> int:
 def _text(number: float) -> float | str:
     """What JSON has for a number."""
     return number if np.isfinite(number) else str(number)
-
-
-def check_time_limit(seconds: Any) -> None:
-    """Raise `UsageError` for a limit that is neither None nor a number of seconds above 0."""
-    if seconds is not None and not (is_number(seconds) and seconds > 0):
-        raise UsageError(f"time_limit must be a number of seconds above 0, got {seconds!r}")

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
-from karusel.errors import UsageError
+from karusel.arguments import whole_number
 from karusel.inspect.trace import Sequences, Steps, lags, read, run
 
 if TYPE_CHECKING:
@@ -147,8 +146,7 @@ def output_gradient(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """One output of each row [n], and its gradient by the inputs [N, I], for sequences with other lines."""
     width, per_step = network._output.width, network._output.per_step
-    if not is_whole(output) or not 0 <= output < width:
-        raise UsageError(f"output must be a whole number from 0 to {width - 1}, got {output!r}")
+    whole_number("inspect", "output", output, 0, width - 1)
     last = sequences.ends - 1 if per_step else np.arange(len(sequences.lengths))
     dy = np.zeros((len(lines) if per_step else len(last), width), dtype=network._dtype)
     dy[last, output] = 1

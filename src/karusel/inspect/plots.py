@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
-from karusel.errors import UsageError
+from karusel.arguments import whole_number
 from karusel.inspect.cell import Gates
 from karusel.inspect.flow import Flow
 from karusel.inspect.horizon import HEARD, Horizon
@@ -60,11 +59,9 @@ def draw_gates(seen: Gates, path: str | os.PathLike[str], *, row: int = 0) -> No
     UsageError
         For a row that is not there.
     """
-    rows = len(seen.inputs)
-    if not is_whole(row) or not 0 <= row < rows:
-        raise UsageError(f"row must be a whole number from 0 to {rows - 1}, got {row!r}")
+    row = whole_number("draw_gates", "row", row, 0, len(seen.inputs) - 1)
     figure = new_figure(9, _gates_height(seen))
-    _gates_into(figure, seen, int(row))
+    _gates_into(figure, seen, row)
     _write(figure, path)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from karusel.arguments import positive_integer
+from karusel.arguments import whole_number
 from karusel.errors import UsageError
 from karusel.layers.activation import Activation
 from karusel.layers.base import Layer, NewParameter, Shape
@@ -61,7 +61,7 @@ class Attention(Layer):
         input_shape: tuple[int | None, ...] | None = None,
     ) -> None:
         super().__init__(input_shape)
-        self.units = positive_integer("Attention", "units", units)
+        self.units = whole_number("Attention", "units", units)
         self.encoder = list(encoder)
         if not self.encoder or not all(isinstance(layer, Layer) for layer in self.encoder):
             raise UsageError(f"Attention: encoder must be a list of karusel layers, got {encoder!r}")

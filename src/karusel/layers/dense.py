@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from karusel.arguments import positive_integer
+from karusel.arguments import whole_number
 from karusel.errors import UsageError
 from karusel.initializers import glorot_uniform
 from karusel.layers.activation import Activation
@@ -47,7 +47,7 @@ class Dense(Layer):
         input_shape: tuple[int | None, ...] | None = None,
     ) -> None:
         super().__init__(input_shape)
-        self.units = positive_integer("Dense", "units", units)
+        self.units = whole_number("Dense", "units", units)
         self.activation = activation
         self.use_bias = bool(use_bias)
         self.tied = bool(tied)

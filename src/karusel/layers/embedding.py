@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from karusel.arguments import positive_integer
+from karusel.arguments import whole_number
 from karusel.errors import UsageError
 from karusel.layers.base import Layer, NewParameter, Shape
 from karusel.program.lowering import Lowering, Signal
@@ -31,8 +31,8 @@ class Embedding(Layer):
         self, input_dim: int, output_dim: int, *, input_shape: tuple[int | None, ...] | None = None
     ) -> None:
         super().__init__(input_shape)
-        self.input_dim = positive_integer("Embedding", "input_dim", input_dim)
-        self.output_dim = positive_integer("Embedding", "output_dim", output_dim)
+        self.input_dim = whole_number("Embedding", "input_dim", input_dim)
+        self.output_dim = whole_number("Embedding", "output_dim", output_dim)
 
     def settings(self) -> dict[str, Any]:
         return {"input_dim": self.input_dim, "output_dim": self.output_dim}

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from karusel.arguments import choice, positive_integer, share
+from karusel.arguments import choice, share, whole_number
 from karusel.errors import UsageError
 from karusel.initializers import chrono_bias, glorot_uniform, lstm_bias, orthogonal
 from karusel.layers.base import Layer, NewParameter, Shape
@@ -115,8 +115,8 @@ class LSTM(Layer):
         input_shape: tuple[int | None, ...] | None = None,
     ) -> None:
         super().__init__(input_shape)
-        self.hidden_size = positive_integer("LSTM", "hidden_size", hidden_size)
-        self.num_layers = positive_integer("LSTM", "num_layers", num_layers, most=MOST_LAYERS)
+        self.hidden_size = whole_number("LSTM", "hidden_size", hidden_size)
+        self.num_layers = whole_number("LSTM", "num_layers", num_layers, most=MOST_LAYERS)
         self.direction = choice("LSTM", "direction", direction, DIRECTIONS)
         self.return_sequences = bool(return_sequences)
         one = np.ndim(dilation) == 0
@@ -126,7 +126,7 @@ class LSTM(Layer):
                 f"LSTM: dilation must be one number or one per depth: {self.num_layers} wanted, "
                 f"got {len(each)}"
             )
-        self.dilation = tuple(positive_integer("LSTM", "dilation", d) for d in each)
+        self.dilation = tuple(whole_number("LSTM", "dilation", d) for d in each)
         self.residual = bool(residual)
         self.dropout = share("LSTM", "dropout", dropout)
         self.layer_norm = bool(layer_norm)
@@ -136,7 +136,7 @@ class LSTM(Layer):
         self.init = choice("LSTM", "init", init, ("default", "chrono"))
         self.chrono_length = None
         if chrono_length is not None:
-            self.chrono_length = positive_integer("LSTM", "chrono_length", chrono_length)
+            self.chrono_length = whole_number("LSTM", "chrono_length", chrono_length)
         elif self.init == "chrono":
             raise UsageError("LSTM: init='chrono' needs chrono_length, the steps that memory should span")
 

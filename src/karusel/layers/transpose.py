@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from karusel.arguments import positive_integer
+from karusel.arguments import whole_number
 from karusel.errors import UsageError
 from karusel.layers.base import Layer, Shape
 from karusel.program.lowering import Lowering, Signal
@@ -32,7 +32,7 @@ class Transpose(Layer):
 
     def __init__(self, columns: int, *, input_shape: tuple[int | None, ...] | None = None) -> None:
         super().__init__(input_shape)
-        self.columns = positive_integer("Transpose", "columns", columns)
+        self.columns = whole_number("Transpose", "columns", columns)
 
     def settings(self) -> dict[str, Any]:
         return {"columns": self.columns}

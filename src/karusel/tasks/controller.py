@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, whole_number
+from karusel.arguments import number_from_zero, whole_number
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense
 from karusel.losses import SquaredError
@@ -316,8 +316,7 @@ class Controller(Task):
 
     def _check(self) -> None:
         check_share(self)
-        if not (is_number(self.caution) and 0 <= self.caution < np.inf):
-            raise UsageError(f"Controller: caution must be a finite number from 0 up, got {self.caution!r}")
+        number_from_zero("Controller", "caution", self.caution)
         check_learning(self)
         check_whole(self, "batch_size")
         for name in ("horizon", "known", "ahead"):

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.arguments import (
-    LARGEST_INTEGER,
     LARGEST_SEED,
+    between,
     choice,
-    is_number,
     positive_number,
     share,
     whole_number,
@@ -107,14 +106,12 @@ def check_whole(task: Any, *names: str, least: int = 1, optional: Sequence[str] 
     for name in (*names, *optional):
         value = getattr(task, name)
         if value is not None or name not in optional:
-            whole_number(_owner(task), name, value, least, LARGEST_INTEGER)
+            whole_number(_owner(task), name, value, least)
 
 
 def check_share(task: Any) -> None:
     """Raise `UsageError` for a share to hold out that is none."""
-    value = task.validation_share
-    if not (is_number(value) and 0 < value < 1):
-        raise UsageError(f"{_owner(task)}: validation_share must lie between 0 and 1, got {value!r}")
+    between(_owner(task), "validation_share", task.validation_share, 0, 1)
 
 
 def check_dropout(task: Any, *names: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import positive_integer
+from karusel.arguments import whole_number
 from karusel.errors import DataError
 from karusel.layers import LSTM, Dense, Dropout, Embedding, Layer
 from karusel.losses import BinaryCrossEntropy, Loss, SoftmaxCrossEntropy
@@ -315,7 +315,7 @@ class Generator(Task):
         are drawn.
         """
         self._fitted()
-        length = None if length is None else positive_integer("Generator", "length", length)
+        length = None if length is None else whole_number("Generator", "length", length)
         notes = isinstance(self.reader_, Notes)
         sampling = Sampling(temperature, top_k, top_p, seed, notes)
         given: NDArray[Any]

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from karusel.arguments import (
-    LARGEST_INTEGER,
     LARGEST_SEED,
+    check_time_limit,
     is_number,
     is_whole,
     number_from_zero,
@@ -27,7 +27,6 @@ from karusel.network import Sequential
 from karusel.optimizers import Adam
 from karusel.tasks.fitting import Progress, check_learning, check_whole, no_progress
 from karusel.tasks.task import Task, all_or_nothing, finite
-from karusel.training import check_time_limit
 
 __all__ = ["Policy", "PolicyStream"]
 
@@ -116,8 +115,8 @@ class Policy(Task):
         A fit that fails or is interrupted leaves the policy as it was.
         """
         self._check()
-        whole_number("Policy", "rounds", rounds, 1, LARGEST_INTEGER)
-        check_time_limit(time_limit)
+        whole_number("Policy", "rounds", rounds)
+        check_time_limit("Policy", time_limit)
         if not is_number(goal) or math.isnan(goal):
             raise UsageError(f"Policy: goal must be a mean return to reach, got {goal!r}")
         started = time.monotonic()
@@ -144,7 +143,7 @@ class Policy(Task):
     def play(self, environment: str | Callable[[], Any], *, episodes: int = 1, seed: int = 1) -> list[float]:
         """The return of each of some episodes, with the likeliest action at each step."""
         self._fitted()
-        whole_number("Policy", "episodes", episodes, 1, LARGEST_INTEGER)
+        whole_number("Policy", "episodes", episodes)
         whole_number("Policy", "seed", seed, 0, LARGEST_SEED)
         world = _World(environment, episodes)
         try:

@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import positive_integer
 from karusel.errors import NOT_DESCRIBED, ModelFileError, UsageError
 from karusel.network import Sequential, restored
 
@@ -62,8 +61,7 @@ class Task(ABC):
             made = cls(**header["settings"])
             made._check()
             made.network_ = restored(header["network"], tensors, precision=made.precision)
-            if made.n_jobs is not None:
-                made.network_.n_jobs = positive_integer(cls.task, "n_jobs", made.n_jobs)
+            made.network_.n_jobs = made.n_jobs
             made._take(header)
         except NOT_DESCRIBED as fault:
             raise ModelFileError(f"model file {os.fspath(path)!r} describes no {cls.task}: {fault}") from None
