@@ -288,16 +288,17 @@ def test_a_second_fit_forgets_the_first(fitted):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"h": 0}, "h is 0"),
-        ({"h": 2.5}, "h is 2.5"),
-        ({"h": 2, "hidden_size": 0}, "hidden_size is 0"),
-        ({"h": 2, "n_jobs": True}, "n_jobs is True"),
-        ({"h": 2, "random_state": -1}, "random_state is -1"),
-        ({"h": 2, "season_length": 0}, "season_length is 0"),
-        ({"h": 2, "season_length": "M"}, "season_length is 'M'; it must be a whole number from 1 up"),
-        ({"h": 2, "season_length": [2.5]}, "season_length is 2.5; it must be a whole number from 1 up"),
-        ({"h": 2, "time_limit": True}, "time_limit is True; it must be a number of seconds"),
-        ({"h": 2, "time_limit": "5"}, "time_limit is '5'; it must be a number of seconds"),
+        ({"h": 0}, "Forecaster: h must be a whole number from 1 up, got 0"),
+        ({"h": 2.5}, "h must be a whole number from 1 up, got 2.5"),
+        ({"h": 2, "hidden_size": 0}, "hidden_size must be a whole number from 1 up, got 0"),
+        ({"h": 2, "n_jobs": True}, "n_jobs must be a whole number from 1 up, got True"),
+        ({"h": 2, "random_state": 2**32}, "random_state must be at most 4,294,967,295, got 4294967296"),
+        ({"h": 2, "random_state": -1}, "random_state must be a whole number from 0 up, got -1"),
+        ({"h": 2, "season_length": 0}, "season_length must be a whole number from 1 up, got 0"),
+        ({"h": 2, "season_length": "M"}, "season_length must be a whole number from 1 up, got 'M'"),
+        ({"h": 2, "season_length": [2.5]}, "season_length must be a whole number from 1 up, got 2.5"),
+        ({"h": 2, "time_limit": True}, "time_limit must be a number of seconds above 0, got True"),
+        ({"h": 2, "time_limit": "5"}, "time_limit must be a number of seconds above 0, got '5'"),
     ],
 )
 def test_settings_outside_their_rules_are_refused(settings, words):

@@ -241,14 +241,18 @@ def test_a_calibration_is_the_same_whoever_made_it():
 
 def test_levels_and_quantiles_lie_within_their_bounds():
     assert check_levels([95, 80, 95]) == (80, 95)
-    with pytest.raises(UsageError, match=r"level is 0.95|level is 100"):
+    with pytest.raises(UsageError, match="level must lie between 0 and 100, got 100"):
         check_levels([100])
-    with pytest.raises(UsageError, match="level is 0"):
+    with pytest.raises(UsageError, match="level must lie between 0 and 100, got 0"):
         check_levels([0])
-    for wrong in (80, "80", ["80"], [True]):
-        with pytest.raises(UsageError, match=r"it must be a list of numbers, such as \[80, 95\]"):
+    for wrong in (80, "80"):
+        with pytest.raises(UsageError, match=rf"level must be a list of .* \[80, 95\], got {wrong!r}"):
             check_levels(wrong)
+    for wrong in ("80", True):
+        with pytest.raises(UsageError, match=f"level must lie between 0 and 100, got {wrong!r}"):
+            check_levels([wrong])
+    assert check_levels(iter([95, 80])) == (80, 95)
     assert check_quantiles([0.9, 0.1, 0.9]) == (0.1, 0.9)
     for quantile in (0, 1, 80, float("nan")):
-        with pytest.raises(UsageError, match=f"quantile is {quantile}"):
+        with pytest.raises(UsageError, match=f"quantiles must lie between 0 and 1, got {quantile}"):
             check_quantiles([quantile])

@@ -91,7 +91,7 @@ def test_quantiles_are_calibrated_by_side_and_never_cross(one):
     grid = one.predict(quantiles=np.linspace(0.01, 0.99, 33))
     columns = np.stack([v for name, v in grid.items() if "-q-" in name])
     assert np.all(np.diff(columns, axis=0) >= 0)
-    with pytest.raises(UsageError, match=r"a quantile is 1\.0"):
+    with pytest.raises(UsageError, match=r"quantiles must lie between 0 and 1, got 1\.0"):
         one.predict(quantiles=[1.0])
 
 
@@ -282,8 +282,14 @@ def test_cross_validation_sees_nothing_after_its_cutoff():
 def test_too_many_windows_are_refused():
     with pytest.raises(DataError, match="the series has 30 rows, but the first of 7 cutoffs lies 35 rows"):
         Forecaster(5, **SMALL).cross_validation(wave(30), n_windows=7)
-    with pytest.raises(UsageError, match="n_windows is 0"):
+    with pytest.raises(UsageError, match="n_windows must be a whole number from 1 up, got 0"):
         Forecaster(5, **SMALL).cross_validation(wave(30), n_windows=0)
+
+
+@pytest.mark.parametrize("refit", [0, -1, 1.5, "no"])
+def test_a_refit_that_is_no_count_is_refused(refit):
+    with pytest.raises(UsageError, match=f"refit must be a whole number from 1 up, got {refit!r}"):
+        Forecaster(5, **SMALL).cross_validation(wave(30), n_windows=1, refit=refit)
 
 
 # The model file

@@ -110,7 +110,7 @@ def test_bad_arguments_are_refused():
         metrics.mae(TRUTH, [1.0, 2.0])
     with pytest.raises(DataError, match="empty"):
         metrics.rmse([], [])
-    with pytest.raises(UsageError, match="season_length is 0"):
+    with pytest.raises(UsageError, match="season_length must be a whole number from 1 up, got 0"):
         metrics.naive_scale(TRUTH, 0)
     with pytest.raises(UsageError, match="between 0 and 1"):
         metrics.weighted_quantile_loss(TRUTH, np.ones((3, 1)), [80])

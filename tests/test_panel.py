@@ -198,7 +198,7 @@ def test_bad_tables_are_refused_with_the_place(values, times, words):
 def test_overrides_replace_what_is_found():
     built = panel.from_columns(np.arange(4.0), monthly(4), freq="M", season_length=6)
     assert (built.frequency.season_length, built.frequency.season_lengths) == (6, (6,))
-    with pytest.raises(UsageError, match="season_length is 0"):
+    with pytest.raises(UsageError, match="season_length must be a whole number from 1 up, got 0"):
         panel.from_columns(np.arange(4.0), monthly(4), season_length=0)
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number, is_whole
+from karusel.arguments import check_time_limit, whole_number
 from karusel.errors import NOT_DESCRIBED, DataError, ModelFileError, UsageError
 from karusel.forecasting import windows
 from karusel.forecasting.backtest import LEVELS, NETWORK, most_rows_behind, run_backtest
@@ -412,9 +412,12 @@ class Forecaster:
         """
         self._check()
         step = self.h if step_size is None else step_size
-        for name, value in (("n_windows", n_windows), ("step_size", step), ("refit", int(refit) or 1)):
-            if not is_whole(value) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
+        for name, value in (("n_windows", n_windows), ("step_size", step)):
+            whole_number("Forecaster", name, value)
+        if isinstance(refit, bool):
+            every = 1 if refit else n_windows
+        else:
+            every = whole_number("Forecaster", "refit", refit)
         columns = Columns.of(id_col, time_col, target_col, hist_exog_list, futr_exog_list, stat_exog_list)
         panel, kind = self._read(data, columns, static_df)
         y_name = target_col if isinstance(target_col, str) else "y"
@@ -429,7 +432,6 @@ class Forecaster:
                 f"{panel.series_word(number)} has {panel.lengths[number]} rows, but the first of {n_windows} "
                 f"cutoffs lies {behind[0]} rows before the end; ask for fewer windows or leave it out"
             )
-        every = n_windows if refit is False else int(refit)
         parts: list[dict[str, NDArray[Any]]] = []
         for number, rows in enumerate(behind):
             progress(f"window {number + 1}/{n_windows}")
@@ -605,18 +607,12 @@ class Forecaster:
     def _check(self) -> None:
         for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
             value = getattr(self, name)
-            if value is None and name != "h":
-                continue
-            if not is_whole(value) or value < 1:
-                raise UsageError(f"{name} is {value!r}; it must be a whole number from 1 up")
-        if not is_whole(self.random_state):
-            raise UsageError(f"random_state is {self.random_state!r}; it must be a whole number")
+            if value is not None or name == "h":
+                whole_number("Forecaster", name, value)
+        whole_number("Forecaster", "random_state", self.random_state, 0, 2**32 - 1)
+        check_time_limit("Forecaster", self.time_limit)
         if self.best and not self.backtest:
             raise UsageError("best=True chooses by the backtest, but backtest=False; leave that out")
-        if self.time_limit is not None and not (is_number(self.time_limit) and self.time_limit > 0):
-            raise UsageError(f"time_limit is {self.time_limit!r}; it must be a number of seconds above 0")
-        if not 0 <= self.random_state < 2**32:
-            raise UsageError(f"random_state is {self.random_state}; it must be from 0 to 2^32 - 1")
 
     def _settings(self) -> Settings:
         from karusel.program.executor import default_threads

@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number
+from karusel.arguments import between
 from karusel.errors import UsageError
 
 __all__ = ["Calibration", "calibrate", "check_levels", "check_quantiles", "reached_coverage", "rolling"]
@@ -82,26 +82,21 @@ class Calibration:
 
 def check_levels(levels: Sequence[float]) -> tuple[float, ...]:
     """The levels, ascending; raises `UsageError` for one that is no percentage between 0 and 100."""
-    _refuse_no_numbers("level", levels, "[80, 95]")
-    for level in levels:
-        if not 0 < level < 100:
-            raise UsageError(f"level is {level}; it must be a percentage between 0 and 100, such as 80")
-    return tuple(sorted(set(levels)))
+    return _ascending("level", levels, 100, "[80, 95]")
 
 
 def check_quantiles(quantiles: Sequence[float]) -> tuple[float, ...]:
     """The quantiles, ascending; raises `UsageError` for one that does not lie between 0 and 1."""
-    _refuse_no_numbers("quantiles", quantiles, "[0.1, 0.9]")
-    for quantile in quantiles:
-        if not 0 < quantile < 1:
-            raise UsageError(f"a quantile is {quantile}; it must lie between 0 and 1, such as 0.9")
-    return tuple(sorted(set(quantiles)))
+    return _ascending("quantiles", quantiles, 1, "[0.1, 0.9]")
 
 
-def _refuse_no_numbers(name: str, given: Any, example: str) -> None:
-    listed = isinstance(given, Iterable) and not isinstance(given, str)
-    if not listed or not all(is_number(one) for one in given):
-        raise UsageError(f"{name} is {given!r}; it must be a list of numbers, such as {example}")
+def _ascending(name: str, given: Any, high: float, example: str) -> tuple[float, ...]:
+    if not isinstance(given, Iterable) or isinstance(given, str):
+        raise UsageError(f"Forecaster: {name} must be a list of numbers, such as {example}, got {given!r}")
+    numbers = list(given)
+    for number in numbers:
+        between("Forecaster", name, number, 0, high)
+    return tuple(sorted(set(numbers)))
 
 
 def calibrate(scores: NDArray[np.float64], step: int = 1) -> Calibration:

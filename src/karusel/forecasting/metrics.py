@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from karusel.arguments import between, whole_number
 from karusel.errors import DataError, UsageError
 
 __all__ = [
@@ -74,8 +75,7 @@ def naive_scale(history: ArrayLike, season_length: int = 1) -> float:
     NaN when no two known values lie one season apart.
     """
     y = np.asarray(history, np.float64)
-    if season_length < 1:
-        raise UsageError(f"season_length is {season_length}; it must be at least 1")
+    whole_number("naive_scale", "season_length", season_length)
     steps = np.abs(y[season_length:] - y[:-season_length])
     return _mean(steps[~np.isnan(steps)])
 
@@ -101,8 +101,10 @@ def weighted_quantile_loss(truth: ArrayLike, forecasts: ArrayLike, quantiles: Se
     q = np.asarray(quantiles, np.float64)
     if f.shape != (*y.shape, q.size):
         raise DataError(f"forecasts have shape {f.shape}; for this truth they must have {(*y.shape, q.size)}")
-    if q.size == 0 or not np.all((q > 0) & (q < 1)):
-        raise UsageError(f"quantiles are {list(quantiles)}; each must lie between 0 and 1")
+    if q.size == 0:
+        raise UsageError("weighted_quantile_loss: there must be a quantile, got none")
+    for quantile in q.tolist():
+        between("weighted_quantile_loss", "quantiles", quantile, 0, 1)
     known = ~np.isnan(y)
     total = float(np.sum(np.abs(y[known])))
     loss = quantile_losses(y[known][:, None], f[known], q)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
+from karusel.arguments import whole_number
 from karusel.errors import DataError, UsageError
 from karusel.forecasting import frequency as frequencies
 from karusel.forecasting.categories import Categories
@@ -383,13 +383,8 @@ def from_columns(
 
 def _check_seasons(given: int | Sequence[int]) -> tuple[int, ...]:
     lengths: list[Any] = [*given] if isinstance(given, Iterable) and not isinstance(given, str) else [given]
-    for length in lengths:
-        if not is_whole(length) or length < 1:
-            raise UsageError(
-                f"season_length is {length!r}; it must be a whole number from 1 up (1 means no season), or a "
-                "list of them"
-            )
-    return tuple(int(length) for length in lengths if length > 1)
+    lengths = [whole_number("Forecaster", "season_length", length) for length in lengths]
+    return tuple(length for length in lengths if length > 1)
 
 
 def _refuse_other_times(rows: Rows, zone: str | None, counted: bool, like: Panel) -> None:
