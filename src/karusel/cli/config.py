@@ -54,17 +54,23 @@ def take_config(context: Any, path: Path | None) -> Path | None:
             raise UsageError(f'{path}: there is no option "{name}"; karusel COMMAND --help lists them')
         if name not in options:
             continue
-        if isinstance(value, Mapping):
-            raise UsageError(f'{path}: "{name}" is a table; give one value, or a list of them')
-        if isinstance(value, bool) and not getattr(options[name], "is_flag", False):
-            raise UsageError(f'{path}: "{name}" is {str(value).lower()}, but takes a value')
-        several = isinstance(value, list)
-        if options[name].nargs == -1 or getattr(options[name], "multiple", False):
-            defaults[name] = [str(one) for one in value] if several else [str(value)]
-        else:
-            defaults[name] = ",".join(map(str, value)) if several else value
+        defaults[name] = _given(options[name], value, f'{path}: "{name}"')
     context.default_map = {**(context.default_map or {}), **defaults}
     return path
+
+
+def _given(option: Any, value: Any, place: str) -> Any:
+    """What stands for a file's value on the command line, where all but a flag is text."""
+    if getattr(option, "is_flag", False):
+        if not isinstance(value, bool):
+            raise UsageError(f"{place} must be true or false, got {_value(value)}")
+        return value
+    listed = value if isinstance(value, list) else [value]
+    for one in listed:
+        if isinstance(one, bool) or not isinstance(one, (str, int, float)):
+            raise UsageError(f"{place} must be a text, a number or a list of them, got {_value(value)}")
+    texts = list(map(str, listed))
+    return texts if option.nargs == -1 or getattr(option, "multiple", False) else ",".join(texts)
 
 
 def _names(command: Any) -> Iterator[str]:
@@ -92,4 +98,4 @@ def _value(value: Any) -> str:
         return dumps(value, ensure_ascii=False)
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_value, value))}]"
-    return repr(value)
+    return str(value)

@@ -104,6 +104,8 @@ def _explain(error: BaseException) -> tuple[int, str]:
         ):  # of a group, whose help may be printed
             commands = ", ".join(error.ctx.command.commands)
             words = f"a command is missing: {commands}"
+        if _from_file(context, getattr(error, "param", None)):
+            words += ", set in the file of --config"
         return int(error.exit_code), f"{words}; see {command} --help"
     if isinstance(error, MemoryError):
         return 1, "out of memory; give fewer rows or smaller settings"
@@ -116,6 +118,12 @@ def _explain(error: BaseException) -> tuple[int, str]:
         1,
         f"internal error, {name}: {_one_line(str(error))}; KARUSEL_TRACEBACK=1 shows where, please report it",
     )
+
+
+def _from_file(context: Any, option: Any) -> bool:
+    """Whether the value of an option was read from a file."""
+    source = None if context is None or option is None else context.get_parameter_source(option.name)
+    return source is not None and source.name == "DEFAULT_MAP"
 
 
 def _warn(message: Warning | str, *place: Any, **more: Any) -> None:
