@@ -206,11 +206,11 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: load("no such file", precision="fp16"), "must be one of float32, bf16, got 'fp16'"),
         (lambda: load("no such file", executor="gpu"), "executor must be one of auto, native, reference"),
         (lambda: Sequential(["lstm"]), "a network is made of karusel layers, got 'lstm'"),
-        (lambda: network("hinge"), "unknown loss 'hinge'; it must be one of absolute, "),
+        (lambda: network("hinge"), "Sequential: loss must be one of absolute, "),
         (lambda: network("pinball"), "the loss 'pinball' needs quantiles"),
         (
             lambda: Sequential().compile(optimizer="sgd"),
-            "unknown optimizer 'sgd'; it must be one of adam, adamw",
+            "Sequential: optimizer must be one of adam, adamw, got 'sgd'",
         ),
     ],
 )

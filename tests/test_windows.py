@@ -23,6 +23,7 @@ from karusel import (
     Embedding,
     Pinball,
     Sequential,
+    UsageError,
     Windows,
 )
 from karusel.randomness import shuffled
@@ -247,7 +248,6 @@ FITS = ((np.arange(290), 4), (np.arange(290) + 4, 1))
         (cutting(VALUES, [], 4), "starts is empty"),
         (cutting(VALUES, [0.5], 4), r"starts must be whole numbers of shape \[n\], got float64 \[1\]"),
         (cutting(VALUES, [[1]], 4), r"starts must be whole numbers of shape \[n\], got int64 \[1, 1\]"),
-        (cutting(VALUES, [1], 0), "steps must be a whole number from 1 up, got 0"),
         (cutting(VALUES, [1, 2], [3, 0]), "window 1 has 0 steps: at least 1 is needed"),
         (cutting(VALUES, [1, 2], [3]), "steps has 1 numbers, starts has 2"),
         (cutting(VALUES.astype(float), [1], 4), r"must be float32.* got float64: .*astype\(np.float32\)"),
@@ -268,6 +268,19 @@ def test_windows_that_cannot_be_are_named(make: Any, message: str | None) -> Non
         assert len(make()) == 2
         return
     with pytest.raises(DataError, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (cutting(VALUES, [1], 0), "Windows: steps must be a whole number from 1 up, got 0"),
+        (cutting(VALUES, [1], 4.0), "Windows: steps must be a whole number from 1 up, got 4.0"),
+        (lambda: Windows.pairs(VALUES, [0, 9], 8, 0), "horizon must be a whole number from 1 up, got 0"),
+    ],
+)  # fmt: skip
+def test_windows_have_a_whole_number_of_steps(make: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         make()
 
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from karusel.arguments import is_number, number_from_zero, positive_number, whole_number
+from karusel.arguments import choice, is_number, number_from_zero, positive_number, whole_number
 from karusel.errors import UsageError
 from karusel.program.lowering import Lowering, Signal
 from karusel.program.program import Attributes, Extent
@@ -329,8 +329,7 @@ def get_loss(loss: str | Loss | dict[str, Any]) -> Loss:
     if isinstance(loss, dict):
         settings = dict(loss)
         return NAMES[settings.pop("kind")](**settings)
-    if not isinstance(loss, str) or loss not in NAMES:
-        raise UsageError(f"unknown loss {loss!r}; it must be one of {', '.join(sorted(NAMES))}")
+    choice("Sequential", "loss", loss, sorted(NAMES))
     if loss == "pinball":
         raise UsageError("the loss 'pinball' needs quantiles: write Pinball([0.1, 0.5, 0.9])")
     return NAMES[loss]()

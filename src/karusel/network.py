@@ -1046,9 +1046,7 @@ def _validation_arguments(given: Any) -> dict[str, Any]:
 def _layer_of(config: Mapping[str, Any]) -> Layer:
     """The layer that `config()` of one describes."""
     settings = dict(config)
-    kind = settings.pop("kind")
-    if kind not in LAYERS:
-        raise UsageError(f"unknown layer kind {kind!r}; it must be one of {', '.join(LAYERS)}")
+    kind = choice("Sequential", "the kind of a layer", settings.pop("kind"), LAYERS)
     shape = settings.pop("input_shape", None)
     if "encoder" in settings:
         settings["encoder"] = [_layer_of(one) for one in settings["encoder"]]

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import number_from_zero, positive_number, share, whole_number
+from karusel.arguments import choice, number_from_zero, positive_number, share, whole_number
 from karusel.errors import UsageError
 
 __all__ = ["Adam", "AdamW", "Constant", "Cosine", "Schedule", "Step", "get_optimizer"]
@@ -221,6 +221,5 @@ def get_optimizer(optimizer: str | Adam | dict[str, Any]) -> Adam:
         schedule = dict(settings.pop("schedule"))
         rate = SCHEDULES[schedule.pop("kind")](**schedule)
         return OPTIMIZERS[settings.pop("kind")](rate, **settings)
-    if not isinstance(optimizer, str) or optimizer.lower() not in OPTIMIZERS:
-        raise UsageError(f"unknown optimizer {optimizer!r}; it must be one of {', '.join(OPTIMIZERS)}")
-    return OPTIMIZERS[optimizer.lower()]()
+    name = optimizer.lower() if isinstance(optimizer, str) else optimizer
+    return OPTIMIZERS[choice("Sequential", "optimizer", name, OPTIMIZERS)]()

@@ -5,14 +5,13 @@ The engine draws the same (`engine/src/sampling.cpp`): the n-th draw depends on 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import LARGEST_SEED, is_number, whole_number
+from karusel.arguments import LARGEST_SEED, is_number, number_from_zero, whole_number
 from karusel.errors import UsageError
 from karusel.randomness import call_key, uniform
 
@@ -46,10 +45,7 @@ class Sampling:
     notes: bool = False
 
     def __post_init__(self) -> None:
-        if not (is_number(self.temperature) and 0 <= self.temperature < math.inf):
-            raise UsageError(
-                f"Sampling: temperature must be a finite number from 0 up, got {self.temperature!r}"
-            )
+        number_from_zero("Sampling", "temperature", self.temperature)
         if self.top_k is not None:
             whole_number("Sampling", "top_k", self.top_k)
         if not (is_number(self.top_p) and 0 < self.top_p <= 1):

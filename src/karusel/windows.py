@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_whole
+from karusel.arguments import whole_number
 from karusel.errors import DataError
 
 __all__ = ["PIECE", "Index", "Runs", "Windows"]
@@ -106,6 +106,8 @@ class Windows:
     ------
     DataError
         For storage of another type or order, and for windows outside it.
+    UsageError
+        For a number of steps below 1.
 
     Examples
     --------
@@ -154,7 +156,8 @@ class Windows:
         """
         values = _storage(values)
         bounds = _whole_numbers(offsets, "offsets").astype(np.int64)
-        length, horizon = _one_length(length, "length"), _one_length(horizon, "horizon")
+        length = whole_number("Windows.pairs", "length", length)
+        horizon = whole_number("Windows.pairs", "horizon", horizon)
         if len(bounds) < 2 or bounds[0] < 0 or bounds[-1] > len(values) or (np.diff(bounds) < 0).any():
             raise DataError(
                 "Windows.pairs: offsets must ascend from 0 or more to at most the number of lines, "
@@ -181,7 +184,7 @@ class Windows:
 
     def _steps(self, steps: Any) -> int | Index:
         if np.ndim(steps) == 0:
-            return _one_length(steps, "steps")
+            return whole_number("Windows", "steps", steps)
         counts = _whole_numbers(steps, "steps")
         if len(counts) != len(self):
             raise DataError(f"Windows: steps has {len(counts):,} numbers, starts has {len(self):,}")
@@ -262,9 +265,3 @@ def _whole_numbers(given: Any, what: str) -> NDArray[Any]:
         )
     array.flags.writeable = False
     return array
-
-
-def _one_length(value: Any, what: str) -> int:
-    if not is_whole(value) or value < 1:
-        raise DataError(f"Windows: {what} must be a whole number from 1 up, got {value!r}")
-    return int(value)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from karusel.arguments import is_number
+from karusel.arguments import whole_number
 from karusel.decoding import beam, greedy
 from karusel.errors import DataError, UsageError
 from karusel.layers import LSTM, Dense, Dropout
@@ -339,11 +339,7 @@ class TranscriberStream:
 
 
 def _whole_rate(rate: Any) -> int | None:
-    if rate is None:
-        return None
-    if not is_number(rate) or rate % 1 != 0:
-        raise UsageError(f"Transcriber: rate must be a whole number of samples a second, got {rate!r}")
-    return int(rate)
+    return None if rate is None else whole_number("Transcriber", "rate", rate)
 
 
 def _texts(y: Any, n: int) -> list[str]:
