@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import reprlib
 import time
@@ -605,10 +606,11 @@ class Forecaster:
         return [f"the values repeat every {' and every '.join(map(str, found))} steps: taken as the season"]
 
     def _check(self) -> None:
-        for name in ("h", "hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
-            value = getattr(self, name)
-            if value is not None or name == "h":
-                whole_number("Forecaster", name, value)
+        # However long it is, the data's error is the one that says what history a horizon needs.
+        whole_number("Forecaster", "h", self.h, most=math.inf)
+        for name in ("hidden_size", "num_layers", "batch_size", "n_members", "input_size", "n_jobs"):
+            if getattr(self, name) is not None:
+                whole_number("Forecaster", name, getattr(self, name))
         whole_number("Forecaster", "random_state", self.random_state, 0, 2**32 - 1)
         check_time_limit("Forecaster", self.time_limit)
         if self.best and not self.backtest:
