@@ -67,6 +67,26 @@ def test_errors_that_go_together_are_fewer(together, freedom):
     assert calibrate(errors, step=9).freedom == apart == pytest.approx(120 / 61 * calibrate(errors).freedom)
 
 
+def test_unknown_scores_are_no_degrees_of_freedom():
+    scores = np.random.default_rng(6).normal(size=(60, 3, 2))
+    freedom = calibrate(scores).freedom
+    assert freedom > 150
+    for axis in (0, 1):  # cutoffs, or series, of which nothing is known
+        more = np.concatenate([scores, np.full(scores.shape, np.nan)], axis=axis)
+        assert calibrate(more).freedom == freedom
+
+
+@pytest.mark.parametrize("level", [20, 80, 90])
+@pytest.mark.parametrize("freedom", [4.0, 20.0, 80.0])
+def test_a_few_degrees_of_freedom_stretch_as_students_t_does(level, freedom):
+    """The expansion's terms are right up to that of 1 / n^3."""
+    stats = pytest.importorskip("scipy.stats")
+    share = 0.5 + level / 200
+    wanted = stats.t.ppf(share, freedom) / stats.norm.ppf(share)
+    [stretched] = Calibration(np.ones(1), np.ones((1, 1)), freedom).half_width(level)
+    assert stretched == pytest.approx(wanted, rel=0, abs=0.4 / freedom**4)
+
+
 def test_widths_never_shrink_with_the_horizon():
     scores = np.abs(np.random.default_rng(0).normal(size=(30, 6))) * [3, 1, 2, 1, 4, 2]
     half = calibrate(scores).half_width(80)
@@ -212,6 +232,8 @@ def test_a_calibration_knows_what_was_known_at_its_cutoff(horizon, step, overlap
         latest = times == times[times <= now].max()
         missed = rolling(np.where(latest, np.inf, scores), step, least=3)[number][1]
         assert np.isinf(missed.half_width(99.99)).all()
+        by_hand = calibrate(np.where(times > now, np.nan, scores)[: group[0]], step)
+        assert known.freedom == by_hand.freedom
 
 
 def test_forecasts_of_many_series_are_enough_from_fewer_cutoffs():
@@ -240,7 +262,7 @@ def test_a_calibration_is_the_same_whoever_made_it():
 
 
 def test_levels_and_quantiles_lie_within_their_bounds():
-    assert check_levels([95, 80, 95]) == (80, 95)
+    assert check_levels([99.9, 80, 95, 50, 95]) == (50, 80, 95, 99.9)
     with pytest.raises(UsageError, match="level must lie between 0 and 100, got 100"):
         check_levels([100])
     with pytest.raises(UsageError, match="level must lie between 0 and 100, got 0"):
@@ -252,7 +274,7 @@ def test_levels_and_quantiles_lie_within_their_bounds():
         with pytest.raises(UsageError, match=f"level must lie between 0 and 100, got {wrong!r}"):
             check_levels([wrong])
     assert check_levels(iter([95, 80])) == (80, 95)
-    assert check_quantiles([0.9, 0.1, 0.9]) == (0.1, 0.9)
+    assert check_quantiles([0.9, 0.1, 0.5, 0.9]) == (0.1, 0.5, 0.9)
     for quantile in (0, 1, 80, float("nan")):
         with pytest.raises(UsageError, match=f"quantiles must lie between 0 and 1, got {quantile}"):
             check_quantiles([quantile])
