@@ -610,6 +610,20 @@ def test_scaled_windows_do_not_depend_on_level_and_size():
     assert plain.features.shape == (3, 8, 2)
 
 
+@pytest.mark.parametrize(("seen", "spike"), [(20, 1e3), (59, -1e3), (60, 1e3)])
+def test_the_network_sees_distances_from_the_level_cut_and_their_steps(seen, spike):
+    y = np.random.default_rng(12).normal(size=60).cumsum()
+    y[50] = spike  # some 30 sizes away
+    [features] = Scaling(length=60, seen=seen, season_length=1).apply(y[None], 3).features
+    size = sum(abs(y[t] - y[t - 1]) for t in range(1, 60)) / 59
+    away = [(value - y[-1]) / size for value in y]
+    assert abs(away[50]) > 25
+    away[50] = np.sign(spike) * 20
+    np.testing.assert_allclose(features[:, 0], away[-seen:], atol=1e-12)
+    steps = [away[t] - away[t - 1] if t > 0 else 0.0 for t in range(60 - seen, 60)]
+    np.testing.assert_allclose(features[:, 1], steps, atol=1e-12)
+
+
 @pytest.mark.parametrize("level", [0.0, 5.0, -3e8])
 def test_a_constant_window_is_continued(level):
     scaling = Scaling(length=6, seen=6, season_length=1, trend=1.0)
@@ -648,6 +662,30 @@ def test_the_fewer_windows_the_more_must_a_bold_anchor_gain():
             for k in (1, 50)
         )
         assert getattr(few, bold) < getattr(many, bold)
+
+
+def test_a_series_shorter_than_the_input_part_has_the_anchor_of_its_own_rows():
+    line, y = 3 + 2.0 * np.arange(20), curved()
+    plain = Scaling(length=12, seen=8, season_length=1, trend=1.0).shorter(5)
+    np.testing.assert_allclose(plain.linear(line[None, :5], 3)[2][0], line[5:8])
+    seasonal = Scaling(length=12, seen=8, season_length=4, smoothing=0.5, trend=1.0)
+    assert seasonal.shorter(11).length == 8  # two whole seasons
+    np.testing.assert_allclose(seasonal.shorter(11).linear(y[None, :8], 5)[2][0], y[8:13])
+    for rows, read in ((7, 4), (3, 3)):  # one season is its mean
+        short = seasonal.shorter(rows)
+        np.testing.assert_allclose(short.linear(y[None, :read], 2)[2][0], y[:read].mean())
+
+
+@pytest.mark.parametrize("size", [1e-3, 1.0, 1e4])
+def test_the_scaling_is_the_same_in_any_unit(size):
+    growing = size * np.exp(0.05 * np.arange(80))
+    windows_of = np.lib.stride_tricks.sliding_window_view(growing, 16)
+    chosen = choose_scaling(windows_of[:, :12], windows_of[:, 12:], (12, 12, 1))
+    assert (chosen.log, chosen.smoothing, chosen.trend) == (True, 1.0, 1.0)
+    for part in (0, 15):  # one 0 among the inputs, or among the targets
+        values = windows_of.copy()
+        values[3, part] = 0.0
+        assert not choose_scaling(values[:, :12], values[:, 12:], (12, 12, 1)).log
 
 
 def test_the_scaling_follows_the_data():

@@ -187,6 +187,14 @@ def test_scores_say_where_the_truth_lies_in_the_prediction():
     np.testing.assert_array_equal(np.stack(prediction.interval(2.0)), [[[8.0, 16.0]], [[18.0, 30.0]]])
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_width_of_a_logarithm_grows_in_a_straight_line_beyond_twentyfold(sign):
+    units, u = Units(log=True, shift=1.0), np.log(1000.0)
+    for size in (0.5, 3.0):
+        np.testing.assert_allclose(units.width(u, sign * size), abs(1000 * np.exp(sign * size) - 1000))
+    np.testing.assert_allclose(units.width(u, sign * 9.0), 3 * units.width(u, sign * 3.0))
+
+
 # Coverage
 
 
