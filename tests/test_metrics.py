@@ -24,12 +24,14 @@ PAIRS = st.lists(st.tuples(*[st.floats(-1e6, 1e6)] * 2), min_size=1, max_size=30
         (metrics.smape(TRUTH, FORECAST), 200 * (1 / 3 + 0 + 3 / 5) / 3),
         (metrics.naive_scale([1, 2, 4, 4], 2), 2.5),  # |4 - 1| and |4 - 2|
         (metrics.mase(TRUTH, FORECAST, [1, 2, 4, 4], 2), 4 / 3 / 2.5),
+        (metrics.mase(TRUTH, FORECAST, [1, 2, 4, 8]), 4 / 3 / (7 / 3)),
         # errors 1 and -2 at quantile .9: losses .9 and .2; at .5: .5 and 1; |y| sums to 5
         (
             metrics.weighted_quantile_loss([2.0, 3.0], [[1.0, 1.0], [5.0, 5.0]], [0.9, 0.5]),
             (2 * 1.1 / 5 + 2 * 1.5 / 5) / 2,
         ),
-        (metrics.coverage([1, 2, 3, 4], [0, 2, 4, 0], [1, 3, 5, 3]), 0.5),
+        # 1 and 2 lie on an end, 3 below, 4 above, 5 inside
+        (metrics.coverage([1, 2, 3, 4, 5], [0, 2, 4, 0, 1], [1, 3, 5, 3, 9]), 0.6),
     ],
 )
 def test_a_number_worked_by_hand(value, by_hand):
@@ -89,6 +91,18 @@ def test_a_missing_truth_is_left_out(pairs, missing):
             np.testing.assert_allclose(got, measure(truth, kept), err_msg=name)
         else:
             assert math.isnan(got)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "float32"])
+def test_numbers_of_any_kind_are_computed_with_in_float64(kind):
+    truth, forecast = np.array([3, 200, 7], kind), np.array([[5], [90], [250]], kind)
+    for measure in (metrics.mae, metrics.rmse, metrics.smape):
+        assert measure(truth, forecast[:, 0]) == measure(truth.tolist(), forecast[:, 0].tolist())
+    for season_length in (1, 2):
+        by_hand = {1: (197 + 193) / 2, 2: 4}[season_length]
+        assert metrics.naive_scale(truth, season_length) == by_hand
+    losses = 0.1 * 110 + 0.9 * (2 + 243)
+    assert metrics.weighted_quantile_loss(truth, forecast, [0.1]) == pytest.approx(2 * losses / 210)
 
 
 def test_a_missing_forecast_is_not_left_out():
