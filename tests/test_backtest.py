@@ -411,6 +411,19 @@ def test_the_longest_season_stands_in_the_table_where_rows_hold_one(rows, there)
         np.testing.assert_array_equal(done.forecasts["longest season"], done.truth)
 
 
+def test_a_model_is_fitted_on_the_rows_before_of_the_series_that_have_enough():
+    panel, fitted = ragged([60, 9, 50, 30]), []
+    done = run_backtest(panel, 2, 3, lambda part: fitted.append(part) or fit_stub(part), print, least=10)
+    for part, first in zip(fitted, (0, 8, 16), strict=True):
+        behind = done.behind[first]
+        enough = [number for number in range(4) if panel.lengths[number] - behind >= 10]
+        assert part.ids == tuple(panel.ids[number] for number in enough)
+        wanted = [panel.series(number)[:-behind] for number in enough]
+        np.testing.assert_array_equal(part.values, np.concatenate(wanted))
+        np.testing.assert_array_equal(part.lengths, [len(one) for one in wanted])
+    assert [len(part) for part in fitted] == [2, 3, 3]
+
+
 def test_a_block_whose_fit_finds_too_little_is_left_out():
     fits = []
 
@@ -470,6 +483,28 @@ def test_the_tables_agree_with_the_measures():
         own = [metrics.mae(done.truth[:, s], forecast[:, s]) / done.scales[s] for s in range(3)]
         np.testing.assert_allclose(series["MASE"], own)
         assert row["tested"] == 1
+
+
+def test_errors_are_taken_in_the_scale_of_each_series():
+    done = replace(stub_backtest(ragged([60] * 3)), scales=np.array([0.25, np.nan, 4.0]))
+    off = {method: np.abs(done.truth - done.forecasts[method]) for method in ("drift", NETWORK)}
+    scaled = {}
+    for method, error in off.items():
+        parts = [error[:, 0] / 0.25, error[:, 1] / 2.125, error[:, 2] / 4]  # the median where there is none
+        scaled[method] = np.stack(parts, axis=1)
+        np.testing.assert_allclose(done.errors(method)[0], scaled[method])
+        means = error.mean((0, 2))
+        np.testing.assert_allclose(done.by_series()[method]["MASE"], [means[0] / 0.25, np.nan, means[2] / 4])
+    assert done.relative_error("drift") == pytest.approx(scaled["drift"].sum() / scaled[NETWORK].sum())
+
+
+def test_a_single_value_is_its_own_mean():
+    done = stub_backtest(ragged([60]))
+    truth = np.full(done.truth.shape, np.nan)
+    truth[20, 0, 1] = done.truth[20, 0, 1]
+    error = abs(truth[20, 0, 1] - done.forecasts["drift"][20, 0, 1])
+    row = replace(done, truth=truth).table()["drift"]
+    assert (row["MAE"], row["RMSE"], row["tested"]) == (pytest.approx(error), pytest.approx(error), 1)
 
 
 def test_intervals_in_the_table_are_those_of_earlier_cutoffs():
@@ -558,6 +593,16 @@ def test_a_slow_method_is_run_at_a_sample_of_the_cutoffs_and_that_is_said(monkey
     assert np.all(made.sum(0) > 5)  # of every series
     assert np.all(np.diff(np.flatnonzero(made.any(1))) <= 3)  # and all along time
     assert 0 < done.table()["slow"]["tested"] < 1
+
+
+def test_a_slow_method_is_run_only_where_others_were(monkeypatch):
+    monkeypatch.setattr(backtests, "baselines", lambda h, m, _: (*baselines(h, m)[:5], Slow(h, m)))
+    done = stub_backtest(ragged([60, 60, 6, 25]))
+    part = ~np.isnan(done.last)
+    assert not part[:, 2].any()
+    assert not part[:5, 3].any()
+    assert np.isnan(done.forecasts["slow"][~part]).all()
+    assert done.notes == (f"slow was run at 30 of {part.sum()} past cutoffs",)
 
 
 def test_a_slow_method_stops_when_its_time_is_over(monkeypatch):
