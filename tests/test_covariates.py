@@ -140,10 +140,22 @@ def test_effects_are_found_taken_out_and_put_back(relative):
 def test_covariates_that_explain_nothing_have_no_effect():
     for seed in range(5):
         random = np.random.default_rng(seed)
-        panel = panel_of(random.normal(size=200).cumsum(), [0] * 200, {PROMO: random.normal(size=200)})
-        effects = fit_effects(panel, fit_encoding(panel.covariates), 7)
-        if effects is not None:  # by chance: then it must be small
-            assert np.std(effects.remove(panel).values - panel.values) < 0.5
+        values, promo = random.normal(size=2000).cumsum(), random.normal(size=2000)
+        for offset in (0.0, 1000.0):  # the latter has logarithms
+            panel = panel_of(values + offset, [0] * 2000, {PROMO: promo})
+            assert fit_effects(panel, fit_encoding(panel.covariates), 7) is None
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_few_jumps_do_not_decide_an_effect(sign):
+    random = np.random.default_rng(5)
+    promo, steps = random.normal(size=1000), 20 + random.normal(size=1000)
+    highest = np.argsort(np.diff(promo, prepend=promo[0]))[-4:]  # where the covariate rises most
+    steps[highest] += sign * 400
+    panel = panel_of(sign * (steps.cumsum() - 9000) + 5 * promo, [0] * 1000, {PROMO: promo})
+    effects = fit_effects(panel, fit_encoding(panel.covariates), 1)
+    effect = np.polyfit(promo, panel.values - effects.remove(panel).values, 1)[0]
+    assert effect == pytest.approx(5, rel=0.1)
 
 
 # In the forecaster

@@ -10,7 +10,7 @@ import pytest
 
 from karusel.forecasting.backtest import NETWORK, Backtest
 from karusel.forecasting.prediction import Prediction, Units
-from karusel.forecasting.verdict import Skill, _less_or_more, judge, skill_of
+from karusel.forecasting.verdict import Skill, _less_or_more, _student, judge, skill_of
 
 
 def backtest_of(
@@ -75,7 +75,26 @@ def test_a_win_on_few_cutoffs_is_no_clear_win():
     assert verdict.outcome == "level"
 
 
-@pytest.mark.parametrize(("share", "fires"), [(0.0, True), (0.2, True), (0.9, False)])
+@pytest.mark.parametrize(("wins", "outcome"), [(12, "network"), (11, "level")])
+def test_a_clear_winner_is_ahead_at_three_cutoffs_of_five(wins, outcome):
+    truth = np.zeros((20, 1, 1))
+    network = truth + 1.02
+    network[np.random.default_rng(1).permutation(20)[:wins]] = 0.5
+    verdict = judge(backtest_of(truth, {NETWORK: network, "last value": truth + 1}))
+    assert verdict.skill_low > 0.05
+    assert (verdict.cutoffs_won, verdict.outcome) == (wins / 20, outcome)
+
+
+@pytest.mark.parametrize(("network", "shown"), [(2.04, True), (1.96, False)])
+def test_a_network_that_is_a_little_worse_is_said_to_show_no_skill(network, shown):
+    verdict = judge(made(network, 3.0, 2.0))
+    assert verdict.outcome == "level"
+    assert ("shows no skill" in verdict.sentence) is shown
+
+
+@pytest.mark.parametrize(
+    ("share", "fires"), [(0.0, True), (0.2, True), (0.4, True), (0.6, False), (0.9, False)]
+)
 def test_the_lag_copy_test(share, fires):
     """Forecasts that move a share of the way from the last value, in no better direction than chance."""
     random = np.random.default_rng(7)
@@ -146,6 +165,12 @@ def test_skill_by_hand():
     assert (found.low, found.high) == (pytest.approx(0.25 - half), pytest.approx(0.25 + half))
 
 
+@pytest.mark.parametrize("freedom", [1, 1.5, 2, 3, 4, 5, 6, 7, 8, 10, 13, 15, 20, 30, 45, 60, 120, 1e9])
+def test_students_t_is_read_off_its_table(freedom):
+    wanted = pytest.importorskip("scipy.stats").t.ppf(0.95, freedom)
+    assert _student(freedom) == pytest.approx(wanted, rel=0.002)
+
+
 def test_too_few_cutoffs_tell_nothing_about_uncertainty():
     found = skill_of(np.ones(11), np.full(11, 2.0), 6)
     assert found.value == 0.5
@@ -213,6 +238,14 @@ def test_a_panel_has_a_verdict_for_its_series():
     assert verdict.series_won == pytest.approx(2 / 5)
     assert verdict.worst == ("d", "b", "e")
     assert 'of 5 series it is ahead on 40 %, and furthest behind on "d", "b", "e"' in verdict.sentence
+
+
+def test_a_series_with_equal_errors_is_neither_won_nor_behind():
+    truth = np.zeros((20, 3, 2))
+    network = truth + np.array([0.5, 1.0, 2.0])[:, None]
+    verdict = judge(backtest_of(truth, {NETWORK: network, "last value": truth + 1}))
+    assert verdict.series_won == pytest.approx(1 / 3)
+    assert verdict.worst == (2,)
 
 
 def test_series_that_took_no_part_are_not_counted():
