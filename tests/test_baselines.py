@@ -48,6 +48,11 @@ def test_mean_by_hand():
     np.testing.assert_allclose(forecast(Mean(2), TWO, 3, 6), [[15 / 4, 15 / 4], [70 / 3, 70 / 3]])
 
 
+def test_the_mean_is_that_of_each_cutoffs_own_series():
+    three = panel_of([100, 200], [1, 2], [7, 9])
+    np.testing.assert_array_equal(forecast(Mean(1), three, 5, 2, 3), [[8], [1], [1.5]])
+
+
 def test_seasonal_naive_by_hand():
     np.testing.assert_array_equal(forecast(SeasonalNaive(4, 3), TWO, 3, 6), [[2, 4, 8, 2], [10, 20, 40, 10]])
 

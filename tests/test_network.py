@@ -177,6 +177,7 @@ def test_bad_settings_are_named(settings: dict[str, Any], message: str) -> None:
         (lambda: Pinball(["x"]), "Pinball: quantiles must ascend"),
         (lambda: Huber(10**400), "Huber: delta must lie within float32"),
         (lambda: Pinball([0.5, 1 - 1e-9]), "Pinball: quantiles must ascend between 0 and 1"),
+        (lambda: Pinball([1e-46, 0.5]), "Pinball: quantiles must ascend between 0 and 1"),
         (lambda: Pinball([0.5, 0.1]), "Pinball: quantiles must ascend"),
         (lambda: Pinball([]), "Pinball: quantiles must ascend"),
         (lambda: Pinball(0.5), r"Pinball: quantiles must ascend .* as in \[0.1, 0.5, 0.9\]; got 0.5"),

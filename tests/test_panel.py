@@ -161,6 +161,16 @@ def test_values_missing_at_the_ends_are_dropped_and_that_is_said():
     np.testing.assert_array_equal(built.future_times(1)[0], monthly(5)[4:])
 
 
+@pytest.mark.parametrize("row", [0, 5, 6, 11, 12, 17])
+def test_a_value_missing_at_one_end_of_one_series_is_dropped(row):
+    values = np.arange(18.0)
+    values[row] = np.nan
+    built = panel.from_columns(values, ids=np.repeat(["a", "b", "c"], 6))
+    np.testing.assert_array_equal(built.values, np.delete(np.arange(18.0), row))
+    assert sorted(built.lengths) == [5, 6, 6]
+    assert built.notes == ("1 row without a value at the start or end of a series: dropped",)
+
+
 def test_times_are_counted_where_there_are_none():
     built = panel.from_columns(np.arange(5.0), ids=["a", "a", "b", "b", "b"])
     np.testing.assert_array_equal(built.times, [0, 1, 0, 1, 2])

@@ -17,6 +17,7 @@ from compare import assert_close
 from karusel import (
     LSTM,
     Adam,
+    AdamW,
     Callback,
     Checkpoint,
     Constant,
@@ -27,6 +28,7 @@ from karusel import (
     Dropout,
     EarlyStopping,
     GradientFlow,
+    Huber,
     ModelFileError,
     Sequential,
     Step,
@@ -142,6 +144,31 @@ def test_schedules() -> None:
     # (s+1)/2, then .2 + .8 (1 + cos(pi p)) / 2 with p = 0, 1/4, 1/2, 3/4, 1
     expected = [0.5, 1.0, 1.0, 0.2 + 0.4 * (1 + 0.5**0.5), 0.6, 0.2 + 0.4 * (1 - 0.5**0.5), 0.2]
     assert cosine == pytest.approx(expected)
+    assert Cosine(0.4, total_steps=3, warmup_steps=1).rates(steps[:2]).tolist() == [0.4, 0.4]
+    assert Cosine(0.4, total_steps=3, final_rate=0.4).rates(steps).tolist() == pytest.approx([0.4] * 7)
+
+
+def test_defaults_are_pytorchs() -> None:
+    for optimizer, decay in ((Adam(), 0.0), (AdamW(), 0.01)):
+        assert optimizer.schedule.config() == {"kind": "constant", "rate": 0.001}
+        assert (optimizer.beta_1, optimizer.beta_2, optimizer.epsilon) == (0.9, 0.999, 1e-8)
+        assert (optimizer.clip_norm, optimizer.ema_decay, optimizer.weight_decay) == (None, None, decay)
+    assert Step(1.0, every=1).factor == 0.1
+    assert Huber().delta == 1
+
+
+def test_adamw_without_decay_is_adam_with_the_same_settings() -> None:
+    settings = {"beta_1": 0.5, "beta_2": 0.6, "epsilon": 0.01, "clip_norm": 0.01, "ema_decay": 0.7}
+    weights = []
+    for optimizer in (Adam(0.02, **settings), AdamW(0.02, weight_decay=0.0, **settings)):
+        made = network(optimizer)
+        made.fit(X, Y, epochs=3)
+        weights.append(made._weights)
+        for name, value in settings.items():
+            other = network(type(optimizer)(0.02, **{**settings, name: 0.9 * value}))
+            other.fit(X, Y, epochs=3)
+            assert not np.array_equal(other._weights, made._weights), name
+    np.testing.assert_array_equal(*weights)
 
 
 @pytest.mark.parametrize("executor", ["native", "reference"])

@@ -256,7 +256,7 @@ class CTC(Loss):
         if y.view.extent is Extent.ROWS:
             raise UsageError("CTC: needs an output per step; give the last LSTM return_sequences=True")
         lowering.enter("")
-        target = lowering.input("target", Extent.STEPS, 1, integer=True)
+        target = lowering.input("target", Extent.STEPS, 1, integer=self.integer_target)
         weight = lowering.input("weight", Extent.ROWS, 1) if weight_width else None
         dy = lowering.write_gradient(y)[0] if lowering.tape else None
         work = lowering.buffer("alignments", Extent.STEPS, 2 * self.longest + 2)
