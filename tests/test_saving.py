@@ -295,6 +295,26 @@ def some_network() -> karusel.Sequential:
     return net
 
 
+@pytest.mark.parametrize(
+    ("loss", "rate"),
+    [
+        (karusel.SoftmaxCrossEntropy(classes=3), karusel.Step(0.1, every=7, factor=0.3)),
+        (karusel.Huber(0.4), karusel.Cosine(0.1, 9, 2, 0.01)),
+        (karusel.Pinball([0.2, 0.7]), karusel.Constant(0.2)),
+    ],
+)
+def test_a_loaded_network_trains_with_the_same_settings(loss: Any, rate: Any, tmp_path: Path) -> None:
+    net = karusel.Sequential([karusel.Dense(6)])
+    net.compile(loss, karusel.AdamW(rate, 0.8, 0.9, 0.1, weight_decay=0.2, clip_norm=3.0, ema_decay=0.4))
+    net.build((2,))
+    net.save(tmp_path / "net")
+    same = karusel.load(tmp_path / "net")
+    assert vars(same.loss) == vars(loss)
+    found, given = vars(same.optimizer).copy(), vars(net.optimizer).copy()
+    assert vars(found.pop("schedule")) == vars(given.pop("schedule"))
+    assert found == given
+
+
 def places(config: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     yield place
     if isinstance(config, dict | list):

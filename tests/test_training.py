@@ -80,6 +80,12 @@ def test_random_rows_are_held_out() -> None:
     assert seen != set(range(45, 60))
 
 
+def test_a_single_row_is_held_out() -> None:
+    made = network()
+    history = made.fit(X, Y, epochs=1, validation_split=1 / 60).history
+    assert history["val_loss"] == [pytest.approx(made.evaluate(X[59:], Y[59:]))]
+
+
 def test_validation_data() -> None:
     made = network()
     history = made.fit(X[:40], Y[:40], validation_data=(X[40:], Y[40:]))
@@ -188,6 +194,12 @@ def test_divergence_restores_the_last_good_weights(executor: str) -> None:
     assert good
     assert np.array_equal(made._weights, good[-1])
     assert np.isfinite(made.predict(X)).all()
+    # Without a callback several epochs run at once: the good ones among them are kept too.
+    alone = network(Adam(Step(0.01, every=6, factor=1e37)), executor)
+    with pytest.raises(DivergenceError, match=f"the loss in epoch {len(good) + 1} "):
+        alone.fit(X, Y, epochs=20, batch_size=20)
+    assert len(good) > 1
+    assert np.array_equal(alone._weights, good[-1])
 
 
 def test_a_time_limit_ends_training() -> None:
