@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -135,6 +137,16 @@ def test_usual_steps_are_those_of_the_series_until_the_cutoff():
     np.testing.assert_allclose(usual, [[0], [0], [3], [3], [3], [0], [0], [9]])
     np.testing.assert_allclose(built.mean_steps(2), [3, 9])
     np.testing.assert_allclose(built.mean_steps(2, until=1), [3, 3])
+
+
+def test_a_window_without_a_known_value_is_refused_by_its_series():
+    values = np.arange(12.0)
+    built = panel.from_columns(values, ids=np.repeat(["a", "b", "c"], 4))
+    values = np.where(np.isin(np.arange(12), [6, 7]), np.nan, values)
+    ends = windows.Cutoffs(replace(built, values=values), np.array([3, 7, 11]))
+    ends.refuse_unknown(3)
+    with pytest.raises(DataError, match='all of the 2 values of series "b" before a forecast are missing'):
+        ends.refuse_unknown(2)
 
 
 def test_rows_are_sorted_within_each_series_and_that_is_said():
