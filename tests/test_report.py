@@ -297,9 +297,6 @@ def test_why_a_season_is_not_used(tmp_path):
     forecaster.season_length_ = 1
     text = Page(written(tmp_path, forecaster, forecast)).all_text()
     assert "12 steps; not used: past values are forecast better without it" in text
-    forecaster, forecast = made(rows=39)  # of the 40 that two seasons and enough windows take
-    forecaster.season_length_ = 1
-    assert "12 steps; not used: so few rows do not show it plainly" in written(tmp_path, forecaster, forecast)
     forecaster, forecast = made(rows=27)  # of the 28 that two seasons and a forecast take
     forecaster.season_length_ = 1
     assert "12 steps; not used: too few rows for it" in written(tmp_path, forecaster, forecast)

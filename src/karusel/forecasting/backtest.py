@@ -343,7 +343,7 @@ def _rows_behind(
     if bearing.size == 0:
         return np.empty(0, np.int64)
     rows = int(np.median(bearing))
-    with_season = rows - horizon - rows_for_season(2, season_length, horizon)
+    with_season = rows - horizon - rows_for_season(season_length, horizon)
     plain = rows - horizon - needed
     span = int(min(_span(rows, horizon, cycle), plain, with_season if with_season >= 1 else plain))
     most = min(_MOST_FORECASTS // (lengths.size * horizon), max(_MOST_CUTOFFS, 3 * horizon))

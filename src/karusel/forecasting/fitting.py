@@ -26,7 +26,7 @@ from karusel.forecasting.model import FittedModel, fit_model
 from karusel.forecasting.panel import Panel
 from karusel.forecasting.pooled import PooledModel, fit_pooled, rows_to_pool
 from karusel.forecasting.prediction import Prediction, Support, Units
-from karusel.forecasting.scaling import rows_for_season, rows_needed, season_is_doubtful
+from karusel.forecasting.scaling import rows_for_season, rows_needed
 from karusel.forecasting.seasonality import find_season_lengths
 from karusel.forecasting.windows import Cutoffs
 
@@ -194,10 +194,8 @@ def _has_slow_seasons(panel: Panel, horizon: int) -> bool:
 def why_no_season(model: Fitted, panel: Panel) -> str:
     """Why a model goes without the season of the panel that it was fitted to, in words."""
     rows, season_length = int(panel.lengths.min()), panel.frequency.season_length
-    if model.pooled or rows < rows_for_season(2, season_length, model.horizon):
+    if model.pooled or rows < rows_for_season(season_length, model.horizon):
         return "too few rows for it"
-    if season_is_doubtful(rows, season_length, model.horizon):
-        return "so few rows do not show it plainly"
     return "past values are forecast better without it"
 
 

@@ -23,7 +23,6 @@ from karusel.forecasting.scaling import (
     Scaling,
     choose_scaling,
     rows_needed,
-    season_is_doubtful,
     window_shape,
 )
 from karusel.forecasting.windows import Cutoffs
@@ -31,6 +30,7 @@ from karusel.forecasting.windows import Cutoffs
 __all__ = ["FittedModel", "Model", "fit_model", "refuse_missing"]
 
 _LEAST_WINDOWS = 8
+_ENOUGH_WINDOWS = 16  # of a series, to keep long ones for a season that they do not bear out
 _FARTHEST = 30.0  # sizes from the anchor beyond which a target is cut
 _HELD_OUT = 6  # horizons or seasons held out to choose on, if a third of the windows are as many
 _MOST_WINDOWS = 20_000  # of many series only the latest windows are trained on
@@ -200,11 +200,13 @@ def fit_model(
     cutoffs, recency = _latest(panel, shape[0], horizon)
     inputs = windows.inputs(panel.values, cutoffs, shape[0])
     targets = windows.targets(panel.values, cutoffs, horizon)
-    doubtful = season_is_doubtful(rows, shape[2], horizon)
-    scaling = choose_scaling(inputs, targets, shape, doubtful=doubtful)
-    if doubtful and shape[2] > 1 and scaling.season_length == 1:  # shorter windows, and more of them
+    scaling = choose_scaling(inputs, targets, shape)
+    fewest = rows - shape[0] - horizon + 1
+    if (
+        scaling.season_length < shape[2] and fewest < _ENOUGH_WINDOWS
+    ):  # shorter ones, without the season, are more
         return fit_model(panel, horizon, 1, input_size, settings)
-    held_out, earlier = _split(recency, rows - shape[0] - horizon + 1, horizon, season_length)
+    held_out, earlier = _split(recency, fewest, horizon, season_length)
 
     scaled = scaling.apply(inputs, horizon)
     wanted = (scaling.transform(targets) - scaled.anchor) / scaled.size

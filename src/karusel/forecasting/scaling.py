@@ -3,7 +3,7 @@
 With u the values of a window's input part (or their logarithms), m the season length and h steps ahead:
 
     growth   g    change of the level per step, from the first to the last season (or value, without season)
-    season   s_p  mean deviation from the season's level at phase p, growth taken out
+    season   s_p  a share of the mean deviation from the season's level at phase p, growth taken out
     level    l    exponential smoothing of u - s with rate a: l <- a (u_t - s_p(t)) + (1 - a) (l + g); for
                   a = 0 the mean of u - s
     size     d    mean |difference| of u - s between neighbours
@@ -12,7 +12,8 @@ With u the values of a window's input part (or their logarithms), m the season l
 The network sees (u - s - l) / d and its differences, and forecasts (u_(t+k) - A_k) / d: the anchor continues
 level, trend and season outside any range seen before, and the network corrects it. Windows are thus
 comparable over time and between series. The idea is ES-RNN's (Smyl, 2020), with smoothing rates chosen rather
-than learned. Half of the growth is what the theta method continues (Hyndman and Billah, 2003).
+than learned. Half of the growth is what the theta method continues (Hyndman and Billah, 2003). The share
+is what is not noise of the variance of that mean (Miller and Williams, 2003).
 """
 
 from __future__ import annotations
@@ -32,11 +33,11 @@ __all__ = [
     "choose_scaling",
     "rows_for_season",
     "rows_needed",
-    "season_is_doubtful",
     "window_shape",
 ]
 
 _MOST_SEASONS = 3  # seasons in an input part; more would weigh old patterns as much as new ones
+_PART_OF_ROWS = 0.3  # that an input part of more than two seasons may be
 _SHORTEST_PLAIN, _LONGEST_PLAIN = 4, 12  # steps of an input part without season
 _LEAST_WINDOWS = 8
 _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
@@ -44,7 +45,7 @@ _SMOOTHING = (1.0, 0.5, 0.2)
 _TREND = (0.0, 0.5, 1.0)
 _DOUBT = 0.9  # over the horizons that the windows hold: what a bold anchor must cut errors by,
 _MOST_DOUBT = 0.5  # at most
-_DOUBT_OF_SEASON = 1.5  # times the error with a season that is doubtful must be less than that without
+_LEAST_SHARE = 0.3  # of a season that is tried
 
 
 @dataclass(frozen=True)
@@ -70,15 +71,16 @@ class Scaling(Units):
     season_length: int
     smoothing: float = 1.0
     trend: float = 0.0
+    season_share: float = 1.0
 
     @property
     def optimism(self) -> float:
-        """How many times too small d is for errors of forecasts: the season is the mean of the K that the
-        window holds, from which its own values are sqrt((K - 1) / K) of the noise away, later ones
-        sqrt((K + 1) / K).
+        """How many times too small d is for errors of forecasts. The season is a share r of the mean of the K
+        that the window holds, and noise is 1 - r of that one's variance: the window's own values are
+        sqrt((K - r) / K) of the noise away from the season, later ones sqrt((K + r) / K).
         """
-        seasons = self.length // self.season_length
-        return math.sqrt((seasons + 1) / (seasons - 1)) if self.season_length > 1 else 1.0
+        seasons, share = self.length // self.season_length, self.season_share
+        return math.sqrt((seasons + share) / (seasons - share)) if self.season_length > 1 else 1.0
 
     def apply(self, inputs: NDArray[np.float64], horizon: int) -> Scaled:
         """Scale input parts [n, length]."""
@@ -143,14 +145,28 @@ class Scaling(Units):
         return level
 
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        m = self.season_length
-        if m == 1:
+        if self.season_length == 1:
             return (u[:, -1] - u[:, 0]) / (self.length - 1), np.zeros((len(u), 1))
-        seasons = u.reshape(len(u), -1, m)
-        levels = seasons.mean(2)
-        growth = (levels[:, -1] - levels[:, 0]) / (m * (seasons.shape[1] - 1))
-        flat = seasons - growth[:, None, None] * np.arange(m)
-        return growth, (flat - flat.mean(2, keepdims=True)).mean(1)
+        growth, patterns = _growth_and_patterns(u, self.season_length)
+        return growth, self.season_share * patterns.mean(1)
+
+
+def _growth_and_patterns(u: NDArray[np.float64], m: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The growth [n] and each season's deviations from its level, growth taken out [n, K, m]."""
+    seasons = u.reshape(len(u), -1, m)
+    levels = seasons.mean(2)
+    growth = (levels[:, -1] - levels[:, 0]) / (m * (seasons.shape[1] - 1))
+    flat = seasons - growth[:, None, None] * np.arange(m)
+    return growth, flat - flat.mean(2, keepdims=True)
+
+
+def _share_of_season(u: NDArray[np.float64], season_length: int) -> float:
+    """Of the variance of the mean pattern of windows [n, length], the share that is not noise."""
+    _, patterns = _growth_and_patterns(u / _steps(u), season_length)
+    mean, seasons = patterns.mean(1), patterns.shape[1]
+    noise = np.sum((patterns - mean[:, None]) ** 2) / (seasons - 1) / seasons
+    variance = np.sum(mean**2)
+    return float(max(0.0, 1 - noise / variance)) if variance > 0 else 0.0
 
 
 def rows_needed(horizon: int) -> int:
@@ -161,62 +177,47 @@ def rows_needed(horizon: int) -> int:
 def window_shape(rows: int, season_length: int, horizon: int, input_size: int | None) -> tuple[int, int, int]:
     """Steps of the input part, steps that the network sees, and the season that `rows` rows bear out.
 
-    A season is tried when the rows hold two whole ones before a forecast, and three are read when there are
-    windows enough to learn from; the season returned is 1 otherwise. `input_size` overrides how many steps
-    the network sees.
+    A season is tried when the rows hold two whole ones before a forecast, and a third is read where that is
+    no great part of the rows; the season returned is 1 otherwise. `input_size` overrides how many steps the
+    network sees.
     """
-    for seasons in range(_MOST_SEASONS, 1, -1):
-        if rows >= rows_for_season(seasons, season_length, horizon):
-            length = seasons * season_length
-            seen = season_length + 4 if season_length <= 24 else 28
-            return length, min(length, input_size or seen), season_length
+    if rows >= rows_for_season(season_length, horizon):
+        seasons = min(max(2, int(_PART_OF_ROWS * rows / season_length)), _MOST_SEASONS)
+        length = seasons * season_length
+        seen = season_length + 4 if season_length <= 24 else 28
+        return length, min(length, input_size or seen), season_length
     length = (rows - horizon - _LEAST_WINDOWS + 1) // 2
     length = max(_SHORTEST_PLAIN, min(_LONGEST_PLAIN, length))
     return length, min(length, input_size or length), 1
 
 
-def rows_for_season(seasons: int, season_length: int, horizon: int) -> float:
-    """The rows from which an input part of so many seasons is tried."""
-    if season_length == 1:
-        return float("inf")
-    return seasons * season_length + (horizon if seasons == 2 else _rows_to_learn_from(horizon))
-
-
-def season_is_doubtful(rows: int, season_length: int, horizon: int) -> bool:
-    """Whether a season that the rows hold may show itself in them by chance."""
-    return rows < 2 * season_length + _rows_to_learn_from(horizon)
-
-
-def _rows_to_learn_from(horizon: int) -> int:
-    return max(3 * horizon, horizon + 12)
+def rows_for_season(season_length: int, horizon: int) -> float:
+    """The rows from which a season is tried."""
+    return float("inf") if season_length == 1 else 2 * season_length + horizon
 
 
 def choose_scaling(
     inputs: NDArray[np.float64],
     targets: NDArray[np.float64],
     shape: tuple[int, int, int],
-    *,
-    doubtful: bool = False,
 ) -> Scaling:
     """The scaling whose anchor alone has the least mean absolute error over windows [n, length], [n, h].
 
     An anchor learns nothing from other windows, so all of them may decide. Errors are taken in sizes of their
     windows. Logarithms are tried when all values are positive. Windows that overlap tell little more than one
     a horizon: anchors that continue a season or all of the growth, or stay at a mean, may seem the best by
-    chance, and must be so by more the fewer there are. A doubtful season must cut the error by a third.
+    chance, and must be so by more the fewer there are.
     """
     horizon = targets.shape[1]
     doubt = 1 + min(_MOST_DOUBT, _DOUBT * horizon / len(inputs))
     weight = 1 / _steps(inputs)
     best, least = None, np.inf
-    for scaling in _candidates(shape, bool(np.all(inputs > 0) and np.all(targets > 0))):
+    for scaling in _candidates(inputs, shape, bool(np.all(inputs > 0) and np.all(targets > 0))):
         with np.errstate(over="ignore"):
             forecast = scaling.invert(scaling.apply(inputs, horizon).anchor)
         error = float(np.mean(np.abs(forecast - targets) * weight))
         if scaling.trend == 1 or scaling.smoothing == 0:
             error *= doubt
-        if scaling.season_length > 1:
-            error *= _DOUBT_OF_SEASON if doubtful else doubt
         if best is None or error < least:
             best, least = scaling, error
     assert best is not None
@@ -229,12 +230,18 @@ def _steps(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(np.where(steps > 0, steps, 1.0))
 
 
-def _candidates(shape: tuple[int, int, int], positive: bool) -> Iterator[Scaling]:
+def _candidates(
+    inputs: NDArray[np.float64], shape: tuple[int, int, int], positive: bool
+) -> Iterator[Scaling]:
     """Scalings with the season and without; with levels that follow, grow or stay at the window's mean."""
     length, seen, season_length = shape
     for season in sorted({season_length, 1}, reverse=True):
         for log in (False, True) if positive else (False,):
+            share = _share_of_season(np.log(inputs) if log else inputs, season) if season > 1 else 1.0
+            if share < _LEAST_SHARE:
+                continue
+            base = Scaling(length, seen, season, log=log, season_share=share)
             for smoothing in _SMOOTHING:
                 for trend in _TREND:
-                    yield Scaling(length, seen, season, smoothing, trend, log=log)
-            yield Scaling(length, seen, season, smoothing=0.0, log=log)
+                    yield replace(base, smoothing=smoothing, trend=trend)
+            yield replace(base, smoothing=0.0)

@@ -150,6 +150,7 @@ def _scaling_is_sound(scaling: Scaling) -> bool:
         and scaling.length != scaling.season_length
         and scaling.length % scaling.season_length == 0
         and 1 <= scaling.seen <= scaling.length
+        and 0 <= scaling.season_share <= 1
     )
 
 
