@@ -776,8 +776,10 @@ def test_the_scaling_follows_the_data():
 
 def test_a_season_is_tried_only_where_the_rows_bear_it_out():
     assert window_shape(144, 12, 12, None) == (36, 16, 12)
-    assert window_shape(120, 12, 12, None) == (36, 16, 12)
-    assert window_shape(119, 12, 12, None) == (24, 16, 12)  # three would be more than .3 of the rows
+    assert window_shape(90, 12, 12, None) == (36, 16, 12)
+    assert window_shape(89, 12, 12, None) == (24, 16, 12)  # three would be more than .4 of the rows
+    assert window_shape(44, 4, 8, None) == (12, 8, 4)
+    assert window_shape(43, 4, 8, None) == (8, 8, 4)  # three would leave less than four horizons
     assert window_shape(36, 12, 12, None) == (24, 16, 12)
     assert window_shape(35, 12, 12, None)[2] == 1
     assert window_shape(144, 12, 12, 6) == (36, 6, 12)

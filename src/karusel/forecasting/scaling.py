@@ -37,7 +37,7 @@ __all__ = [
 ]
 
 _MOST_SEASONS = 3  # seasons in an input part; more would weigh old patterns as much as new ones
-_PART_OF_ROWS = 0.3  # that an input part of more than two seasons may be
+_PART_OF_ROWS, _HORIZONS_LEFT = 0.4, 4  # which those may be at most, and leave at least; else two are read
 _SHORTEST_PLAIN, _LONGEST_PLAIN = 4, 12  # steps of an input part without season
 _LEAST_WINDOWS = 8
 _LARGEST_INPUT = 20.0  # a network input beyond this many sizes is cut: it carries no more news
@@ -177,13 +177,14 @@ def rows_needed(horizon: int) -> int:
 def window_shape(rows: int, season_length: int, horizon: int, input_size: int | None) -> tuple[int, int, int]:
     """Steps of the input part, steps that the network sees, and the season that `rows` rows bear out.
 
-    A season is tried when the rows hold two whole ones before a forecast, and a third is read where that is
-    no great part of the rows; the season returned is 1 otherwise. `input_size` overrides how many steps the
-    network sees.
+    A season is tried when the rows hold two whole ones before a forecast, and a third is read where windows
+    enough to learn from are left; the season returned is 1 otherwise. `input_size` overrides how many steps
+    the network sees.
     """
     if rows >= rows_for_season(season_length, horizon):
-        seasons = min(max(2, int(_PART_OF_ROWS * rows / season_length)), _MOST_SEASONS)
-        length = seasons * season_length
+        length = _MOST_SEASONS * season_length
+        if length > _PART_OF_ROWS * rows or length + _HORIZONS_LEFT * horizon > rows:
+            length = 2 * season_length
         seen = season_length + 4 if season_length <= 24 else 28
         return length, min(length, input_size or seen), season_length
     length = (rows - horizon - _LEAST_WINDOWS + 1) // 2
