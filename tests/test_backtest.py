@@ -707,6 +707,19 @@ def test_the_fewer_windows_the_more_must_a_bold_anchor_gain():
     assert few.trend < many.trend
 
 
+@pytest.mark.parametrize(("noise", "span"), [(0.0, 1), (0.3, None)])
+def test_the_latest_growth_is_continued_where_there_is_no_noise(noise, span):
+    y = (np.arange(60) / 10) ** 2 + noise * np.random.default_rng(2).normal(size=60)
+    windows_of = np.lib.stride_tricks.sliding_window_view(y - 1, 12)
+    inputs = windows_of[:, :8]
+    chosen = choose_scaling(inputs, windows_of[:, 8:], (8, 8, 1))
+    assert (chosen.span, chosen.trend) == (span, 1.0)
+    if span:
+        last, before = inputs[:, -1:], inputs[:, -2:-1]
+        wanted = last + (last - before) * np.arange(1, 5)
+        np.testing.assert_allclose(chosen.linear(inputs, 4)[2], wanted, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("log", [False, True])
 @pytest.mark.parametrize(("seasons", "m", "strength"), [(2, 7, 0.6), (3, 4, 0.6), (3, 7, 3.0)])
 def test_what_noise_leaves_in_the_mean_of_a_few_seasons_is_no_share_of_it(seasons, m, strength, log):

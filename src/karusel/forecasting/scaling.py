@@ -2,7 +2,8 @@
 
 With u the values of a window's input part (or their logarithms), m the season length and h steps ahead:
 
-    growth   g    change of the level per step, from the first to the last season (or value, without season)
+    growth   g    change of the level per step, from the first season to the last; without season, from the
+                  first value to the last, or between the last two
     season   s_p  a share of the mean deviation from the season's level at phase p, growth taken out
     level    l    exponential smoothing of u - s with rate a: l <- a (u_t - s_p(t)) + (1 - a) (l + g); for
                   a = 0 the mean of u - s
@@ -63,7 +64,8 @@ class Scaling(Units):
     """How the windows of one panel are scaled.
 
     `length` steps of input part, of which the network sees the last `seen`; `season_length` 1 when there is
-    no season; `smoothing` the rate a; `trend` the share of the growth that is continued.
+    no season; `smoothing` the rate a; `trend` the share of the growth that is continued; `span` the steps
+    that growth without season is taken over, None for all.
     """
 
     length: int
@@ -72,6 +74,7 @@ class Scaling(Units):
     smoothing: float = 1.0
     trend: float = 0.0
     season_share: float = 1.0
+    span: int | None = None
 
     @property
     def optimism(self) -> float:
@@ -146,7 +149,8 @@ class Scaling(Units):
 
     def _growth_and_season(self, u: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         if self.season_length == 1:
-            return (u[:, -1] - u[:, 0]) / (self.length - 1), np.zeros((len(u), 1))
+            span = self.span or self.length - 1
+            return (u[:, -1] - u[:, -1 - span]) / span, np.zeros((len(u), 1))
         growth, patterns = _growth_and_patterns(u, self.season_length)
         return growth, self.season_share * patterns.mean(1)
 
@@ -246,3 +250,5 @@ def _candidates(
                 for trend in _TREND:
                     yield replace(base, smoothing=smoothing, trend=trend)
             yield replace(base, smoothing=0.0)
+            if season == 1:
+                yield replace(base, trend=1.0, span=1)  # data without noise, which grow faster and faster

@@ -151,6 +151,7 @@ def _scaling_is_sound(scaling: Scaling) -> bool:
         and scaling.length % scaling.season_length == 0
         and 1 <= scaling.seen <= scaling.length
         and 0 <= scaling.season_share <= 1
+        and (scaling.span is None or (1 <= scaling.span < scaling.length and scaling.season_length == 1))
     )
 
 
