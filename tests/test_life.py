@@ -389,6 +389,10 @@ def model_of(header):
     return fitted_of(header)["model_"]["with"]["model"]["with"]
 
 
+def scaling_of(header):
+    return model_of(header)["scaling"]["with"]
+
+
 def reader_of(header):
     return model_of(header)["reader"]["with"]
 
@@ -406,8 +410,11 @@ SPOILT = {
         (panel_of, "ids", [{"pairs": [[], []]}, "b"]),
         (panel_of, "offsets", {"shape": [0], "type": "int64"}),
         (lambda h: fitted_of(h)["model_"]["with"], "model", 0),
-        (lambda h: model_of(h)["scaling"]["with"], "season_length", 4),
-        (lambda h: model_of(h)["scaling"]["with"], "seen", 5),
+        (scaling_of, "season_length", 4),
+        (scaling_of, "seen", 5),
+        (scaling_of, "season_share", 1.5),
+        (scaling_of, "season_share", -0.5),
+        (scaling_of, "span", 1),  # beside a season
         (lambda h: model_of(h)["correction"]["with"], "networks", [False]),
         (lambda h: model_of(h)["correction"]["with"], "unit", 10**400),
     ],

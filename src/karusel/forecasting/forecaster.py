@@ -413,8 +413,8 @@ class Forecaster:
         """
         self._check()
         step = self.h if step_size is None else step_size
-        for name, value in (("n_windows", n_windows), ("step_size", step)):
-            whole_number("Forecaster", name, value)
+        whole_number("Forecaster", "n_windows", n_windows)
+        whole_number("Forecaster", "step_size", step)
         if isinstance(refit, bool):
             every = 1 if refit else n_windows
         else:

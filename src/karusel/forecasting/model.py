@@ -202,9 +202,8 @@ def fit_model(
     targets = windows.targets(panel.values, cutoffs, horizon)
     scaling = choose_scaling(inputs, targets, shape)
     fewest = rows - shape[0] - horizon + 1
-    if (
-        scaling.season_length < shape[2] and fewest < _ENOUGH_WINDOWS
-    ):  # shorter ones, without the season, are more
+    if scaling.season_length < shape[2] and fewest < _ENOUGH_WINDOWS:
+        # Shorter windows, without the season, are more.
         return fit_model(panel, horizon, 1, input_size, settings)
     held_out, earlier = _split(recency, fewest, horizon, season_length)
 

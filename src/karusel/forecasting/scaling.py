@@ -64,8 +64,8 @@ class Scaling(Units):
     """How the windows of one panel are scaled.
 
     `length` steps of input part, of which the network sees the last `seen`; `season_length` 1 when there is
-    no season; `smoothing` the rate a; `trend` the share of the growth that is continued; `span` the steps
-    that growth without season is taken over, None for all.
+    no season; `smoothing` the rate a; `trend` the share of the growth that is continued; `season_share` that
+    of the season; `span` the steps that growth without season is taken over, None for all.
     """
 
     length: int
@@ -210,8 +210,8 @@ def choose_scaling(
 
     An anchor learns nothing from other windows, so all of them may decide. Errors are taken in sizes of their
     windows. Logarithms are tried when all values are positive. Windows that overlap tell little more than one
-    a horizon: anchors that continue a season or all of the growth, or stay at a mean, may seem the best by
-    chance, and must be so by more the fewer there are.
+    a horizon: anchors that continue all of the growth, or stay at a mean, may seem the best by chance, and
+    must be so by more the fewer there are. Of a season the share is continued that is not noise.
     """
     horizon = targets.shape[1]
     doubt = 1 + min(_MOST_DOUBT, _DOUBT * horizon / len(inputs))
@@ -238,14 +238,17 @@ def _steps(inputs: NDArray[np.float64]) -> NDArray[np.float64]:
 def _candidates(
     inputs: NDArray[np.float64], shape: tuple[int, int, int], positive: bool
 ) -> Iterator[Scaling]:
-    """Scalings with the season and without; with levels that follow, grow or stay at the window's mean."""
+    """Scalings with the season, if it shows itself, and without; with levels that follow, grow or stay at the
+    window's mean.
+    """
     length, seen, season_length = shape
     for season in sorted({season_length, 1}, reverse=True):
         for log in (False, True) if positive else (False,):
-            share = _share_of_season(np.log(inputs) if log else inputs, season) if season > 1 else 1.0
-            if share < _LEAST_SHARE:
+            base = Scaling(length, seen, season, log=log)
+            if season > 1:
+                base = replace(base, season_share=_share_of_season(base.transform(inputs), season))
+            if base.season_share < _LEAST_SHARE:
                 continue
-            base = Scaling(length, seen, season, log=log, season_share=share)
             for smoothing in _SMOOTHING:
                 for trend in _TREND:
                     yield replace(base, smoothing=smoothing, trend=trend)
